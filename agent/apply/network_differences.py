@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self, TypeVar
 
 from ordain.agent.apply.difference import Difference, condition
 from ordain.agent.model import Generation
 from ordain.agent.plan.network_expectation import MAIN_TABLE, ExpectedDevice, ExpectedRoute, expected_devices
-from ordain.agent.system.netlink import KernelLink, KernelNetwork, KernelRoute, read_kernel_network
+from ordain.agent.system.netlink import KernelAddress, KernelLink, KernelNetwork, KernelRoute, read_kernel_network
 from ordain.transforms.machine import rootfs
 
+T = TypeVar("T")
+K = TypeVar("K")
 LINK_STATES = "run/systemd/netif/links"
 """The directory in which systemd-networkd keeps the state of each link, by index (sd-network)."""
 DHCP_SEC = 120.0
@@ -160,34 +163,62 @@ def findings(
     ``ages`` are the ages in seconds of their files; without one, a device has had time enough.
     """
     devices = tuple(devices)
-    claimed = {link.index for device in devices if not device.has_pattern for link in _links_of(device, network.links)}
+    kernel = _KernelIndex.of(network)
+    claimed = {link.index for device in devices if not device.has_pattern for link in kernel.links_of(device)}
     for device in devices:
         if device.unmanaged or device.kind == "modems":  # the interface of a modem has a name of its own
             continue
         age = ages.get(device.path, float("inf"))
-        links = _links_of(device, network.links)
+        links = kernel.links_of(device)
         if device.has_pattern:  # only its program knows the interfaces that it is used for
             links = [link for link in links if link.index not in claimed and _is_used(device, states.get(link.index))]
         elif not links:
             yield _missing(device, age)
         for link in links:
-            yield from _About(device, link, network, states.get(link.index, LinkState()), age).findings()
+            yield from _About(device, link, kernel, states.get(link.index, LinkState()), age).findings()
 
 
 def _is_used(device: ExpectedDevice, state: LinkState | None) -> bool:
     return state is not None and state.file == device.path
 
 
-def _links_of(device: ExpectedDevice, links: Iterable[KernelLink]) -> list[KernelLink]:
-    """Return the links that ``device`` is about."""
-    if device.has_pattern:
-        pattern = device.name or "*"
-        return [link for link in links if fnmatch.fnmatchcase(link.name, pattern) and link.name != "lo"]
-    return [
-        link
-        for link in links
-        if (not device.name or link.name == device.name) and (not device.mac or link.mac == device.mac)
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _KernelIndex:
+    """A `KernelNetwork`, by the keys that devices are compared by. ``routes`` is None if they were not read."""
+
+    links: Mapping[int, KernelLink]
+    names: Mapping[str, KernelLink]
+    macs: Mapping[str, list[KernelLink]]
+    addresses: Mapping[int, list[KernelAddress]]
+    routes: Mapping[str, list[KernelRoute]] | None
+
+    @classmethod
+    def of(cls, network: KernelNetwork) -> Self:
+        """Return the index of ``network``."""
+        return cls(
+            links={link.index: link for link in network.links},
+            names={link.name: link for link in network.links},
+            macs=_grouped(network.links, lambda link: link.mac),
+            addresses=_grouped(network.addresses, lambda address: address.index),
+            routes=None if network.routes is None else _grouped(network.routes, lambda route: route.to),
+        )
+
+    def links_of(self, device: ExpectedDevice) -> list[KernelLink]:
+        """Return the links that ``device`` is about."""
+        if device.has_pattern:
+            pattern = device.name or "*"
+            return [link for name, link in self.names.items() if fnmatch.fnmatchcase(name, pattern) and name != "lo"]
+        if device.name:
+            link = self.names.get(device.name)
+            return [link] if link and device.mac in {"", link.mac} else []
+        return self.macs.get(device.mac, [])
+
+
+def _grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    groups: dict[K, list[T]] = {}
+    for value in values:
+        groups.setdefault(key(value), []).append(value)
+    return groups
 
 
 def _missing(device: ExpectedDevice, age: float) -> DeviceFinding:
@@ -205,7 +236,7 @@ class _About:
 
     device: ExpectedDevice
     link: KernelLink
-    network: KernelNetwork
+    kernel: _KernelIndex
     state: LinkState
     age: float
 
@@ -248,7 +279,7 @@ class _About:
     def _missing_values(self, waits: bool) -> Iterator[DeviceFinding]:
         """Yield the addresses, routes and settings that the link lacks; with ``waits``, only what needs a carrier."""
         device, link = self.device, self.link
-        has = {a.address: a for a in self.network.addresses if a.index == link.index}
+        has = {address.address: address for address in self.kernel.addresses.get(link.index, ())}
         fault = self.age >= SETTLE_SEC
         duplicates = [text for text in device.addresses if (known := has.get(_plain(text))) and known.failed]
         lacking = [text for text in device.addresses if _plain(text) not in has]
@@ -259,15 +290,15 @@ class _About:
         if lacking:
             what = f"{link.name} does not have the address {', '.join(lacking)}"
             yield self._found(DIFFERS, what, "addresses", shown, fault)
-        if not lacking and self.network.routes is not None:
+        if not lacking and self.kernel.routes is not None:
             routes = [route for route in device.routes if not self._has_route(route)]
             if routes:
                 what = f"{link.name} does not have the route {', '.join(map(str, routes))}"
                 yield self._found(DIFFERS, what, "routes", "missing", fault)
         if waits:
             return
-        masters = {other.index: other.name for other in self.network.links}
-        master = masters.get(link.master, "")
+        above = self.kernel.links.get(link.master)
+        master = above.name if above else ""
         if device.master and master != device.master:
             what = f"{link.name} is not in {device.master}"
             yield self._found(DIFFERS, what, actual=master or "in no other device", fault=fault)
@@ -276,14 +307,13 @@ class _About:
             yield self._found(DIFFERS, what, "mtu", str(link.mtu), fault)
 
     def _has_route(self, wanted: ExpectedRoute) -> bool:
-        return any(self._is(route, wanted) for route in self.network.routes or ())
+        return any(self._is(route, wanted) for route in (self.kernel.routes or {}).get(wanted.to, ()))
 
     def _is(self, route: KernelRoute, wanted: ExpectedRoute) -> bool:
         on_link = wanted.type in WITHOUT_DEVICE or route.index == self.link.index
         tables = {wanted.table} if wanted.table != 255 else {255, MAIN_TABLE}
         return (
-            route.to == wanted.to
-            and ROUTE_TYPES.get(route.type) == wanted.type
+            ROUTE_TYPES.get(route.type) == wanted.type
             and route.table in tables
             and (not wanted.via or route.via == wanted.via)
             and (wanted.metric is None or route.metric == wanted.metric)
@@ -294,9 +324,8 @@ class _About:
         """Yield the IP versions for which no server has given an address. One version with an address is enough."""
         device, link = self.device, self.link
         static = {_plain(text) for text in device.addresses}
-        dynamic = [
-            a for a in self.network.addresses if a.index == link.index and not a.local and a.address not in static
-        ]
+        addresses = self.kernel.addresses.get(link.index, ())
+        dynamic = [address for address in addresses if not address.local and address.address not in static]
         lacking = [version for version in device.dhcp if not any(a.version == version for a in dynamic)]
         if not lacking:
             return
