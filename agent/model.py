@@ -334,7 +334,7 @@ class Outcome:
 
     ``generation`` and ``hash`` are in force now. After a rollback, ``rejected`` is the number of the generation that
     failed, ``why`` its fault, ``back`` the plan of the rollback, and ``back_verdicts`` its results. ``confirm_by`` is
-    the time (HH:MM:SS) of the rollback unless the apply is confirmed, ``""`` if it needs no confirmation.
+    the local time of the rollback unless the apply is confirmed, ``""`` if it needs no confirmation.
     ``caller`` is the process that asked for the apply, 0 if nobody did.
     """
 

@@ -27,6 +27,7 @@ from ordain.agent.apply.reachability import HostAnswer, NetworkPeer, PeerKind
 from ordain.agent.apply.verdicts import baseline
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
+from ordain.agent.local_time import local_time
 from ordain.agent.model import Observed, Plan, Verb, to_json
 from ordain.agent.state.decisions import DecisionState
 from ordain.agent.system import atomic_files
@@ -50,7 +51,7 @@ class Trial:
     """A generation on trial.
 
     ``number`` and ``hash`` are of the generation on trial, ``rollback_to`` is the hash of the one before. It lasts
-    ``seconds``, until ``until`` on the clock of this boot (`now_sec`); ``until_text`` is the same as HH:MM:SS.
+    ``seconds``, until ``until`` on the clock of this boot (`now_sec`); ``until_text`` is the same as local time.
     ``running`` and ``failing`` are the units that ran, and that had failed, before the apply. ``agent_ran``: the agent
     ran, and is to run again after a rollback. ``decided`` is recorded once the trial is confirmed. An ``automatic``
     trial is confirmed by the apply itself, once it has reached all ``peers`` again (`connectivity_guard`).
@@ -77,7 +78,7 @@ class Trial:
 
     def ending_in(self, seconds: float) -> Trial:
         """Return the trial with its deadline ``seconds`` from now."""
-        until_text = (datetime.now(UTC) + timedelta(seconds=seconds)).astimezone().strftime("%H:%M:%S")
+        until_text = local_time(datetime.now(UTC) + timedelta(seconds=seconds))
         return replace(self, until=now_sec() + seconds, until_text=until_text)
 
 

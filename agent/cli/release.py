@@ -27,6 +27,7 @@ from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_r
 from ordain.agent.delivery.release.publish import head_key, list_releases, number_key, publish, read_blobs, read_head
 from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, InvalidKey, PublicKey, parse_key, trusted_keys
 from ordain.agent.errors import Failure
+from ordain.agent.local_time import local_time
 from ordain.agent.model import RawDocuments
 from ordain.agent.system import atomic_files
 from ordain.transforms.errors import Refused, only_errors
@@ -147,7 +148,7 @@ def list_(request: Namespace, console: Console) -> Exit:
         (
             release.channel,
             str(release.number),
-            str(release.data.get("created", "")),
+            local_time(str(release.data.get("created", ""))),
             str(len(set(release.documents.values()))),
             ", ".join(release.signatures) or ("none", Style.WARN),
             ("latest", Style.GOOD) if is_head else "",
@@ -179,7 +180,10 @@ def prune_(request: Namespace, console: Console) -> Exit:
         names = {"gone": [r.title for r in pruned.removed], "stay": [r.title for r in pruned.kept]}
         console.json({**names, "blobs": list(pruned.blobs)})
         return Exit.OK
-    console.table((), [(r.title, str(r.data.get("created", "")), str(r.data.get("about", ""))) for r in pruned.removed])
+    console.table(
+        (),
+        [(r.title, local_time(str(r.data.get("created", ""))), str(r.data.get("about", ""))) for r in pruned.removed],
+    )
     kept = f"{plural(len(pruned.kept), 'release')} kept"
     if pruned.removed or pruned.blobs:
         deleted = f"{plural(len(pruned.removed), 'release')} and {plural(len(pruned.blobs), 'document')}"

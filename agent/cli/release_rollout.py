@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.fleet import note_unused_reports
@@ -21,6 +22,7 @@ from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, 
 from ordain.agent.delivery.release.manifest import Release, parse_share
 from ordain.agent.delivery.release.publish import read_head, rollout_key
 from ordain.agent.errors import Failure
+from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
 from ordain.transforms.document.formats import FORMATS
 
@@ -148,7 +150,7 @@ def _print(
         counted = count_machines(release, machines, state, time.time())
         console.json({"release": release.title, "state": to_json(state), "machines": to_json(counted)})
     else:
-        console.table((), [(f"{time.strftime('%H:%M:%S')}", (text, Style.BAD if state.halted else Style.PLAIN))])
+        console.table((), [(local_time(datetime.now()), (text, Style.BAD if state.halted else Style.PLAIN))])
     console.out.flush()
 
 
