@@ -8,6 +8,7 @@ import fcntl
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import dropwhile
 from pathlib import Path
 
 from ordain.agent.errors import Busy
@@ -89,7 +90,7 @@ def _command(process: int) -> str:
     if not words[0]:
         return "a process that has ended"
     if "python" in words[0].rpartition("/")[2]:
-        words = [word for word in words[1:] if not word.startswith("-")] or words
+        words = [*dropwhile(lambda word: word.startswith("-"), words[1:])] or words
     text = " ".join([words[0].rpartition("/")[2], *words[1:]])
     return text if len(text) <= COMMAND_LENGTH else f"{text[:COMMAND_LENGTH]}…"
 
