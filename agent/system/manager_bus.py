@@ -18,6 +18,11 @@ from ordain.agent.system.bus import DBUS, DBUS_PATH, TIMEOUT_SEC, Bus, BusError,
 T = TypeVar("T")
 RETURN_SEC = 120.0
 """PID 1 gets this long to return: it gives all generators 90 s before it reads the units again."""
+ANSWER_SEC = 180.0
+"""PID 1 gets this long to answer: while it starts thousands of units, or reloads, it reads no calls.
+
+It gives all generators 90 s, and a reload that somebody else asked for may come before ours.
+"""
 POLL_SEC = 0.1
 TIMES = 5
 """A call is repeated this often at most."""
@@ -48,6 +53,8 @@ class ManagerBus:
         timeout_sec: float = TIMEOUT_SEC,
     ) -> Any:
         """See `Bus.call`. Raises `Unavailable` if PID 1 does not return within `RETURN_SEC`."""
+        if destination == self._name:
+            timeout_sec = max(timeout_sec, ANSWER_SEC)
         for _ in range(TIMES):
             try:
                 return await self._bus.call(

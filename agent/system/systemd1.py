@@ -19,8 +19,6 @@ NAME = "org.freedesktop.systemd1"
 PATH = "/org/freedesktop/systemd1"
 MANAGER = "org.freedesktop.systemd1.Manager"
 UNIT = "org.freedesktop.systemd1.Unit"
-RELOAD_TIMEOUT_SEC = 180.0
-"""PID 1 gives all generators 90 s, and a reload that somebody else asked for may come before ours."""
 POLL_SEC = 5.0
 """The interval between checks that a job still exists, because a JobRemoved can be lost (systemd PR 8803)."""
 METHODS = {
@@ -110,8 +108,8 @@ class Systemd:
                 raise
         return systemd
 
-    async def _manager(self, member: str, signature: str = "", *body: Any, timeout_sec: float = 25.0) -> Any:
-        return await self.bus.call(NAME, PATH, MANAGER, member, signature, *body, timeout_sec=timeout_sec)
+    async def _manager(self, member: str, signature: str = "", *body: Any) -> Any:
+        return await self.bus.call(NAME, PATH, MANAGER, member, signature, *body)
 
     async def list_units(self, names: Iterable[str]) -> dict[str, UnitState]:
         """Return the load, active and sub state of units by name, with one call.
@@ -348,7 +346,7 @@ class Systemd:
         """
         for delay in (1.0, 2.0, 4.0, 8.0, 16.0, 0.0):
             try:
-                await self._manager("Reload", timeout_sec=RELOAD_TIMEOUT_SEC)
+                await self._manager("Reload")
                 return
             except BusError as error:
                 if "LimitsExceeded" not in error.error or not delay:
