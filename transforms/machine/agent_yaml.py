@@ -56,14 +56,17 @@ def read_in_force(root: Path) -> bytes | None:
 def read(data: bytes, path: str = f"/{PATH}") -> AgentYaml:
     """Return the values in the text ``data`` of an agent.yaml, and every problem; ``path`` names the file in them."""
     try:
-        node = next(yaml_reader.read(path, data.decode()), None)
+        nodes = list(yaml_reader.read(path, data.decode()))
     except UnicodeDecodeError:
         return _nothing(Problem(where=Where(path=path), what="the file is not UTF-8", hint="save it as UTF-8"))
     except Unreadable as unreadable:
         return _nothing(unreadable.problem)
-    if node is None:
+    if len(nodes) > 1:  # a part of the settings would be ignored
+        what = "the file has more than one document"
+        return _nothing(Problem(where=Where(path=path), what=what, hint="remove the line ---"))
+    if not nodes:
         return AgentYaml()
-    node = _without_empty(node)
+    node = _without_empty(nodes[0])
     problems = [*validate.misfits(node, agent_keys.schema()), *_hidden_source_problems(node)]
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
     tree = agent_keys.SETTINGS.canonical(_sound(node, set(map(_left_out, errors))), Position(CODE))

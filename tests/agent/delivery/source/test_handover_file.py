@@ -86,6 +86,32 @@ def test_an_invalid_handover_is_refused(data: bytes) -> None:
     assert caught.value.code is SourceFault.HANDOVER
 
 
+ODD: tuple[object, ...] = (
+    None, True, -1, 0.5, 10**400, "", "\ud800", "\x1b[31m", "x" * 100_000, [], {}, [[]], [None] * 30_000,
+    {"": {"": []}}, [["a", 10**400]], [["a", None]], [[["a"], 1]], [["a"]], "[" * 10_000, {"since": "1"},
+    float("nan"), float("inf"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["location", "settings", "revision", "health", "documents", "sha256", "unknown"])
+def test_odd_values_end_in_an_error_of_the_source(key: str) -> None:
+    for value in ODD:
+        with contextlib.suppress(SourceError):
+            decode(header(**{key: value}))
+    for field in ("connected", "code", "what", "hint", "since"):
+        for value in ODD:
+            with contextlib.suppress(SourceError):
+                decode(
+                    header(health={"connected": False, "code": "", "what": "", "hint": "", "since": 1, field: value})
+                )
+
+
+@given(st.binary(max_size=300), st.binary(max_size=100))
+def test_any_header_ends_in_an_error_of_the_source(head: bytes, rest: bytes) -> None:
+    with pytest.raises(SourceError):
+        decode(MAGIC + head + b"\n" + rest)
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(handover_source, "USER", pwd.getpwuid(os.getuid()).pw_name)
