@@ -88,6 +88,18 @@ def test_only_documents_and_a_boot_cache_are_delivered(shell: list[str], tmp_pat
     assert (tmp_path / "run/documents/a.yaml").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_file_that_is_too_large_for_memory_is_not_taken_from_a_disk(shell: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    (folder / "good.yaml").write_bytes(DOCUMENT)
+    for name in ("large.yaml", "boot.cache"):
+        with (folder / name).open("wb") as file:
+            file.truncate(1 << 30)  # sparse
+    done = run(shell, tmp_path, f"ordain_directory '{folder}'")
+    assert set(handed(tmp_path)) == {"documents/good.yaml"}
+    assert done.stdout.count("more than") == 2
+
+
 def test_a_boot_server_is_asked_with_the_identity_of_the_machine(shell: list[str], tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
