@@ -55,6 +55,7 @@ UNITS = (
     "ordain-users.service",
     "ordain.target",
 )
+DECIDING = ("etc/ordain", "etc/ordain/transforms", "etc/ordain/trust", "etc/ordain/boot")
 SPACE_BYTES = 16 << 20
 """With less free space than this, the next apply may fail."""
 
@@ -322,6 +323,26 @@ def documents(root: Path) -> Iterator[DoctorFinding]:
         yield _failed("transforms", count(refused.problems), "run ordainctl validate /etc/ordain/transforms")
 
 
+def writers(root: Path) -> Iterator[DoctorFinding]:
+    """Check that only root can write what decides for root: settings, documents, Transforms and trusted keys."""
+    about = "permissions"
+    settings = read_settings(root)[0]
+    places = [folder for folder in DECIDING if (root / folder).exists()]
+    if settings.source.type is SourceKind.DIRECTORY:
+        places.append(settings.source.path.lstrip("/"))
+    paths = {root / place for place in places}
+    try:
+        paths |= {path for folder in tuple(paths) if folder.is_dir() for path in folder.iterdir()}
+    except OSError as error:
+        yield _warning(about, f"{error.filename}: {error.strerror}", "run as root")
+        return
+    wrong = [(f"/{path.relative_to(root)}", others) for path in paths if (others := rootfs.other_writers(path))]
+    for shown, others in sorted(wrong):
+        yield _failed(about, f"{shown}: {others}", f"chown root:root {shown}; chmod go-w {shown}")
+    if not wrong:
+        yield _ok(about, "only root can write settings, documents and keys")
+
+
 def _directory(root: Path, path: str) -> DoctorFinding:
     directory = root / path.lstrip("/")
     if not directory.is_dir():
@@ -380,5 +401,6 @@ CHECKS: tuple[Callable[[Path], Iterator[DoctorFinding]], ...] = (
     agent,
     distribution,
     documents,
+    writers,
     disk,
 )

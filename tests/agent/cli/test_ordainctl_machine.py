@@ -23,6 +23,7 @@ from ordain.agent.cli.doctor import (
     generator,
     last_run,
     units,
+    writers,
 )
 from ordain.agent.cli.main import main
 from ordain.agent.model import (
@@ -494,6 +495,18 @@ def test_boots_that_did_not_complete_are_counted(box: Box) -> None:
 
     box.put("etc/ordain/boot/attempts", "hash one\nhash two\n")
     assert one(attempts, box.root)[1].startswith("2 boots with generation hash did not complete")
+
+
+@pytest.mark.parametrize("place", ["etc/ordain/documents/web.yaml", "etc/ordain/trust/a.pub", "etc/ordain/documents"])
+def test_a_path_that_others_could_write_and_that_decides_for_root_is_reported(box: Box, place: str) -> None:
+    box.put("etc/ordain/trust/a.pub", "")
+    assert one(writers, box.root)[0] is CheckResult.OK
+
+    (box.root / place).chmod(0o777)
+
+    verdict, what = one(writers, box.root)
+    assert verdict is CheckResult.FAILED
+    assert what == f"/{place}: every user may write it; chown root:root /{place}; chmod go-w /{place}"
 
 
 def test_the_disks_have_room(box: Box) -> None:
