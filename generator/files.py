@@ -288,7 +288,8 @@ class FilePlacement:
             ):
                 self.report.notes[path] = "is not empty, so it is kept"
             else:
-                safe_tree.write_state(self.root, path, replace(was.before, data=self._backed_up(was.before)))
+                before = replace(was.before, data=self._backed_up(was.before))
+                safe_tree.write_state(self.root, path, before, restores=True)
                 self._remove_made(was)
         except (PlacementError, OSError) as error:
             self._fail(path, error)

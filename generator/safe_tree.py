@@ -1,7 +1,8 @@
 """File operations below a root that follow no symbolic links.
 
 A directory that belongs to a user may contain a link to any place. So a path is opened one name at a time, and refused
-if a name is a link. The last name is replaced, whatever it is.
+if a name is a link. It is also refused where a directory of a user holds one of somebody else, as systemd-tmpfiles
+refuses it: that user could put another directory in its place. The last name is replaced, whatever it is.
 """
 
 from __future__ import annotations
@@ -60,8 +61,11 @@ def read_state(root: Path, path: str) -> tuple[PathState, list[str]]:
         return _state(folder, name), []
 
 
-def write_state(root: Path, path: str, wanted: PathState) -> None:
-    """Give ``path`` the state ``wanted``, and make the directories above it. Raises `PlacementError`, `OSError`."""
+def write_state(root: Path, path: str, wanted: PathState, *, restores: bool = False) -> None:
+    """Give ``path`` the state ``wanted``, and make the directories above it. Raises `PlacementError`, `OSError`.
+
+    In a directory of a user, only files of that user are placed, unless this ``restores`` what was there before.
+    """
     for above in _missing(root, path):
         with _parent(root, above) as (folder, name):
             os.mkdir(name, 0o755, dir_fd=folder)
@@ -70,6 +74,10 @@ def write_state(root: Path, path: str, wanted: PathState) -> None:
             _own(folder, name, PathState("directory", 0o755, parent.st_uid, parent.st_gid))
             os.fsync(folder)
     with _parent(root, path) as (folder, name):
+        # Checked here again, since the user may have exchanged the directories after `user_above` looked at them.
+        owner = os.fstat(folder).st_uid
+        if _is_user(owner) and wanted.kind != "nothing" and wanted.uid != owner and not restores:
+            raise PlacementError("the directory belongs to another user")
         current = _state(folder, name)
         if wanted.kind == "nothing":
             if current.kind == "directory":
@@ -109,7 +117,7 @@ def user_above(root: Path, path: str) -> int:
                 return 0
             os.close(folder)
             folder = below
-            if (uid := os.fstat(folder).st_uid) not in (0, os.geteuid()):
+            if _is_user(uid := os.fstat(folder).st_uid):
                 return uid
         return 0
     finally:
@@ -185,9 +193,19 @@ def _parent(root: Path, path: str) -> Iterator[tuple[int, str]]:
         os.close(folder)
 
 
+def _is_user(uid: int) -> bool:
+    """Return whether a directory of ``uid`` is one that somebody else than we can change."""
+    return uid not in (0, os.geteuid())
+
+
 def _enter(folder: int, name: str, path: str) -> int:
     try:
-        return os.open(name, _FOLDER, dir_fd=folder)
+        below = os.open(name, _FOLDER, dir_fd=folder)
+        above_uid, uid = os.fstat(folder).st_uid, os.fstat(below).st_uid
+        if not _is_user(above_uid) or uid == above_uid:
+            return below
+        os.close(below)
+        raise PlacementError(f"{path} and the directory above it belong to different users")
     except NotADirectoryError:
         if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             target = os.readlink(name, dir_fd=folder)

@@ -384,3 +384,37 @@ def test_root_places_no_file_of_its_own_in_a_directory_of_a_user(root: Path) -> 
     report = place(root, RegularFile(path="/srv/app/b/a", content="a", owner="alice", group="alice"))
     assert report.problems == {}
     assert (root / "srv/app/b").stat().st_uid == 2001
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes the owner of a directory")
+@pytest.mark.parametrize("owners", [(2001, 0), (2001, 2002), (2001, 2002, 2001), (0, 2001, 0)])
+def test_a_directory_of_a_user_that_holds_one_of_another_is_not_entered(root: Path, owners: tuple[int, ...]) -> None:
+    (root / "etc/passwd").write_text("alice:x:2001:2001::/home/alice:/bin/sh\n")
+    (root / "etc/group").write_text("alice:x:2001:\n")
+    folder = root / "srv"
+    folder.mkdir()
+    for depth, owner in enumerate(owners):
+        folder /= str(depth)
+        folder.mkdir()
+        os.chown(folder, owner, owner)
+
+    path = f"/{(folder / 'a').relative_to(root)}"
+    report = place(root, RegularFile(path=path, content="a", owner="alice", group="alice"))
+
+    assert "belong to different users; user alice can change" in report.problems[path]
+    assert report.users == {path: "alice"}
+    assert not (folder / "a").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes the owner of a directory")
+def test_a_directory_that_was_exchanged_after_the_check_gets_no_file_of_another(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "srv/app").mkdir(parents=True)
+    monkeypatch.setattr(safe_tree, "user_above", lambda *_: 0)
+    os.chown(root / "srv/app", 2001, 2001)
+
+    report = place(root, RegularFile(path="/srv/app/a", content="a"))
+
+    assert "belongs to another user" in report.problems["/srv/app/a"]
+    assert not (root / "srv/app/a").exists()
