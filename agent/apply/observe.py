@@ -13,6 +13,7 @@ from pathlib import Path
 from ordain.agent.apply.admin_overrides import hiding_files
 from ordain.agent.apply.difference import Difference
 from ordain.agent.apply.kept_out_units import KeptOutUnits
+from ordain.agent.apply.place_files import read_reports
 from ordain.agent.apply.protected_units import roles
 from ordain.agent.apply.read_back import ReadBack
 from ordain.agent.generation import holds_with_starters, keep_running
@@ -113,6 +114,9 @@ class Observer:
         observed = await self.with_obstacles(observed, will, changes, caller=caller)
         if same_generation(old, new):
             observed, _ = await self.with_differences(observed, new)
+            # The record of a file that could not be placed is the one of before, so `read_back` sees no difference.
+            unplaced = dict.fromkeys(read_reports(self._root, "problems"), ())
+            observed = replace(observed, displaced=unplaced | dict(observed.displaced))
         elif placed_again := unchanged_files(old, new):
             found = (d for d in self.read_back.file_differences(old, observed) if d.path in placed_again)
             observed = _with_waits(observed, tuple(found))
