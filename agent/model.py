@@ -287,7 +287,8 @@ class UnitVerdict:
     """The result of an apply for one unit: ``ok`` or not, a description, and the job's result in systemd's spelling.
 
     ``blamed``: the apply caused the failure and is rolled back. It is not set for a unit that had failed before or that
-    is still starting.
+    is still starting. ``public`` is the description for users other than root, if ``what`` quotes a program or its
+    journal; "" if it is the same.
     """
 
     unit: str
@@ -295,6 +296,7 @@ class UnitVerdict:
     what: str
     result: str = ""
     blamed: bool = False
+    public: str = ""
 
 
 class ChangeCause(StrEnum):

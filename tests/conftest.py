@@ -75,8 +75,10 @@ def machines(deb: Path, request: pytest.FixtureRequest) -> Iterator[Machines]:
     made: list[Machine] = []
     with ExitStack() as stack:
 
-        def make(suite: str, *, cmdline: tuple[str, ...] = (), bare: bool = False) -> Machine:
-            layers = debian_roots.plain_root(suite) if bare else debian_roots.with_package(suite, deb)
+        def make(
+            suite: str, *, cmdline: tuple[str, ...] = (), bare: bool = False, more: tuple[str, ...] = ()
+        ) -> Machine:
+            layers = debian_roots.plain_root(suite) if bare else debian_roots.with_package(suite, deb, more=more)
             made.append(stack.enter_context(Machine(layers, cmdline=cmdline)))
             return made[-1]
 

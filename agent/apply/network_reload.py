@@ -163,4 +163,5 @@ class NetworkReload:
 
 
 def _failed(unit: str, what: str) -> UnitVerdict:
-    return UnitVerdict(unit=unit, ok=False, what=f"could not change the network: {what}", result=RESULT, blamed=True)
+    public = "could not change the network"
+    return UnitVerdict(unit=unit, ok=False, what=f"{public}: {what}", result=RESULT, blamed=True, public=public)

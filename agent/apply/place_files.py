@@ -102,7 +102,8 @@ class LiveFiles:
         if not wrong:
             return UnitVerdict(unit=member.unit, ok=True, what="its configuration check passed")
         what = f"its configuration check failed: {wrong}"
-        return UnitVerdict(unit=member.unit, ok=False, what=what, result=CHECK_FAILED, blamed=True)
+        public = "its configuration check failed"
+        return UnitVerdict(unit=member.unit, ok=False, what=what, result=CHECK_FAILED, blamed=True, public=public)
 
 
 def read_reports(root: Path, part: str) -> dict[str, str]:

@@ -178,13 +178,16 @@ def decision_conditions(trials: Trials, decisions: Decisions) -> Iterator[Status
         what = f"generation {trial.number} is rolled back at {trial.until_text} unless it is confirmed"
         yield StatusCondition(code="Trial", what=what, hint="run `ordainctl confirm`, or `ordainctl rollback`")
     elif bad := decisions.rejected:
-        what = f"generation {bad.number} failed and was rolled back: {bad.why}"
+        public = f"generation {bad.number} failed and was rolled back"
+        what = f"{public}: {bad.why}"
         if bad.complete:
             hint = "change the documents, or run `ordainctl apply` to try again"
-            yield StatusCondition(code="RolledBack", what=what, hint=hint)
+            yield StatusCondition(code="RolledBack", what=what, hint=hint, public=public)
         else:
-            what = f"{what}; some units are not as they were before"
-            yield StatusCondition(code="RollbackIncomplete", what=what, hint="see the journal")
+            rest = "; some units are not as they were before"
+            yield StatusCondition(
+                code="RollbackIncomplete", what=f"{what}{rest}", hint="see the journal", public=f"{public}{rest}"
+            )
     pin, hint = decisions.pin, "run `ordainctl follow` to follow the documents again"
     if decisions.paused and pin:
         what = f"generation {pin.number} stays in force, also when a document changes, until `ordainctl follow`"

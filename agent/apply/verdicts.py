@@ -111,7 +111,7 @@ async def judge_jobs(
         )
         complaint = complaints.get(unit) or complaints.get(starts.get(unit, ""), "")
         if verdict.ok and complaint:
-            verdict = replace(verdict, ok=False, what=complaint)
+            verdict = replace(verdict, ok=False, what=complaint, public="its health check failed")
         verdicts.append(verdict if verdict.ok else _with_blame(result, verdict, before, state))
     return verdicts
 
@@ -177,6 +177,12 @@ def job_verdict(result: JobResult, state: UnitState, details: FailureDetails = N
 
     A result that is ``canceled``, or was lost, says nothing: then the state decides.
     """
+    verdict = _job_verdict(result, state, details)
+    public = _job_verdict(result, state, replace(details, line="")).what if details.line else ""
+    return replace(verdict, public=public if public != verdict.what else "")
+
+
+def _job_verdict(result: JobResult, state: UnitState, details: FailureDetails) -> UnitVerdict:
     unit = result.job.unit
     if result.refused:
         return UnitVerdict(unit=unit, ok=False, what=result.refused, result="refused")

@@ -11,6 +11,7 @@ from ordain.agent.cli.document_files import STANDARD_INPUT, contents
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import unit_name
 from ordain.agent.cli.subcommand import Exit
+from ordain.agent.compile.executor import REQUIRE_DOCUMENT, run_inline
 from ordain.agent.daemon.client import Client, Documents
 from ordain.agent.errors import Failure
 from ordain.agent.model import NoteReason, Outcome, Plan, UnitVerdict, to_json
@@ -18,7 +19,6 @@ from ordain.agent.plan.describe import PlanStep, plan_lines
 from ordain.agent.state.store import Store
 from ordain.agent.status import Status
 from ordain.transforms.document.node import unescape_key
-from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 
 STEP_STYLES: dict[PlanStep | None, Style] = {
@@ -59,13 +59,15 @@ def apply(request: Namespace, console: Console) -> Exit:
     if request.confirm is not None and not seconds:
         raise Usage("--confirm SECONDS must be at least 1")
     texts = _documents(request)
-    if texts is not None and not request.nothing and not any(read(path, data)[0] for path, data in texts):
-        _refuse_nothing(request.file, texts)
-    if texts is not None and not request.nothing and not request.remove:
-        _agree_to_removals(request, texts, console)
+    if texts is not None and not request.nothing:
+        run_inline(REQUIRE_DOCUMENT, texts)
+        if not request.remove:
+            _agree_to_removals(request, texts, console)
     with console.progress("applying") as say:
         outcome = ask(
-            request.root, lambda client: client.apply(texts, once=request.once, confirm_sec=seconds), waits=say
+            request.root,
+            lambda client: client.apply(texts, once=request.once, confirm_sec=seconds, nothing=request.nothing),
+            waits=say,
         )
     return _report(outcome, request, console)
 
@@ -172,14 +174,6 @@ def _documents(request: Namespace) -> Documents | None:
     if problems:
         raise Refused(problems)
     return documents
-
-
-def _refuse_nothing(names: Sequence[str], texts: Documents) -> None:
-    """Raise `Refused` for the problems of texts without a document, else `Failure`."""
-    if problems := [problem for path, data in texts for problem in read(path, data)[1]]:
-        raise Refused(problems)
-    message = f"{', '.join(names)}: no document in there, so applying it would remove everything"
-    raise Failure(f"{message}; to do that, run `ordainctl apply --nothing {' '.join(names)}`")
 
 
 def _agree_to_removals(request: Namespace, texts: Documents, console: Console) -> None:

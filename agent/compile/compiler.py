@@ -16,12 +16,14 @@ from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredenti
 from ordain.agent.compile.load_check import unloadable_units
 from ordain.agent.compile.missing_programs import missing_programs
 from ordain.agent.compile.supported_types import unsupported_units
+from ordain.agent.errors import Failure
 from ordain.agent.generation import digest, generation
 from ordain.agent.model import Generation, RawDocument
 from ordain.transforms.catalog.machine_catalog import read_documents
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.node import unescape_key
+from ordain.transforms.document.reader import read
 from ordain.transforms.errors import (
     NOWHERE,
     Problem,
@@ -88,6 +90,21 @@ def compile_generation(
     zone = _missing_zone(compiled, machine.root) if machine.live else ()
     problems = sorted_problems([*machine.problems, *reading, *compiled.problems, *missing, *required, *programs, *zone])
     return new, problems
+
+
+def require_document(texts: Iterable[RawDocument]) -> None:
+    """Raise `Failure` for texts that hold no document, such as an empty file: to apply them would remove everything.
+
+    If they have errors, raise `Refused`.
+    """
+    readings = [(path, read(path, data)) for path, data in texts]
+    if any(documents for _, (documents, _) in readings):
+        return
+    if problems := [problem for _, (_, problems) in readings for problem in problems]:
+        raise Refused(problems)
+    paths = ", ".join(path for path, _ in readings)
+    message = f"{paths}: no document in there, so applying it would remove everything"
+    raise Failure(f"{message}; to do that, run `ordainctl apply --nothing {paths.replace(',', '')}`")
 
 
 def keep_blocked_items(new: Generation, last: Generation, blocked: Iterable[str]) -> Generation:

@@ -9,6 +9,7 @@ import importlib
 from typing import Any, Protocol
 
 COMPILE = "ordain.agent.compile.compiler:compile_generation"
+REQUIRE_DOCUMENT = "ordain.agent.compile.compiler:require_document"
 ADMIT = "ordain.agent.delivery.release.admission:admit_snapshot"
 
 

@@ -47,11 +47,19 @@ class AgentClient:
             self._follower.used()
 
     async def apply(
-        self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0, caller: int = 0
+        self,
+        documents: Documents | None = None,
+        *,
+        once: bool = False,
+        confirm_sec: int = 0,
+        nothing: bool = False,
+        caller: int = 0,
     ) -> Outcome:
         """See `Client.apply`."""
         with self._changing():
-            outcome = await self._client.apply(documents, once=once, confirm_sec=confirm_sec, caller=caller)
+            outcome = await self._client.apply(
+                documents, once=once, confirm_sec=confirm_sec, nothing=nothing, caller=caller
+            )
         self._follower.record(outcome)
         self._follower.request(Work.LOOK)
         return outcome

@@ -13,6 +13,8 @@ from ordain.agent.status import Status, UnitExplanation
 
 BUS_NAME = "org.ordain.Agent1"
 """The name of the agent on the system bus, and of its interface."""
+ROOT_BUS_NAME = "org.ordain.Agent1.Root"
+"""A second name of the agent, on a connection of its own, where only root may send messages."""
 OBJECT_PATH = "/org/ordain/Agent1"
 
 Documents = Sequence[RawDocument]
@@ -28,10 +30,13 @@ class Client(Protocol):
     async def plan(self, documents: Documents | None = None) -> Plan:
         """Return what `apply` would do, and the problems that block items or are warnings."""
 
-    async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
+    async def apply(
+        self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0, nothing: bool = False
+    ) -> Outcome:
         """Apply the documents. If some are given, stop following the source unless ``once``.
 
-        After ``confirm_sec`` seconds the apply is rolled back unless `confirm` is called; 0: never.
+        After ``confirm_sec`` seconds the apply is rolled back unless `confirm` is called; 0: never. Texts that hold no
+        document, and so would remove everything, are refused unless ``nothing``.
         """
 
     async def confirm(self) -> int:

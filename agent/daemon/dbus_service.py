@@ -6,41 +6,56 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from errno import EIO
 from typing import Any, ParamSpec, TypeVar
 
-from dbus_next.constants import MessageType, NameFlag, PropertyAccess, RequestNameReply
+from dbus_next.constants import NameFlag, PropertyAccess, RequestNameReply
 from dbus_next.errors import DBusError
-from dbus_next.message import Message
 from dbus_next.service import ServiceInterface, dbus_property, method, signal
 from dbus_next.signature import Variant
 
 from ordain.agent.daemon.agent_client import AgentClient
 from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
+from ordain.agent.daemon.document_file import DocumentFile
+from ordain.agent.daemon.public_view import (
+    public_explanation,
+    public_plan,
+    public_reason,
+    public_status,
+    public_verdict,
+)
 from ordain.agent.daemon.status_publisher import StatusPublisher
 from ordain.agent.errors import REFUSED, Failure, Unavailable
-from ordain.agent.model import Outcome, Plan, UnitVerdict, to_json
-from ordain.agent.status import Status
-from ordain.agent.system.dbus_guard import GuardedMessageBus
-from ordain.agent.system.polkit import PolkitAuthority
+from ordain.agent.model import Outcome, Plan, RawDocument, UnitVerdict, to_json
+from ordain.agent.status import Status as Status_
+from ordain.agent.system.dbus_guard import GuardedMessageBus, current_call
+from ordain.agent.system.polkit import PolkitAuthority, Question
 from ordain.transforms.errors import Refused
 
 _PROPERTIES = ("Generation", "WantedGeneration", "State", "SourceState", "Conditions", "Drift")
 
 READS = frozenset({"Plan", "Status", "Explain"})
 """The methods that change nothing."""
-OPTIONS: dict[str, dict[str, type[int]]] = {"Apply": {"once": bool, "confirm": int}, "Hold": {"unmask": bool}}
+OPTIONS: dict[str, dict[str, type[int]]] = {
+    "Apply": {"once": bool, "confirm": int, "nothing": bool},
+    "Hold": {"unmask": bool},
+}
 """The options of the methods that have some, with the types of their values."""
 INTERNAL = "org.ordain.Error.Internal"
 
+REST = 3
+REST_MAX_SEC = 10.0
+
+Texts = list[RawDocument]
 log = logging.getLogger(__name__)
-_sender: ContextVar[str] = ContextVar("sender")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -66,39 +81,84 @@ def _answered(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     return answered
 
 
+class Pace:
+    """A bound on the work for others than root: one piece at a time, and a rest after each, `REST` times as long."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def __aenter__(self) -> None:
+        await self._turn.acquire()
+        self._began = time.monotonic()
+
+    async def __aexit__(self, *_: object) -> None:
+        rest_sec = min(REST * (time.monotonic() - self._began), REST_MAX_SEC)
+        asyncio.get_running_loop().call_later(rest_sec, self._turn.release)
+
+
 class AgentInterface(ServiceInterface):
-    """The interface at `OBJECT_PATH`. Everybody may read; a change needs root, or a permission of ``authority``."""
+    """The interface at `OBJECT_PATH`. Everybody may read; a change needs root, or a permission of ``authority``.
+
+    Users other than root see the public view (`public_view`), and wait for each other.
+    """
 
     def __init__(self, client: AgentClient, status: StatusPublisher, authority: PolkitAuthority) -> None:
         super().__init__(BUS_NAME)
         self._client = client
         self._status = status
         self._authority = authority
-        self._shown: dict[str, Any] = {}
-        status.listen(self._changed)
+        self._pace = Pace()
+        self._next_status: asyncio.Task[Status_] | None = None
 
-    async def _may(self, action: str) -> int:
-        """Return the process that calls. Raises `Denied` unless it may do ``action``."""
-        await self._authority.demand(_sender.get(), action)
-        return await self._authority.process(_sender.get())
+    async def _is_root(self) -> bool:
+        """Return whether the caller is root."""
+        return await self._authority.is_root(_sender())
+
+    async def _may(self, question: Question) -> int:
+        """Return the process that calls. Raises `Denied` unless it may do what the question asks."""
+        if not await self._is_root():
+            await self._authority.demand(_sender(), question)
+        return await self._authority.process(_sender())
 
     @method()
     @_answered
     async def Plan(self, documents: "a(ss)") -> "s":
         """Return the JSON of the plan. Without documents, those of the source are planned."""
-        caller = await self._may("plan")
-        return json.dumps(to_json(await self._client.plan(_documents(documents), caller=caller)))
+        return await self._plan(_texts(documents))
+
+    @method()
+    @_answered
+    async def PlanFile(self, sizes: "a(st)", file: "h") -> "s":
+        """Do as `Plan` with documents in a sealed file: their paths and sizes, and their bytes one after the other."""
+        return await self._plan(DocumentFile(sizes, file))
+
+    async def _plan(self, documents: DocumentFile | Texts) -> str:
+        details = await _details(documents)
+        caller = await self._may(Question("plan", "Authentication is required to plan $(documents).", details))
+        return json.dumps(to_json(await self._client.plan(await _read(documents), caller=caller)))
 
     @method()
     @_answered
     async def Apply(self, documents: "a(ss)", options: "a{sv}") -> "s":
-        """Return the JSON of the outcome. Options: ``once`` (b), ``confirm`` (u, seconds)."""
-        caller = await self._may("apply")
+        """Return the JSON of the outcome. Options: ``once`` (b), ``confirm`` (u, seconds), ``nothing`` (b)."""
+        return await self._apply(_texts(documents), options)
+
+    @method()
+    @_answered
+    async def ApplyFile(self, sizes: "a(st)", file: "h", options: "a{sv}") -> "s":
+        """Do as `Apply` with documents in a sealed file, see `PlanFile`."""
+        return await self._apply(DocumentFile(sizes, file), options)
+
+    async def _apply(self, documents: DocumentFile | Texts, options: dict[str, Variant]) -> str:
         wanted = _options("Apply", options)
+        details = await _details(documents)
+        message = "Authentication is required to apply $(documents) to this machine (SHA-256 $(sha256))."
+        caller = await self._may(Question("apply", message, details))
         outcome = await self._client.apply(
-            _documents(documents),
+            await _read(documents),
             once=wanted.get("once", False),
             confirm_sec=wanted.get("confirm", 0),
+            nothing=wanted.get("nothing", False),
             caller=caller,
         )
         return json.dumps(to_json(outcome))
@@ -107,75 +167,94 @@ class AgentInterface(ServiceInterface):
     @_answered
     async def Status(self) -> "s":
         """Return the JSON of the status, observed now. The properties change with it."""
-        return json.dumps(to_json(await self._client.status()))
+        if await self._is_root():
+            return json.dumps(to_json(await self._client.status()))
+        if self._next_status is None:
+            self._next_status = asyncio.ensure_future(self._observe())
+        return json.dumps(to_json(public_status(await asyncio.shield(self._next_status))))
+
+    async def _observe(self) -> Status_:
+        """Return the status for all who ask until it is begun."""
+        async with self._pace:
+            self._next_status = None
+            return await self._client.status()
 
     @method()
     @_answered
     async def Explain(self, about: "s") -> "s":
         """Return the JSON of everything that is known about a unit, a path or a pointer."""
-        return json.dumps(to_json(await self._client.explain(about)))
+        if await self._is_root():
+            return json.dumps(to_json(await self._client.explain(about)))
+        async with self._pace:
+            return json.dumps(to_json(public_explanation(await self._client.explain(about))))
 
     @method()
     @_answered
     async def Refresh(self) -> "":
         """Read the source again."""
-        await self._may("apply")
+        await self._may(Question("apply", "Authentication is required to read the documents of this machine again."))
         await self._client.refresh()
 
     @method()
     @_answered
     async def Pause(self) -> "":
         """Stop following the source until `Follow`."""
-        await self._may("apply")
+        await self._may(Question("apply", "Authentication is required to pause the changes of this machine."))
         await self._client.pause()
 
     @method()
     @_answered
     async def Resume(self) -> "":
         """Do the same as `Follow`: the older name."""
-        await self._may("apply")
+        await self._may(Question("apply", "Authentication is required to resume the changes of this machine."))
         await self._client.resume()
 
     @method()
     @_answered
     async def Follow(self) -> "":
         """Follow the source again: after `Pause`, `Rollback`, or documents that an administrator applied."""
-        await self._may("apply")
+        message = "Authentication is required to follow the source instead of documents that were applied."
+        await self._may(Question("apply", message))
         await self._client.follow()
 
     @method()
     @_answered
     async def Confirm(self) -> "u":
         """Keep the generation that is on trial, and return its number."""
-        return await self._client.confirm(caller=await self._may("apply"))
+        question = Question("apply", "Authentication is required to keep the generation that is on trial.")
+        return await self._client.confirm(caller=await self._may(question))
 
     @method()
     @_answered
     async def Rollback(self, number: "u") -> "s":
         """Roll back to generation ``number`` (0: the one before). Return the JSON of the outcome."""
-        caller = await self._may("apply")
+        target = f"generation {number}" if number else "the generation before"
+        message = "Authentication is required to roll this machine back to $(generation)."
+        caller = await self._may(Question("apply", message, {"generation": target}))
         return json.dumps(to_json(await self._client.rollback(number, caller=caller)))
 
     @method()
     @_answered
     async def Hold(self, unit: "s", options: "a{sv}") -> "s":
         """Leave a unit alone. Return the JSON of the hold. Option: ``unmask`` (b), to remove the documents' mask."""
-        await self._may("apply")
         wanted = _options("Hold", options)
+        await self._may(Question("apply", "Authentication is required to hold $(unit).", {"unit": unit}))
         return json.dumps(to_json(await self._client.hold(unit, unmask=wanted.get("unmask", False))))
 
     @method()
     @_answered
     async def Unhold(self, unit: "s") -> "s":
         """Return a unit to the documents. Return the JSON of the outcome, ``null`` if there was nothing to do."""
-        caller = await self._may("apply")
+        message = "Authentication is required to return $(unit) to the documents."
+        caller = await self._may(Question("apply", message, {"unit": unit}))
         return json.dumps(to_json(await self._client.unhold(unit, caller=caller)))
 
     @method()
     @_answered
     async def FollowUnit(self, unit: "s") -> "s":
         """End a hold, and bring a unit to the state in the documents. Return the JSON of the outcome, or ``null``."""
-        caller = await self._may("apply")
+        message = "Authentication is required to bring $(unit) to the state in the documents."
+        caller = await self._may(Question("apply", message, {"unit": unit}))
         return json.dumps(to_json(await self._client.follow_unit(unit, caller=caller)))
 
     @dbus_property(access=PropertyAccess.READ)
@@ -202,7 +281,7 @@ class AgentInterface(ServiceInterface):
     @dbus_property(access=PropertyAccess.READ)
     def Conditions(self) -> "a(sss)":
         """Return code, text and hint of each condition."""
-        return [[c.code, c.what, c.hint] for c in self._status.current.conditions]
+        return [[c.code, c.what, c.hint] for c in public_status(self._status.current).conditions]
 
     @dbus_property(access=PropertyAccess.READ)
     def Drift(self) -> "a(ss)":
@@ -231,41 +310,47 @@ class AgentInterface(ServiceInterface):
 
     def planned(self, plan: Plan) -> None:
         """See `engine.Listener`."""
-        self.PlanStarted(json.dumps(to_json(plan)))
+        self.PlanStarted(json.dumps(to_json(public_plan(plan))))
 
     def judged(self, verdict: UnitVerdict) -> None:
         """See `engine.Listener`."""
-        self.UnitConverged(verdict.unit, verdict.ok, verdict.what)
+        self.UnitConverged(verdict.unit, verdict.ok, public_verdict(verdict).what)
 
     def ended(self, outcome: Outcome) -> None:
         """See `engine.Listener`."""
         if outcome.rejected:
-            self.RolledBack(outcome.rejected, outcome.why)
+            self.RolledBack(outcome.rejected, public_reason(outcome))
         elif outcome.exit_status == 0 and not outcome.confirm_by:
             self.Converged(outcome.generation)
 
-    def _changed(self, _status: Status) -> None:
-        now = {name: getattr(self, name) for name in _PROPERTIES}
-        changed = {name: value for name, value in now.items() if value != self._shown.get(name)}
-        self._shown = now
-        if changed:
-            self.emit_properties_changed(changed)
+    def announce(self) -> None:
+        """Send signals from now on, to everybody."""
+        shown: dict[str, Any] = {}
+
+        def changed(_status: Status_) -> None:
+            now = {name: getattr(self, name) for name in _PROPERTIES}
+            changed = {name: value for name, value in now.items() if value != shown.get(name)}
+            shown.update(now)
+            if changed:
+                self.emit_properties_changed(changed)
+
+        self._status.listen(changed)
 
 
-async def serve(connection: GuardedMessageBus, interface: AgentInterface) -> None:
-    """Export the interface and request the name on the bus. Raises `Unavailable` if another agent has it."""
-
-    def remember(message: Message) -> None:
-        # dbus-next does not pass the sender to methods. Their tasks copy the context, and with it this variable.
-        if message.message_type is MessageType.METHOD_CALL:
-            _sender.set(message.sender or "")
-
+async def serve(connection: GuardedMessageBus, interface: AgentInterface, name: str = BUS_NAME) -> None:
+    """Export the interface and request ``name`` on the bus. Raises `Unavailable` if another agent has it."""
     connection.reads = READS
-    connection.add_message_handler(remember)
     connection.export(OBJECT_PATH, interface)
-    reply = await connection.request_name(BUS_NAME, NameFlag.DO_NOT_QUEUE)
+    try:
+        reply = await connection.request_name(name, NameFlag.DO_NOT_QUEUE)
+    except DBusError as error:
+        raise Unavailable(f"the bus does not give this process the name {name}: {error.text}") from None
     if reply not in (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER):
-        raise Unavailable(f"another agent runs: it has the name {BUS_NAME} on the bus")
+        raise Unavailable(f"another agent runs: it has the name {name} on the bus")
+
+
+def _sender() -> str:
+    return current_call.get().sender or ""
 
 
 def _options(method: str, options: dict[str, Variant]) -> dict[str, Any]:
@@ -284,5 +369,25 @@ def _options(method: str, options: dict[str, Variant]) -> dict[str, Any]:
     return {name: variant.value for name, variant in options.items()}
 
 
-def _documents(pairs: list[list[str]]) -> list[RawDocument] | None:
-    return [(path, text.encode()) for path, text in pairs] or None
+def _texts(pairs: list[list[str]]) -> Texts:
+    return [(path, text.encode()) for path, text in pairs]
+
+
+async def _read(documents: DocumentFile | Texts) -> Texts | None:
+    """Return the documents, None for those of the source."""
+    if isinstance(documents, DocumentFile):
+        return list(await asyncio.to_thread(documents.read))
+    return documents or None
+
+
+async def _details(documents: DocumentFile | Texts) -> dict[str, str]:
+    """Return the documents as polkit shows them: their paths, and the SHA-256 of all texts. Raises `Failure`."""
+    if isinstance(documents, DocumentFile):
+        documents.check()
+        names, sha256 = [path for path, _ in documents.sizes], await asyncio.to_thread(documents.sha256)
+    else:
+        names, sha256 = [path for path, _ in documents], hashlib.sha256(b"".join(d for _, d in documents)).hexdigest()
+    if not names:
+        return {"documents": "the documents of the source", "sha256": "-"}
+    # Before the names, because these may be cut.
+    return {"documents": f"{len(names)} document{'s' * (len(names) > 1)}: {', '.join(names)}", "sha256": sha256}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from ordain.agent.apply.actual_values import read_back_values, unit_values
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.parts import ApplyParts
+from ordain.agent.compile.executor import REQUIRE_DOCUMENT
 from ordain.agent.daemon.client import Documents
 from ordain.agent.daemon.source_reader import SourceReader
-from ordain.agent.daemon.status_reader import StatusReader
 from ordain.agent.errors import Failure
 from ordain.agent.model import ChangeCause, Generation, Hold, Outcome, Plan
 from ordain.agent.plan.explain import NotInGeneration, explain
@@ -22,15 +23,22 @@ from ordain.transforms.model import Wanted
 class InProcessClient:
     """A `Client` over the parts that apply documents, a source, and the status.
 
-    ``caller`` is the process that asks, if all requests come from one.
+    ``read_status`` observes the machine. ``caller`` is the process that asks, if all requests come from one.
     """
 
     agent = False
 
-    def __init__(self, *, parts: ApplyParts, source: SourceReader, status: StatusReader, caller: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        parts: ApplyParts,
+        source: SourceReader,
+        read_status: Callable[[], Awaitable[Status]],
+        caller: int = 0,
+    ) -> None:
         self._parts = parts
         self._source = source
-        self._status = status
+        self._read_status = read_status
         self._caller = caller
 
     async def plan(self, documents: Documents | None = None, *, caller: int = 0) -> Plan:
@@ -39,12 +47,20 @@ class InProcessClient:
         return await self._parts.engine.plan(texts, caller=caller or self._caller)
 
     async def apply(
-        self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0, caller: int = 0
+        self,
+        documents: Documents | None = None,
+        *,
+        once: bool = False,
+        confirm_sec: int = 0,
+        nothing: bool = False,
+        caller: int = 0,
     ) -> Outcome:
         """See `Client.apply`."""
         caller = caller or self._caller
         if documents is not None and not documents:
             raise Failure("no documents were given: to apply none would stop all services")
+        if documents is not None and not nothing:
+            await asyncio.to_thread(self._parts.executor, REQUIRE_DOCUMENT, documents)
         if documents is None:
             texts = await self._source.read()
             request = ApplyRequest(
@@ -75,7 +91,7 @@ class InProcessClient:
 
     async def status(self) -> Status:
         """See `Client.status`."""
-        return await self._status.read()
+        return await self._read_status()
 
     async def explain(self, about: str) -> UnitExplanation:
         """See `Client.explain`."""

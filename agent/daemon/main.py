@@ -12,6 +12,7 @@ from pathlib import Path
 from ordain.agent.apply.parts import build_parts
 from ordain.agent.compile.worker import Worker
 from ordain.agent.daemon.agent_client import AgentClient
+from ordain.agent.daemon.client import ROOT_BUS_NAME
 from ordain.agent.daemon.dbus_service import AgentInterface, serve
 from ordain.agent.daemon.follower import Follower
 from ordain.agent.daemon.in_process import InProcessClient
@@ -50,7 +51,7 @@ async def _run(root: Path) -> int:
     settings, problems = read_settings(root)
     for problem in problems:
         log.warning("%s", problem)
-    bus = await DbusNext.open()
+    bus, public = await DbusNext.open(), await DbusNext.open(public=True)
     systemd = await Systemd.open(bus)
     worker = Worker()
     parts = build_parts(systemd=systemd, executor=worker, root=root)
@@ -65,10 +66,13 @@ async def _run(root: Path) -> int:
     follower = Follower(parts=parts, source=reader, settings_problems=problems, dismiss=worker.dismiss)
     status = follower.status
     settings_reload = SettingsReload(follower, systemd, root)
-    client = AgentClient(InProcessClient(parts=parts, source=reader, status=follower.status_reader), follower)
-    interface = AgentInterface(client, status, PolkitAuthority(bus))
+    client = AgentClient(InProcessClient(parts=parts, source=reader, read_status=status.refresh), follower)
+    # Two connections: however many messages users send to the public one, PID 1 and root reach the agent at the other.
+    interface, for_root = (AgentInterface(client, status, PolkitAuthority(bus)) for _ in range(2))
+    await serve(public.connection, interface)
+    await serve(bus.connection, for_root, ROOT_BUS_NAME)
+    interface.announce()
     parts.steps.listener = interface
-    await serve(bus.connection, interface)
     if await take_over(systemd, root, "agent"):
         log.info("took over: the services of this boot are being started")
     notify("READY=1", f"STATUS={_line(status.current)}")
@@ -78,12 +82,18 @@ async def _run(root: Path) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: _reload(client, settings_reload))
     try:
         await run_until_first_ends(
-            wait_for_stop_signal(), _follow(follower, systemd), settings_reload.run(), _lost(bus), ping_watchdog()
+            wait_for_stop_signal(),
+            _follow(follower, systemd),
+            settings_reload.run(),
+            _lost(bus),
+            _lost(public),
+            ping_watchdog(),
         )
         return 0
     finally:
         settings_reload.close()
         bus.close()
+        public.close()
 
 
 async def _follow(follower: Follower, systemd: Systemd) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from dbus_next.signature import Variant
 
 from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH, Documents
+from ordain.agent.daemon.document_file import write_documents
 from ordain.agent.errors import BY_NAME, REFUSED, Unavailable
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Hold, Outcome, Plan, to_json
@@ -39,25 +40,42 @@ POLL_SEC = 0.2
 TIMES = 3
 """A request is made this often at most."""
 BUSY = frozenset({AgentState.STARTING, AgentState.APPLYING})
+LARGE = 32 << 10
+"""Documents of so many bytes are sent as a file, since the agent refuses large messages (`dbus_guard.BODY_MAX`)."""
 
 
 class RemoteClient:
-    """A `Client` that asks the agent on the bus."""
+    """A `Client` that asks the agent on the bus, at its name ``destination``."""
 
     agent = True
 
-    def __init__(self, bus: DbusNext, root: Path = Path("/")) -> None:
+    def __init__(self, bus: DbusNext, root: Path = Path("/"), destination: str = BUS_NAME) -> None:
         self._bus = bus
         self._root = root
+        self._destination = destination
 
     def close(self) -> None:
         """Leave the bus."""
         self._bus.close()
 
-    async def _call(self, member: str, signature: str = "", *body: Any, timeout_sec: float = APPLY_TIMEOUT_SEC) -> Any:
+    async def _call(
+        self,
+        member: str,
+        signature: str = "",
+        *body: Any,
+        timeout_sec: float = APPLY_TIMEOUT_SEC,
+        descriptors: Sequence[int] = (),
+    ) -> Any:
         try:
             return await self._bus.call(
-                BUS_NAME, OBJECT_PATH, BUS_NAME, member, signature, *body, timeout_sec=timeout_sec
+                self._destination,
+                OBJECT_PATH,
+                BUS_NAME,
+                member,
+                signature,
+                *body,
+                timeout_sec=timeout_sec,
+                descriptors=descriptors,
             )
         except BusError as error:
             if error.error == REFUSED:
@@ -66,7 +84,9 @@ class RemoteClient:
                 raise BY_NAME[error.error](error.message) from None
             raise
 
-    async def _outcome(self, member: str, signature: str = "", *body: Any, again: bool = True) -> Any:
+    async def _outcome(
+        self, member: str, signature: str = "", *body: Any, again: bool = True, descriptors: Sequence[int] = ()
+    ) -> Any:
         """Return the JSON data of the answer of a method that applies, even if the agent restarts meanwhile.
 
         If the apply had not begun, the agent is asked ``again``. Raises `Unavailable`.
@@ -74,7 +94,7 @@ class RemoteClient:
         began = datetime.now(UTC).isoformat(timespec="seconds")
         for _ in range(TIMES):
             try:
-                return json.loads(await self._call(member, signature, *body))
+                return json.loads(await self._call(member, signature, *body, descriptors=descriptors))
             except (BusError, Disconnected) as error:
                 if isinstance(error, BusError) and not is_away(error):
                     raise
@@ -103,7 +123,7 @@ class RemoteClient:
         except Unavailable:
             return False
         with contextlib.suppress(Unavailable):
-            if await get(bus, BUS_NAME, OBJECT_PATH, BUS_NAME, "State") not in BUSY:
+            if await get(bus, self._destination, OBJECT_PATH, BUS_NAME, "State") not in BUSY:
                 self._bus = bus
                 return True
         bus.close()
@@ -111,13 +131,21 @@ class RemoteClient:
 
     async def plan(self, documents: Documents | None = None) -> Plan:
         """See `Client.plan`."""
-        return from_json(Plan, json.loads(await self._call("Plan", "a(ss)", _texts(documents))))
+        with _as_values(documents) as (suffix, signature, body, descriptors):
+            answer = await self._call(f"Plan{suffix}", signature, *body, descriptors=descriptors)
+        return from_json(Plan, json.loads(answer))
 
-    async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
+    async def apply(
+        self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0, nothing: bool = False
+    ) -> Outcome:
         """See `Client.apply`."""
         options = {"once": Variant("b", once), "confirm": Variant("u", confirm_sec)}
+        options |= {"nothing": Variant("b", True)} if nothing else {}  # an older agent does not know it
         again = not confirm_sec  # a trial that has ended must not begin anew
-        answer = await self._outcome("Apply", "a(ss)a{sv}", _texts(documents), options, again=again)
+        with _as_values(documents) as (suffix, signature, body, descriptors):
+            answer = await self._outcome(
+                f"Apply{suffix}", f"{signature}a{{sv}}", *body, options, again=again, descriptors=descriptors
+            )
         return from_json(Outcome, answer)
 
     async def confirm(self) -> int:
@@ -177,6 +205,21 @@ class RemoteClient:
             await changed.wait()
             changed.clear()
             yield await self.status()
+
+
+@contextlib.contextmanager
+def _as_values(documents: Documents | None) -> Iterator[tuple[str, str, tuple[Any, ...], tuple[int, ...]]]:
+    """Yield documents as D-Bus carries them: the end of the method's name, signature, values, and descriptors.
+
+    Large documents are in a file. Raises `Refused`.
+    """
+    texts = _texts(documents)
+    if sum(len(text) for _, text in texts) < LARGE:
+        yield "", "a(ss)", (texts,), ()
+        return
+    sizes, file = write_documents(documents or ())
+    with file:
+        yield "File", "a(st)h", (sizes, 0), (file.fileno(),)
 
 
 def _texts(documents: Documents | None) -> list[list[str]]:

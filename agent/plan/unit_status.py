@@ -75,7 +75,9 @@ def left_undone(units: Iterable[UnitStatus], verdicts: Iterable[UnitVerdict]) ->
     for verdict in verdicts:
         if verdict.unit not in known:
             what = f"the last apply left {verdict.unit} undone: {verdict.what}"
-            yield StatusCondition(code="Undone", what=what, hint="run `ordainctl apply` to try again", fault=True)
+            public = verdict.public and f"the last apply left {verdict.unit} undone: {verdict.public}"
+            hint = "run `ordainctl apply` to try again"
+            yield StatusCondition(code="Undone", what=what, hint=hint, fault=True, public=public)
 
 
 def _shown(units: Sequence[UnitStatus]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from dbus_next.constants import MessageType
@@ -41,10 +42,10 @@ class DbusNext:
         self._owners = NameOwners()
 
     @classmethod
-    async def open(cls, address: str = SYSTEM_BUS) -> DbusNext:
-        """Connect to the bus. Raises `Unavailable`."""
+    async def open(cls, address: str = SYSTEM_BUS, *, public: bool = False) -> DbusNext:
+        """Connect to the bus; see `GuardedMessageBus` for ``public``. Raises `Unavailable`."""
         try:
-            return cls(await GuardedMessageBus(address).connect())
+            return cls(await GuardedMessageBus(address, public=public).connect())
         except (OSError, EOFError) as error:
             raise Unavailable(f"cannot connect to the message bus: {error}") from error
 
@@ -57,8 +58,12 @@ class DbusNext:
         signature: str = "",
         *body: Any,
         timeout_sec: float = TIMEOUT_SEC,
+        descriptors: Sequence[int] = (),
     ) -> Any:
-        """See `Bus.call`. The timeout matters: without it, a call would wait forever if the bus disconnects."""
+        """See `Bus.call`. The timeout matters: without it, a call would wait forever if the bus disconnects.
+
+        A value of type ``h`` is an index into ``descriptors``.
+        """
         message = Message(
             destination=destination,
             path=path,
@@ -66,6 +71,7 @@ class DbusNext:
             member=member,
             signature=signature,
             body=[_sent(value) for value in body],
+            unix_fds=list(descriptors),
         )
         try:
             async with self._turns:
@@ -110,10 +116,8 @@ class DbusNext:
         return await asyncio.wait_for(asyncio.shield(future), timeout_sec)
 
     def close(self) -> None:
-        """Leave the bus, and close the socket: dbus-next 0.2.3, its last version, does not close it."""
-        self.connection.disconnect()  # type: ignore[no-untyped-call]
-        asyncio.get_running_loop().remove_reader(self.connection._fd)
-        self.connection._sock.close()
+        """Leave the bus."""
+        self.connection.close()
 
 
 class _PartialWriter:
@@ -132,6 +136,11 @@ class _PartialWriter:
             return self._wrapped.send(data)
         except BlockingIOError:
             return 0
+
+    def sendmsg(self, buffers: list[memoryview], controls: list[tuple[int, int, bytes]]) -> int:
+        """Send as `socket.socket.sendmsg` does. This waits: the writer would forget the descriptors of 0 bytes."""
+        select.select([], [self._wrapped], [], TIMEOUT_SEC)
+        return self._wrapped.sendmsg(buffers, controls)
 
 
 def _plain(value: Any) -> Any:

@@ -6,32 +6,39 @@ dbus-next 0.2.3, its last release, has faults that any user of the bus can use. 
 dbus-next                                              the guard
 =====================================================  =========================================================
 keeps a tree of 45 KB for every signature it ever saw  `SIGNATURES_MAX`, then the cache is cleared
-decodes a body before anybody asks who sent it         a call of an unknown signature is refused without decoding;
-                                                       one over `BODY_MAX` is decoded only for root
+reads and decodes bodies of any size                   a call of more than `BODY_MAX` is read without being kept
+decodes a body before anybody asks what it is for      a call of an unknown signature is refused without decoding
 disconnects at an unknown header field or type         the specification says to ignore them, so they are ignored
 disconnects at a message that it cannot decode         the message is dropped: its length is known
-reads as long as messages arrive                       `MESSAGES_AT_ONCE`, then other tasks run
+reads as long as messages arrive                       `MESSAGES_AT_ONCE`; a public connection rests after so many
 answers calls that want no reply                       a call that only reads is dropped
-has no limit of calls                                  `CALLS_PER_SEC` for each sender
+has no limit of calls                                  `CALLS_PER_SEC` and `IN_FLIGHT`, and those for all callers
 sends tracebacks, and raises sent errors again         `_Reply`
+never closes descriptors that a caller sent            `Descriptors`, closed with the answer
+keeps each message until the garbage is collected      `_Frame.release`
 fails to answer ``Peer.GetMachineId``                  answered from /etc/machine-id
 =====================================================  =========================================================
 
 dbus-fast decodes five times as fast, but has the same cache, and the same order of decoding and asking.
 """
 
-# mypy: disable-error-code="no-untyped-call, misc, arg-type"
+# mypy: disable-error-code="no-untyped-call, misc, arg-type, attr-defined"
 
 from __future__ import annotations
 
+import array
 import asyncio
+import contextlib
 import logging
+import os
+import socket
 import struct
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from dbus_next._private.constants import PROTOCOL_VERSION, HeaderField
 from dbus_next._private.unmarshaller import MarshallerStreamEndError, Unmarshaller
@@ -42,46 +49,72 @@ from dbus_next.message import Message
 from dbus_next.service import ServiceInterface
 from dbus_next.signature import SignatureTree
 
-from ordain.agent.system.bus import DBUS, DBUS_PATH
 from ordain.agent.system.rate_limit import RateLimit
 
 SIGNATURES_MAX = 128
 """The most signatures in the cache of dbus-next; we use about 40."""
+HEAD_MAX = 16 << 10
+"""The most bytes of a call's header fields; only dbus-broker passes on fields that the specification does not name."""
 BODY_MAX = 64 << 10
-"""The most bytes of a call's body from a caller who is not root; the bus itself allows 32 MiB."""
-LARGE_MAX = 4
-"""The most large calls that wait for the bus to say who sent them; each sender has one at most."""
+"""The most bytes of a call's body; the bus itself allows 32 MiB. Larger sets of documents come as a file descriptor."""
 CALLS_PER_SEC = 50
+"""The most calls of one caller in a second, on a public connection."""
+ALL_CALLS_PER_SEC = 150
+IN_FLIGHT = 8
+"""The most calls of one caller that are not answered yet, on a public connection."""
+ALL_IN_FLIGHT = 64
 SENDERS_MAX = 512
 """The most senders whose calls are counted; the bus allows a user 256 connections."""
 MESSAGES_AT_ONCE = 32
+REST_SEC = 0.01
+"""The rest of a public connection after `MESSAGES_AT_ONCE`: 3,200 messages in a second are read at most."""
+SKIP_AT_ONCE = 1 << 20
+"""The bytes of a call that is not kept which are read before other tasks run."""
 MACHINE_ID = Path("/etc/machine-id")
 
+_CHUNK = 64 << 10
+_CONTROL = socket.CMSG_SPACE(16 * array.array("i").itemsize)
+"""The room for the descriptors of one message; dbus-daemon allows 16. The kernel closes those that find no room."""
 _STANDARD = "org.freedesktop.DBus."
 _SIGNATURES = frozenset({"", "s", "ss", "ssv"})
 """The signatures of the standard interfaces, which dbus-next answers itself."""
 _FIELDS = frozenset(field.value for field in HeaderField)
 _TYPES = {kind.value: kind for kind in MessageType}
 
+current_call: ContextVar[Message] = ContextVar("current_call")
+"""The call that is being answered, which dbus-next does not pass on. It has the ``sender``, and owns descriptors."""
+
 log = logging.getLogger(__name__)
 
 
 class GuardedMessageBus(MessageBus):
-    """A connection to the bus; ``reads`` are the members of our interface that change nothing."""
+    """A connection to the bus; ``reads`` are the members of our interface that change nothing.
 
-    def __init__(self, bus_address: str) -> None:
+    A ``public`` connection is one that everybody may call: it has limits of calls, and reads at a bounded pace.
+    """
+
+    def __init__(self, bus_address: str, *, public: bool = False) -> None:
         self.reads: frozenset[str] = frozenset()
+        self._public = public
         self._calls: OrderedDict[str, RateLimit] = OrderedDict()
-        self._large: dict[str, asyncio.Task[None]] = {}
-        super().__init__(bus_address=bus_address)
+        self._all_calls = RateLimit(ALL_CALLS_PER_SEC, 1.0)
+        self._in_flight: Counter[str] = Counter()
+        super().__init__(bus_address=bus_address, negotiate_unix_fd=True)
 
     async def connect(self) -> GuardedMessageBus:
         """Connect, as dbus-next does."""
         await super().connect()
         return self
 
+    def close(self) -> None:
+        """Leave the bus, and close the socket, which dbus-next does not close."""
+        self.disconnect()
+        with contextlib.suppress(ValueError):  # the connection is closed already
+            asyncio.get_running_loop().remove_reader(self._fd)
+        self._sock.close()
+
     def _create_unmarshaller(self) -> _Frame:
-        return _Frame(self._stream)
+        return _Frame(_Socket(self._sock))
 
     def _message_reader(self) -> None:
         try:
@@ -90,13 +123,21 @@ class GuardedMessageBus(MessageBus):
                     return
                 frame, self._unmarshaller = self._unmarshaller, self._create_unmarshaller()
                 self._receive(frame)
+                frame.release()
         except Exception as error:  # the stream has ended, or is not D-Bus
             self._finalize(error)
             return
-        # The stream is buffered, so the socket may be empty while messages wait.
-        asyncio.get_running_loop().call_soon(self._message_reader)
+        if self._public:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._fd)
+            loop.call_later(REST_SEC, self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._disconnect_future.done() and self._sock.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(self._fd, self._message_reader)
 
     def _receive(self, frame: _Frame) -> None:
+        head: Message | None = None
         try:
             head = frame.head()
             if head is None:
@@ -106,81 +147,71 @@ class GuardedMessageBus(MessageBus):
             head.body = frame.body(head)
         except Exception as error:  # the decoder raises errors of many types
             log.debug("dropped a message that cannot be decoded: %r", error)
+            if head is not None and head.message_type is MessageType.METHOD_CALL:
+                self._refuse(head, ErrorType.INVALID_ARGS, "the call cannot be decoded")
             return
         self._on_message(head)
 
     def _on_message(self, msg: Message) -> None:
-        super()._on_message(msg)  # which looks up the signature of each variant of a call again
+        token = current_call.set(msg)
+        try:
+            super()._on_message(msg)  # which looks up the signature of each variant of a call again
+        finally:
+            current_call.reset(token)
         _bound_signatures()
 
     def _admit(self, call: Message, frame: _Frame) -> bool:
-        """Return whether to decode and answer a call now; refuse it otherwise, or ask who sent it."""
+        """Return whether to decode and answer a call; refuse it otherwise."""
         standard = (call.interface or "").startswith(_STANDARD)
         if call.flags & MessageFlag.NO_REPLY_EXPECTED and (standard or call.member in self.reads):
             return False
-        if not self._count(call.sender or "", time.monotonic()):
-            self._refuse(
-                call, ErrorType.LIMITS_EXCEEDED, f"more than {CALLS_PER_SEC} calls in a second; call less often"
-            )
+        if self._public and (words := self._limit_reached(call.sender or "", time.monotonic())):
+            self._refuse(call, ErrorType.LIMITS_EXCEEDED, words)
             return False
         if call.signature not in _SIGNATURES | self._signatures():
             name = f"{call.interface}.{call.member}"
             self._refuse(call, ErrorType.UNKNOWN_METHOD, f'{name} with signature "{call.signature}" could not be found')
             return False
-        if frame.body_size <= BODY_MAX:
-            return True
-        sender = call.sender or ""
-        if sender in self._large or len(self._large) >= LARGE_MAX:
-            self._refuse(call, ErrorType.LIMITS_EXCEEDED, "too many large calls at once; try again")
-            return False
-        self._large[sender] = asyncio.ensure_future(self._decode_of_root(call, frame))
-        return False
-
-    async def _decode_of_root(self, call: Message, frame: _Frame) -> None:
-        """Decode and answer a large call if root sent it, refuse it otherwise."""
-        sender = call.sender or ""
-        question = Message(
-            destination=DBUS,
-            path=DBUS_PATH,
-            interface=DBUS,
-            member="GetConnectionUnixUser",
-            signature="s",
-            body=[sender],
-        )
-        try:
-            reply = await self.call(question)
-        except (OSError, EOFError):
-            return  # the bus is gone, and the caller with it
-        finally:
-            self._large.pop(sender, None)
-        if reply is None or reply.message_type is not MessageType.METHOD_RETURN or reply.body != [0]:
-            words = f"{frame.body_size} bytes, and a caller who is not root may send {BODY_MAX}; call as root"
+        if frame.skipped:
+            words = f"{frame.body_size} bytes, and a call may have {BODY_MAX}; pass documents as a file (ApplyFile)"
             self._refuse(call, ErrorType.LIMITS_EXCEEDED, words)
-            return
-        try:
-            call.body = frame.body(call)
-        except Exception as error:  # as in `_receive`
-            self._refuse(call, ErrorType.INVALID_ARGS, f"the call cannot be decoded: {error!r}")
-            return
-        self._on_message(call)
+            return False
+        if self._public:
+            self._in_flight[call.sender or ""] += 1
+        return True
 
-    def _count(self, sender: str, now: float) -> bool:
-        """Count a call of ``sender``; return whether it is within the limit."""
+    def _limit_reached(self, sender: str, now: float) -> str:
+        """Count a call of ``sender``; return the limit that it exceeds, "" for none."""
         limit = self._calls.pop(sender, None) or RateLimit(CALLS_PER_SEC, 1.0)
         self._calls[sender] = limit
         if len(self._calls) > SENDERS_MAX:
             self._calls.popitem(last=False)
         if limit.wait_sec(now):
-            return False
+            return f"more than {CALLS_PER_SEC} calls in a second; call less often"
         limit.record(now)
-        return True
+        if self._all_calls.wait_sec(now):
+            return f"more than {ALL_CALLS_PER_SEC} calls of all users in a second; try again"
+        self._all_calls.record(now)
+        if self._in_flight[sender] >= IN_FLIGHT:
+            return f"{IN_FLIGHT} calls are not answered yet; wait for an answer"
+        if self._in_flight.total() >= ALL_IN_FLIGHT:
+            return f"{ALL_IN_FLIGHT} calls of all users are not answered yet; try again"
+        return ""
+
+    def ended(self, call: Message) -> None:
+        """Note that a call is answered."""
+        sender = call.sender or ""
+        if self._in_flight[sender] > 1:
+            self._in_flight[sender] -= 1
+        else:
+            del self._in_flight[sender]
 
     def _signatures(self) -> set[str]:
         exported = (interface for interfaces in self._path_exports.values() for interface in interfaces)
         return {method.in_signature for interface in exported for method in ServiceInterface._get_methods(interface)}
 
     def _refuse(self, call: Message, name: ErrorType, words: str) -> None:
-        _Reply(self, call).send_error(DBusError(name, words))
+        _Reply(self, call, admitted=False).send_error(DBusError(name, words))
 
     def _send_reply(self, msg: Message) -> _Reply:
         return _Reply(self, msg)
@@ -196,11 +227,16 @@ class GuardedMessageBus(MessageBus):
 class _Reply:
     """The reply to one call, as dbus-next's own ``SendReply``, but an error never holds a traceback and ends here."""
 
-    def __init__(self, bus: MessageBus, call: Message) -> None:
+    def __init__(self, bus: GuardedMessageBus, call: Message, *, admitted: bool = True) -> None:
         self._bus = bus
         self._call = call
+        self._counted = admitted
 
     def __call__(self, reply: Message) -> None:
+        if self._counted:
+            self._counted = False
+            self._bus.ended(self._call)
+        self._call.descriptors.close()
         if not self._call.flags & MessageFlag.NO_REPLY_EXPECTED:
             self._bus.send(reply)
 
@@ -219,36 +255,111 @@ class _Reply:
         self(Message.new_error(self._call, error.type, error.text))
 
 
+class Descriptors:
+    """The descriptors that came with a message; they are closed with its answer, or when nobody uses it any more."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def close(self) -> None:
+        """Close them, once."""
+        while self.numbers:
+            os.close(self.numbers.pop())
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Stream(Protocol):
+    """The source of the bytes of messages."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Return at most ``size`` bytes; None if there are none now, b"" at the end."""
+
+
+class _Socket:
+    """A `_Stream` over the socket of a connection: the bytes and descriptors of one message."""
+
+    def __init__(self, wrapped: socket.socket) -> None:
+        self._wrapped = wrapped
+        self.descriptors = Descriptors()
+
+    def read(self, size: int, /) -> bytes | None:
+        try:
+            data, controls, *_ = self._wrapped.recvmsg(size, _CONTROL)
+        except BlockingIOError:
+            return None
+        for level, kind, content in controls:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                numbers = array.array("i")
+                numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
+                self.descriptors.numbers.extend(numbers)
+        return data
+
+
 class _Frame(Unmarshaller):
-    """One message: its bytes are read first, then its header is decoded, and its body only if it is wanted."""
+    """One message: its bytes are read first, then its header is decoded, and its body only if it is wanted.
+
+    ``skipped``: the body was not kept, because a call may not have so large a body.
+    """
 
     body_size = 0
+    skipped = False
+
+    def __init__(self, stream: _Stream) -> None:
+        super().__init__(stream)
+        self.readers["h"] = self._read_descriptor
+        self.descriptors = getattr(stream, "descriptors", None) or Descriptors()
+        self._size = 0
+        self._skip = 0
 
     def is_complete(self) -> bool:
         """Read more bytes; return whether the message is complete. Raises EOFError, ValueError if it is not D-Bus."""
         try:
             self.offset = 0
-            self.read(16, prefetch=True)
-            order = {ord("l"): "<", ord("B"): ">"}.get(self.buf[0])
-            if order is None or self.buf[3] != PROTOCOL_VERSION:
-                raise ValueError("a message that does not begin as D-Bus messages do")
-            self.endian = self.buf[0]
-            self.body_size, self._serial, size = struct.unpack_from(f"{order}III", self.buf, 4)
-            self.read(16 + size + self._padding(size, 8) + self.body_size, prefetch=True)
+            if not self._size:
+                self.read(16, prefetch=True)
+                self._measure()
+            self.read(self._size, prefetch=True)
+            return self._is_skipped()
         except MarshallerStreamEndError:
             return False
-        return True
+
+    def _measure(self) -> None:
+        """Set the number of bytes to keep, and of those to skip."""
+        order = {ord("l"): "<", ord("B"): ">"}.get(self.buf[0])
+        if order is None or self.buf[3] != PROTOCOL_VERSION:
+            raise ValueError("a message that does not begin as D-Bus messages do")
+        self.endian = self.buf[0]
+        self.body_size, self._serial, fields_size = struct.unpack_from(f"{order}III", self.buf, 4)
+        head_size = 16 + fields_size + self._padding(fields_size, 8)
+        self._size = head_size + self.body_size
+        if self.buf[1] == MessageType.METHOD_CALL.value and (head_size > HEAD_MAX or self.body_size > BODY_MAX):
+            self.skipped = True
+            self._size, self._skip = (head_size, self.body_size) if head_size <= HEAD_MAX else (16, self._size - 16)
+
+    def _is_skipped(self) -> bool:
+        """Read bytes that are not kept, `SKIP_AT_ONCE` at most; return whether all are read."""
+        end = max(0, self._skip - SKIP_AT_ONCE)
+        while self._skip > end:
+            data = self.stream.read(min(self._skip, _CHUNK))
+            if data is None:
+                return False
+            if not data:
+                raise EOFError
+            self._skip -= len(data)
+        return not self._skip
 
     def head(self) -> Message | None:
-        """Decode the header: a message without its body, None for a message of an unknown type."""
+        """Decode the header: a message without its body; None for an unknown type, and for too large a header."""
         kind = _TYPES.get(self.buf[1])
-        if kind is None:
+        if kind is None or (self.skipped and self._size == 16):
             return None
         self.offset = 12
         rows = self.read_argument(SignatureTree._get("a(yv)").types[0])
         fields: dict[str, Any] = {HeaderField(code).name: value.value for code, value in rows if code in _FIELDS}
         self.align(8)
-        return Message(
+        message = Message(
             message_type=kind,
             flags=MessageFlag(self.buf[2] & sum(MessageFlag)),
             serial=self._serial,
@@ -260,16 +371,29 @@ class _Frame(Unmarshaller):
             destination=fields.get("DESTINATION"),
             sender=fields.get("SENDER"),
             signature=fields.get("SIGNATURE", ""),
+            unix_fds=self.descriptors.numbers,
         )
+        message.descriptors = self.descriptors  # which lives as long as the message
+        return message
 
     def body(self, head: Message) -> list[Any]:
         """Decode the body, after `head`."""
         return [self.read_argument(kind) for kind in head.signature_tree.types] if self.body_size else []
 
+    def release(self) -> None:
+        """Let go of the bytes: the table of readers refers to this object, and so would keep it."""
+        self.readers = {}
+
     def read_variant(self, _: object = None) -> Any:
         """Decode a variant as dbus-next does, within the bound of its cache."""
         _bound_signatures()
         return super().read_variant()
+
+    def _read_descriptor(self, _: object = None) -> int:
+        index: int = self.read_uint32()
+        if index >= len(self.descriptors.numbers):
+            raise ValueError(f"there is no descriptor {index}")
+        return index
 
 
 def _bound_signatures() -> None:

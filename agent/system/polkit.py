@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from dbus_next.signature import Variant
 
 from ordain.agent.errors import Denied, Unavailable
@@ -15,6 +19,33 @@ ACTIONS = {"plan": "org.ordain.Agent1.plan", "apply": "org.ordain.Agent1.apply"}
 ALLOW_INTERACTION = 1
 PROMPT_SEC = 120.0
 """The time that a person has to type a password."""
+DETAIL_MAX = 300
+"""The most characters of a detail: it comes from the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The question that polkit asks a person before ``action``, a key of `ACTIONS`.
+
+    ``$(key)`` in ``message`` stands for a value of ``details``, which rules of polkit can look up, too.
+    """
+
+    action: str
+    message: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def to_details(self) -> dict[str, str]:
+        """Return the details for polkit; characters that change how others are shown are left out."""
+        return {
+            "polkit.message": self.message,
+            **{key: _shown(value) for key, value in self.details.items()},
+        }
+
+
+def _shown(text: str) -> str:
+    """Return ``text`` in one line of letters: a caller could hide a part by control characters, or by its length."""
+    shown = "".join("?" if unicodedata.category(c)[0] == "C" or c in "$\u2028\u2029" else c for c in text)
+    return shown if len(shown) <= DETAIL_MAX else f"{shown[: DETAIL_MAX - 1]}…"
 
 
 class PolkitAuthority:
@@ -30,14 +61,15 @@ class PolkitAuthority:
         except BusError:
             return 0
 
-    async def demand(self, sender: str, action: str) -> None:
-        """Raise `Denied` unless the connection ``sender`` may do ``action``, a key of `ACTIONS`."""
+    async def is_root(self, sender: str) -> bool:
+        """Return whether the connection ``sender`` is one of root. Raises `Denied` if it has disconnected."""
         try:
-            uid = await self._bus.call(DBUS, DBUS_PATH, DBUS, "GetConnectionUnixUser", "s", sender)
+            return bool(await self._bus.call(DBUS, DBUS_PATH, DBUS, "GetConnectionUnixUser", "s", sender) == 0)
         except BusError:
             raise Denied("the caller has disconnected") from None
-        if uid == 0:
-            return
+
+    async def demand(self, sender: str, question: Question) -> None:
+        """Raise `Denied` unless the connection ``sender``, which is not one of root, may do what polkit is asked."""
         try:
             authorized, _, _ = await self._bus.call(
                 POLKIT,
@@ -46,8 +78,8 @@ class PolkitAuthority:
                 "CheckAuthorization",
                 "(sa{sv})sa{ss}us",
                 ["system-bus-name", {"name": Variant("s", sender)}],
-                ACTIONS[action],
-                {},
+                ACTIONS[question.action],
+                question.to_details(),
                 ALLOW_INTERACTION,
                 "",
                 timeout_sec=PROMPT_SEC,
@@ -55,4 +87,4 @@ class PolkitAuthority:
         except (BusError, Unavailable) as failure:
             raise Denied(f"only root may do this, because polkit is not available ({failure})") from None
         if not authorized:
-            raise Denied(f"polkit does not allow {ACTIONS[action]}; run it as root")
+            raise Denied(f"polkit does not allow {ACTIONS[question.action]}; run it as root")

@@ -261,8 +261,10 @@ class Machine:
 class Machines(Protocol):
     """The type of the fixture ``machines``: makes machines that end with the test."""
 
-    def __call__(self, suite: str, *, cmdline: tuple[str, ...] = (), bare: bool = False) -> Machine:
-        """Make a machine, switched off, with the package unless ``bare``."""
+    def __call__(
+        self, suite: str, *, cmdline: tuple[str, ...] = (), bare: bool = False, more: tuple[str, ...] = ()
+    ) -> Machine:
+        """Make a machine, switched off, with the package unless ``bare``, and with ``more`` packages of Debian."""
         ...
 
 

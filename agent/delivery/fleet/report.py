@@ -115,7 +115,9 @@ def make_report(
         wanted_generation=status.wanted_generation,
         release=release,
         conditions=tuple(
-            ReportedCondition(code=condition.code, item=condition.item, what=condition.what[:MAX_TEXT])
+            ReportedCondition(
+                code=condition.code, item=condition.item, what=(condition.public or condition.what)[:MAX_TEXT]
+            )
             for condition in status.conditions[:MAX_CONDITIONS]
         ),
         units={

@@ -76,8 +76,10 @@ class Agent:
         planned = self._answer("plan", documents)
         return planned.plan if isinstance(planned, Outcome) else planned
 
-    async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
-        asked = ("apply", documents, once, *([confirm_sec] if confirm_sec else []))
+    async def apply(
+        self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0, nothing: bool = False
+    ) -> Outcome:
+        asked = ("apply", documents, once, *([confirm_sec] if confirm_sec else []), *(["nothing"] if nothing else []))
         return self._answer(*asked)  # type: ignore[no-any-return]
 
     async def confirm(self) -> int:
@@ -212,19 +214,13 @@ def test_apply_reports_its_result(
     assert json.loads(capsys.readouterr().out)["generation"] == 8
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n...\n"])
-def test_a_set_without_a_document_is_applied_only_on_request(
-    text: str, agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_passed_on(agent: Agent, tmp_path: Path) -> None:
     agent.answer = Outcome(generation=8, hash="abc", plan=PLAN)
     file = tmp_path / "empty.yaml"
-    file.write_text(text)
+    file.write_text("")
 
-    assert main(["apply", str(file)]) == 1
-    assert "--nothing" in capsys.readouterr().err
-    assert agent.asked == []
     assert main(["apply", "--nothing", str(file)]) == 0
-    assert len(agent.asked) == 1
+    assert agent.asked == [("apply", ((str(file), b""),), False, "nothing")]
 
 
 REMOVAL = replace(

@@ -19,7 +19,9 @@ from support.status_samples import unit_status
 DOCS = Path(__file__).parents[3] / "docs/reference/dbus.md"
 METHODS = {
     "Plan": ("a(ss)", "s"),
+    "PlanFile": ("a(st)h", "s"),
     "Apply": ("a(ss)a{sv}", "s"),
+    "ApplyFile": ("a(st)ha{sv}", "s"),
     "Confirm": ("", "u"),
     "Rollback": ("u", "s"),
     "Status": ("", "s"),
@@ -71,6 +73,7 @@ def test_a_change_of_the_status_is_announced_with_the_properties_that_changed() 
     made, publisher = interface()
     announced: list[dict[str, Any]] = []
     cast(Any, made).emit_properties_changed = announced.append
+    made.announce()
 
     publisher.publish(Status(agent=True, state=AgentState.CONVERGED, generation=3, wanted_generation=3))
     publisher.publish(
@@ -94,6 +97,7 @@ def test_a_status_that_did_not_change_is_not_announced() -> None:
     made, publisher = interface()
     announced: list[dict[str, Any]] = []
     cast(Any, made).emit_properties_changed = announced.append
+    made.announce()
 
     for _ in range(2):
         publisher.publish(Status(agent=True, state=AgentState.CONVERGED))

@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import pytest
 
+from ordain.agent.apply.engine import ApplyRequest
+from ordain.agent.compile.executor import run_inline
 from ordain.agent.daemon import in_process
 from ordain.agent.daemon.in_process import InProcessClient
 from ordain.agent.errors import Failure
@@ -18,6 +20,7 @@ from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitSta
 from ordain.agent.state.last_outcome import PATH as OUTCOME
 from ordain.agent.status import Status, UnitExplanation
 from ordain.transforms.artifacts import UnitFile
+from ordain.transforms.errors import Refused
 from ordain.transforms.model import Member, Wanted
 from support.status_samples import unit_status
 
@@ -68,9 +71,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcessClient:
     path = tmp_path / OUTCOME
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(to_json(OUTCOME_OF_LAST)))
-    return InProcessClient(
-        parts=cast(Any, parts), source=cast(Any, None), status=cast(Any, SimpleNamespace(read=status))
-    )
+    return InProcessClient(parts=cast(Any, parts), source=cast(Any, None), read_status=status)
 
 
 def test_an_explanation_holds_all_that_is_known_of_a_unit(client: InProcessClient) -> None:
@@ -123,3 +124,27 @@ def test_an_outcome_that_cannot_be_read_is_left_out(client: InProcessClient, tmp
 def test_to_apply_no_documents_at_all_is_refused(client: InProcessClient) -> None:
     with pytest.raises(Failure, match="no documents were given"):
         asyncio.run(client.apply([]))
+
+
+@pytest.mark.parametrize("text", [b"", b"# nothing\n", b"---\n...\n"])
+def test_a_set_without_a_document_is_applied_only_on_request(client: InProcessClient, text: bytes) -> None:
+    applied: list[ApplyRequest] = []
+
+    async def apply(request: ApplyRequest) -> Outcome:
+        applied.append(request)
+        return OUTCOME_OF_LAST
+
+    async def revision() -> str:
+        return "1"
+
+    parts = cast(Any, client)._parts
+    parts.executor, parts.engine = run_inline, SimpleNamespace(apply=apply)
+    cast(Any, client)._source = SimpleNamespace(read_revision=revision)
+
+    with pytest.raises(Failure, match=r"--nothing a\.yaml b\.yaml"):
+        asyncio.run(client.apply([("a.yaml", text), ("b.yaml", b"")]))
+    with pytest.raises(Refused):
+        asyncio.run(client.apply([("a.yaml", b"ordain: [")]))
+    assert applied == []
+    asyncio.run(client.apply([("a.yaml", text)], nothing=True))
+    assert len(applied) == 1

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import logging
+import os
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,7 +26,10 @@ from ordain.agent.daemon.status_publisher import StatusPublisher
 from ordain.agent.errors import Denied
 from ordain.agent.status import Status
 from ordain.agent.system import dbus_guard
-from ordain.agent.system.dbus_guard import BODY_MAX, CALLS_PER_SEC, SIGNATURES_MAX, GuardedMessageBus, _Frame
+from ordain.agent.system.bus import BusError
+from ordain.agent.system.bus_dbus_next import DbusNext
+from ordain.agent.system.dbus_guard import CALLS_PER_SEC, IN_FLIGHT, SIGNATURES_MAX, GuardedMessageBus, _Frame
+from ordain.agent.system.polkit import Question
 from support.private_bus import private_bus
 
 PROPERTIES = "org.freedesktop.DBus.Properties"
@@ -54,7 +60,12 @@ def address() -> Iterator[str]:
 
 
 class DenyAll:
-    async def demand(self, sender: str, action: str) -> None:
+    """The authority over a caller who is not root, and is allowed nothing."""
+
+    async def is_root(self, sender: str) -> bool:
+        return False
+
+    async def demand(self, sender: str, question: Question) -> None:
         raise Denied("no")
 
 
@@ -63,9 +74,12 @@ class Client:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.answer = asyncio.Event()
+        self.answer.set()
 
     async def status(self) -> Status:
         self.asked += 1
+        await self.answer.wait()
         return Status(agent=True)
 
     async def explain(self, about: str) -> object:
@@ -77,7 +91,7 @@ class Client:
 
 def agent_and_caller(address: str, test: Callable[[MessageBus, GuardedMessageBus, Client], Awaitable[None]]) -> None:
     async def run() -> None:
-        agent = await GuardedMessageBus(address).connect()
+        agent = await GuardedMessageBus(address, public=True).connect()
         caller = await MessageBus(bus_address=address).connect()
         client = Client()
         status = StatusPublisher(cast(Any, None), Status(agent=True))
@@ -85,9 +99,9 @@ def agent_and_caller(address: str, test: Callable[[MessageBus, GuardedMessageBus
         try:
             await test(caller, agent, client)
         finally:
-            for bus in (caller, agent):
-                bus.disconnect()
-                bus._sock.close()
+            agent.close()
+            caller.disconnect()
+            caller._sock.close()
 
     asyncio.run(run())
 
@@ -108,6 +122,10 @@ async def answer(bus: MessageBus, message: Message) -> Message:
     return cast(Message, await asyncio.wait_for(bus.call(message), 5.0))
 
 
+def descriptors_of(path: Path) -> int:
+    return sum(link.exists() and link.samefile(path) for link in Path("/proc/self/fd").iterdir())
+
+
 def members() -> list[tuple[str, str]]:
     interface = AgentInterface(
         cast(Any, None), StatusPublisher(cast(Any, None), Status(agent=True)), cast(Any, SimpleNamespace())
@@ -126,7 +144,7 @@ def test_odd_calls_of_every_member_get_a_clean_answer(
         for signature, body in ODD:
             reply = await answer(caller, call(member, signature, *body, interface=interface))
             assert "Traceback" not in str(reply.body)
-            assert "File " not in str(reply.body)
+            assert 'File "' not in str(reply.body)
             assert "internal" not in str(reply.body).lower()
 
     agent_and_caller(address, test)
@@ -156,7 +174,8 @@ def test_a_call_that_only_reads_and_wants_no_reply_is_dropped(address: str) -> N
 
 def test_a_sender_has_a_limit_of_calls_and_others_do_not_feel_it(address: str) -> None:
     async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
-        replies = await asyncio.gather(*(answer(caller, call("Status")) for _ in range(CALLS_PER_SEC + 20)))
+        get = call("Get", "ss", BUS_NAME, "State", interface=PROPERTIES)
+        replies = [await answer(caller, get) for _ in range(CALLS_PER_SEC + 20)]
         names = [reply.error_name for reply in replies if reply.message_type is MessageType.ERROR]
         assert names == ["org.freedesktop.DBus.Error.LimitsExceeded"] * 20
         other = await MessageBus(bus_address=address).connect()
@@ -194,18 +213,64 @@ def test_the_body_of_an_unknown_signature_is_not_decoded(address: str, monkeypat
     agent_and_caller(address, test)
 
 
-@pytest.mark.parametrize(
-    ("uid", "error"), [(0, "org.ordain.Error.Denied"), (1000, "org.freedesktop.DBus.Error.LimitsExceeded")]
-)
-def test_only_root_may_send_a_large_call(address: str, uid: int, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_call_is_refused_and_not_kept(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
-        async def call_bus(question: Message) -> Message:
-            assert question.member == "GetConnectionUnixUser"
-            return Message(message_type=MessageType.METHOD_RETURN, reply_serial=1, signature="u", body=[uid])
+        kept: list[int] = []
+        receive = agent._receive
 
-        monkeypatch.setattr(agent, "call", call_bus)
-        reply = await answer(caller, call("Plan", "a(ss)", [["a", "x" * BODY_MAX]]))
-        assert reply.error_name == error
+        def record(frame: _Frame) -> None:
+            kept.append(len(frame.buf))
+            receive(frame)
+
+        monkeypatch.setattr(agent, "_receive", record)
+        reply = await answer(caller, call("Plan", "a(ss)", [["a", "x" * (3 << 20)]]))
+        assert reply.error_name == "org.freedesktop.DBus.Error.LimitsExceeded"
+        assert "ApplyFile" in reply.body[0]
+        assert max(kept) < 1000
+        assert (await answer(caller, call("Status"))).message_type is MessageType.METHOD_RETURN
+
+    agent_and_caller(address, test)
+
+
+def test_a_caller_has_a_limit_of_calls_without_an_answer(address: str) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        client.answer.clear()
+        waiting = [asyncio.ensure_future(answer(caller, call("Status"))) for _ in range(IN_FLIGHT)]
+        await asyncio.wait(waiting, timeout=0.3)
+        reply = await answer(caller, call("Status"))
+        assert reply.error_name == "org.freedesktop.DBus.Error.LimitsExceeded"
+        client.answer.set()
+        assert {reply.message_type for reply in await asyncio.gather(*waiting)} == {MessageType.METHOD_RETURN}
+        assert (await answer(caller, call("Status"))).message_type is MessageType.METHOD_RETURN
+        assert client.asked <= 3  # one that ran, one for all who asked meanwhile, one for the last
+
+    agent_and_caller(address, test)
+
+
+def test_descriptors_of_calls_are_closed(address: str, tmp_path: Path) -> None:
+    passed = tmp_path / "passed"
+
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        gc.disable()  # they are closed at once
+        sender = await DbusNext.open(address)
+        descriptor = os.open(passed, os.O_RDONLY | os.O_CREAT)
+        try:
+            for member, signature, body in (
+                ("PlanFile", "a(st)h", ([], 0)),
+                ("PlanFile", "a(st)h", ([], 7)),
+                ("Apply", "a(ss)a{sv}", ([], {"x": Variant("h", 0)})),
+                ("Nothing", "h", (0,)),
+            ):
+                with pytest.raises(BusError):
+                    await sender.call(
+                        BUS_NAME, OBJECT_PATH, BUS_NAME, member, signature, *body, descriptors=[descriptor] * 3
+                    )
+            await answer(caller, call("Status"))
+            assert descriptors_of(passed) == 1
+        finally:
+            gc.enable()
+            os.close(descriptor)
+            sender.close()
 
     agent_and_caller(address, test)
 
