@@ -48,3 +48,36 @@ def test_a_secret_is_added_and_changed_and_never_shown(machine: Machine) -> None
     )
     shown += machine.run("grep", "-rhaE", "x", "/var/lib/ordain", "/etc/ordain", "/run/ordain").stdout
     assert not any(secret in shown for secret in SECRETS)
+
+
+HIDDEN = """ordain: v1
+kind: Layer
+name: base
+values: {word: hunter2}
+files:
+  /etc/app/secret.conf: {content: "password=hunter2", mode: "0600"}
+  /etc/app/template.conf: {template: "password={{ values.word }}", mode: "0600"}
+"""
+PLACES = ("/etc/ordain", "/var/lib/ordain", "/run/ordain", "/run/systemd", "/etc/app")
+
+
+def found_by_nobody(machine: Machine) -> str:
+    nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+    return machine.run(*nobody, "grep", "-rlsa", "hunter2", *PLACES, check=False).stdout
+
+
+def test_contents_of_files_are_for_root_alone_also_after_an_upgrade(machine: Machine) -> None:
+    machine.write("/etc/ordain/documents/base.yaml", HIDDEN)
+    machine.boot()
+    machine.until("the file is placed", lambda: machine.path("/etc/app/template.conf").exists())
+    machine.until("the generation is proven", lambda: machine.path("/etc/ordain/boot/current").exists())
+    assert machine.read("/etc/app/template.conf") == "password=hunter2"
+    assert found_by_nobody(machine) == ""
+    assert machine.run("grep", "-rlsa", "hunter2", *PLACES).stdout.count("\n") >= 4  # there is something to find
+
+    # The modes that older versions used.
+    machine.run("chmod", "-R", "a+rX", "/etc/ordain", "/var/lib/ordain", "/run/ordain")
+    assert found_by_nobody(machine) != ""
+    machine.run("dpkg-reconfigure", "--frontend=noninteractive", "ordain")  # its postinst restarts the agent
+    machine.run("systemctl", "restart", "ordain-agent.service")
+    assert found_by_nobody(machine) == ""
