@@ -70,7 +70,10 @@ async def _run(root: Path) -> int:
     # Two connections: however many messages users send to the public one, PID 1 and root reach the agent at the other.
     interface, for_root = (AgentInterface(client, status, PolkitAuthority(bus)) for _ in range(2))
     await serve(public.connection, interface)
-    await serve(bus.connection, for_root, ROOT_BUS_NAME)
+    try:
+        await serve(bus.connection, for_root, ROOT_BUS_NAME)
+    except Unavailable as failure:  # the bus has an older policy; a machine without an agent would be worse
+        log.error("%s; users can delay root until `systemctl reload dbus; systemctl restart ordain-agent`", failure)
     interface.announce()
     parts.steps.listener = interface
     if await take_over(systemd, root, "agent"):

@@ -141,6 +141,16 @@ def test_a_flood_of_calls_delays_root_little_and_the_agent_does_not_grow(machine
     assert_floods_do_not_reach_root(machine)
 
 
+def test_an_agent_works_although_the_bus_refuses_its_second_name(machine: Machine) -> None:
+    """The policy of an older package is still in force."""
+    machine.write(POLICY, OPEN_POLICY.replace("own_prefix", "own"))
+    boot(machine)
+    change(machine, "1")
+    assert "does not give this process the name org.ordain.Agent1.Root" in machine.journal(
+        "--unit=ordain-agent.service"
+    )
+
+
 def test_odd_calls_of_users_get_clean_errors_and_leave_no_trace(machine: Machine) -> None:
     boot(machine)
     answers = json.loads(as_nobody(machine, "odd"))
