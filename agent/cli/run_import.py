@@ -14,21 +14,18 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.run_files import is_xml
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
-from ordain.transforms.document.node import Node, Number, Unreadable
+from ordain.transforms.document.node import Node, Unreadable
 from ordain.transforms.document.reader import read_node, read_nodes
-from ordain.transforms.document.run_keys import RUN
 from ordain.transforms.errors import Problem, Refused, did_you_mean, only_errors, sorted_problems
-from ordain.transforms.importing.document_draft import Plain
 from ordain.transforms.model import Document, Kind
 from ordain.transforms.runs.jsdl import export_jsdl, import_jsdl
-from ordain.transforms.runs.run_draft import RunDraft, yaml_text
+from ordain.transforms.runs.run_draft import RunDraft, node_yaml
 from ordain.transforms.runs.run_xml import NAMESPACE, read_xml_nodes, write_xml
 from ordain.transforms.runs.script_dialects import DIALECTS, dialect_of
 from ordain.transforms.runs.script_import import convert
 from ordain.transforms.runs.xml_elements import read_elements
 
 MAX_BYTES = 4 << 20
-_HEAD = ("ordain", "kind", "name")
 
 
 def import_(request: Namespace, console: Console) -> Exit:
@@ -60,7 +57,7 @@ def _imported(path: str, data: bytes, kind: str | None) -> RunDraft | str:
     if kind in {"xml", "jsdl"} or (kind is None and is_xml(path, data)):
         root = read_elements(path, data)
         if root.namespace == NAMESPACE and kind != "jsdl":
-            return "---\n".join(_yaml(node) for node in _checked(list(read_xml_nodes(path, data))))
+            return "---\n".join(node_yaml(node) for node in _checked(list(read_xml_nodes(path, data))))
         return import_jsdl(root)
     try:
         text = data.decode("utf-8")
@@ -93,7 +90,7 @@ def export(request: Namespace, console: Console) -> Exit:
             raise Failure(f"{path}: {error}; rename it") from None
         return Exit.OK
     if request.kind == "yaml":
-        console.text("---\n".join(map(_yaml, nodes)))
+        console.text("---\n".join(map(node_yaml, nodes)))
         return Exit.OK
     if len(nodes) > 1:
         raise Usage("JSDL holds one job; name the run with --run")
@@ -125,24 +122,6 @@ def _name(node: Node) -> str:
 
 def _named(node: Node, name: str | None) -> bool:
     return not name or _name(node) == name
-
-
-def _yaml(node: Node) -> str:
-    """Return a Run as YAML, with its keys in the order of the language."""
-    value = _plain(node)
-    assert isinstance(value, dict)
-    head = {key: inner for key, inner in value.items() if key not in RUN and key not in _HEAD}
-    return yaml_text(_name(node), {key: inner for key, inner in value.items() if key in RUN}, head=head)
-
-
-def _plain(node: Node) -> Plain:
-    if isinstance(node.value, Mapping):
-        return {key: _plain(child) for key, child in node.value.items()}
-    if isinstance(node.value, tuple):
-        return [_plain(child) for child in node.value]
-    if isinstance(node.value, Number):
-        return node.value
-    return node.value
 
 
 def _content(name: str) -> tuple[str, bytes]:

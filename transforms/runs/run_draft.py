@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ordain.transforms.document.reader import read
+from ordain.transforms.document.node import Node
+from ordain.transforms.document.reader import HEADER, read
 from ordain.transforms.document.run_keys import RUN
 from ordain.transforms.document.shapes import Record
 from ordain.transforms.errors import Problem, Where, warning
@@ -110,3 +111,17 @@ def yaml_text(name: str, keys: Mapping[str, Plain], header: str = "", head: Mapp
     """Return a Run as YAML; ``head`` are keys such as ``tier`` and ``match``."""
     top: dict[str, Plain] = {"ordain": "v1", "kind": "Run", "name": name, **(head or {})}
     return write_keys(top, dict(keys), Record(RUN), header=header)
+
+
+def node_yaml(node: Node) -> str:
+    """Return a Run that was read as YAML, with its keys in the order of the language."""
+    value = _plain(node)
+    assert isinstance(value, dict)
+    head = {key: value[key] for key in HEADER if key in value and key not in {"ordain", "kind", "name"}}
+    return yaml_text(str(value["name"]), {key: inner for key, inner in value.items() if key in RUN}, head=head)
+
+
+def _plain(node: Node) -> Plain:
+    if isinstance(node.value, Mapping):
+        return {key: _plain(child) for key, child in node.value.items()}
+    return [_plain(child) for child in node.value] if isinstance(node.value, tuple) else node.value

@@ -18,11 +18,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from xml.sax.saxutils import escape
 
-from ordain.transforms.document.network_shapes import Rows
 from ordain.transforms.document.node import Node, Number, Unreadable, mapping, scalar, sequence
-from ordain.transforms.document.reader import read_node
+from ordain.transforms.document.reader import HEADER, read_node
 from ordain.transforms.document.run_keys import RUN
-from ordain.transforms.document.shapes import CommandLine, Map, Record, Sequence, Set, Shape
+from ordain.transforms.document.shapes import FreeForm, Map, Record, Set, Shape
 from ordain.transforms.errors import Problem, Where, sorted_problems
 from ordain.transforms.model import Document
 from ordain.transforms.runs.xml_elements import XmlElement, read_elements
@@ -125,7 +124,10 @@ def _encodable(text: str) -> bool:
 
 
 def write_xml(nodes: Iterable[Node]) -> str:
-    """Return the XML form of Runs; `read_xml_nodes` reads the same values back, and writes the same bytes again."""
+    """Return the XML form of Runs, with known keys in the order of the language.
+
+    `read_xml_nodes` reads the same values back, which are written as the same bytes again, also by way of YAML.
+    """
     found = list(nodes)
     lines = ['<?xml version="1.0" encoding="UTF-8"?>']
     if len(found) == 1:
@@ -140,10 +142,14 @@ def write_xml(nodes: Iterable[Node]) -> str:
 
 def _without_head(node: Node) -> Node:
     assert isinstance(node.value, Mapping)
-    return Node(value={k: v for k, v in node.value.items() if k not in _HEAD}, where=node.where)
+    head = [key for key in HEADER if key in node.value and key not in _HEAD]
+    keys = [*head, *(key for key in node.value if key not in HEADER)]
+    return Node(value={key: node.value[key] for key in keys}, where=node.where)
 
 
-def _element(tag: str, node: Node, shape: Shape | None, indent: str) -> Iterator[str]:
+def _element(tag: str, node: Node, shape: Shape | None, indent: str, *, typed: bool = False) -> Iterator[str]:
+    """Yield the lines of an element. ``typed``: a text that looks like a number needs its type, as in ``values``."""
+    typed = typed or isinstance(shape, FreeForm)
     name = tag.partition(" ")[0]
     value = node.value
     if isinstance(value, (Mapping, tuple)):
@@ -153,17 +159,23 @@ def _element(tag: str, node: Node, shape: Shape | None, indent: str) -> Iterator
         yield f"{indent}<{tag}>"
         if isinstance(value, tuple):
             for item in value:
-                yield from _element("item", item, _below(shape, ""), indent + "  ")
+                yield from _element("item", item, None, indent + "  ", typed=typed)
         else:
-            for key, child in value.items():
-                yield from _element(_tag(key, shape), child, _below(shape, key), indent + "  ")
+            for key, child in _in_order(value, shape):
+                yield from _element(_tag(key, shape), child, _below(shape, key), indent + "  ", typed=typed)
         yield f"{indent}</{name}>"
         return
-    attributes, text = _written(value)
+    attributes, text = _written(value, typed)
     yield f"{indent}<{tag}{attributes}>{text}</{name}>" if text else f"{indent}<{tag}{attributes}/>"
 
 
-def _written(value: str | bool | None) -> tuple[str, str]:
+def _in_order(value: Mapping[str, Node], shape: Shape | None) -> Iterator[tuple[str, Node]]:
+    """Yield the keys of a map, those of a record in the order of the language; the keys of the head come first."""
+    rank = {key: at for at, key in enumerate((*HEADER, *shape.keys))} if isinstance(shape, Record) else {}
+    yield from sorted(value.items(), key=lambda item: rank.get(item[0], len(rank)))
+
+
+def _written(value: str | bool | None, typed: bool) -> tuple[str, str]:
     """Return the attributes and the text of a scalar."""
     if value is None:
         return "", ""
@@ -173,14 +185,15 @@ def _written(value: str | bool | None) -> tuple[str, str]:
         return "", str(value)
     if _UNWRITABLE.search(value):
         return ' encoding="json"', escape(json.dumps(value))
-    kind = ' type="string"' if not isinstance(scalar(value), str) or isinstance(scalar(value), Number) else ""
+    read = scalar(value)
+    kind = ' type="string"' if not isinstance(read, str) or (typed and isinstance(read, Number)) else ""
     return kind, escape(value, {"\r": "&#13;"})
 
 
 def _tag(key: str, shape: Shape | None) -> str:
     """Return the element of a key: its own name if the language knows it, else an ``entry``."""
     known = isinstance(shape, Record) and (key in shape.keys or shape.keys.keys() == RUN.keys())
-    if known and _KEY.fullmatch(key) and key not in {"item", "entry"}:
+    if (known or key == "template") and _KEY.fullmatch(key) and key not in {"item", "entry"}:
         return key
     if _UNWRITABLE.search(key):
         raise ValueError(f"XML cannot hold the key {key!r}")
@@ -188,13 +201,6 @@ def _tag(key: str, shape: Shape | None) -> str:
 
 
 def _below(shape: Shape | None, key: str) -> Shape | None:
-    match shape:
-        case Record(keys=keys):
-            return keys.get(key)
-        case Map(of=of) | Rows(of=of):
-            return of
-        case Set(of=of):
-            return of
-        case Sequence() | CommandLine():
-            return None
-    return None
+    if isinstance(shape, Record):
+        return shape.keys.get(key)
+    return shape.of if isinstance(shape, (Map, Set)) else None

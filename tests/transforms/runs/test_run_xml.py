@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ordain.transforms.document.json_reader import read as read_json
 from ordain.transforms.document.node import Node, Unreadable
 from ordain.transforms.document.reader import read_nodes
+from ordain.transforms.runs.run_draft import node_yaml
 from ordain.transforms.runs.run_xml import NAMESPACE, read_xml, read_xml_nodes, write_xml
 
 DOCUMENTS = sorted((Path(__file__).parents[2] / "runs/documents").glob("*.yaml"))
@@ -39,6 +40,17 @@ def test_a_document_survives_the_way_to_xml_and_back_with_the_same_bytes(path: P
     assert write_xml(back) == text
     documents, problems = read_xml("run.xml", text.encode())
     assert (len(documents), problems) == (len(nodes), ())
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_xml_has_the_same_bytes_after_a_way_through_yaml(path: Path) -> None:
+    text = write_xml(read_nodes(path.name, path.read_bytes()))
+
+    as_yaml = "---\n".join(map(node_yaml, read_xml_nodes("run.xml", text.encode())))
+    again = list(read_nodes("run.yaml", as_yaml.encode()))
+
+    assert write_xml(again) == text
+    assert "---\n".join(map(node_yaml, again)) == as_yaml
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
