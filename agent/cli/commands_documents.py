@@ -117,8 +117,19 @@ ROWS = (
                 flag="--from",
                 into="kind",
                 metavar="KIND",
-                help="the type of every FILE: units, cloud-config, netplan, quadlet, compose, fstab, sysctl or modules",
-                choices=("units", "cloud-config", "netplan", "quadlet", "compose", "fstab", "sysctl", "modules"),
+                help="the type of every FILE: units, cloud-config, netplan, quadlet, compose, fstab, sysctl, modules "
+                "or ignition",
+                choices=(
+                    "units",
+                    "cloud-config",
+                    "netplan",
+                    "quadlet",
+                    "compose",
+                    "fstab",
+                    "sysctl",
+                    "modules",
+                    "ignition",
+                ),
             ),
             Argument(
                 flag="--root",

@@ -90,7 +90,7 @@ _ordainctl() {
         import)
             flags='--from --root --name --output' operand='files'
             case $previous in
-                --from) operand='units cloud-config netplan quadlet compose fstab sysctl modules' ;;
+                --from) operand='units cloud-config netplan quadlet compose fstab sysctl modules ignition' ;;
                 --root) operand='directories' ;;
                 --name) operand='text' ;;
                 --output) operand='files' ;;

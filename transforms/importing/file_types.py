@@ -8,7 +8,16 @@ from enum import StrEnum
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import cloud_config, compose, fstab, kernel_files, network_config, quadlet, unit_files
+from ordain.transforms.importing import (
+    cloud_config,
+    compose,
+    fstab,
+    ignition,
+    kernel_files,
+    network_config,
+    quadlet,
+    unit_files,
+)
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
 
 
@@ -23,6 +32,7 @@ class FileType(StrEnum):
     FSTAB = "fstab"
     SYSCTL = "sysctl"
     MODULES = "modules"
+    IGNITION = "ignition"
 
 
 CLOUD_NAMES = frozenset({"user-data", "vendor-data", "network-config", "cloud.cfg"})
@@ -48,12 +58,6 @@ OTHERS = (
 )
 """Patterns of paths of files that no converter reads, their description, and the remedy."""
 CONTENTS = (
-    (
-        rb'(?s)\A\s*\{.*"ignition"\s*:',
-        "a configuration of Ignition",
-        "write `files`, `units`, `users` of the same content",
-    ),
-    (rb"(?m)^variant:\s*\w+", "a configuration of Butane", "write `files`, `units`, `users` of the same content"),
     (rb"(?m)^apiVersion:", "a resource of Kubernetes", "keep it for `podman kube play`, in a service with `command`"),
 )
 """Patterns of the beginning of files that no converter reads, their description, and the remedy."""
@@ -76,6 +80,8 @@ def type_of(file: InputFile) -> FileType | None:
         return FileType.CLOUD
     if other_file(file) or b"ordain:" in head:
         return None
+    if ignition.is_ignition(head):
+        return FileType.IGNITION
     if COMPOSE_NAME.fullmatch(file.name) or re.search(rb"(?m)^services:", head):
         return FileType.COMPOSE
     return FileType.NETPLAN if re.search(rb"(?m)^network:", head) else None
@@ -137,4 +143,5 @@ CONVERTERS: Mapping[FileType, Callable[[Iterable[InputFile], Names, DocumentDraf
     FileType.NETPLAN: network_config.convert,
     FileType.SYSCTL: kernel_files.convert_sysctl,
     FileType.MODULES: kernel_files.convert_modules,
+    FileType.IGNITION: ignition.convert,
 }

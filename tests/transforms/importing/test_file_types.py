@@ -21,6 +21,8 @@ from support.import_accounting import NAMES
         ("app.network", "[Network]\nSubnet=10.0.0.0/24\n[Install]\nWantedBy=a\n", FileType.QUADLET),
         ("10-eth0.network", "[Match]\nName=eth0\n[Network]\nDHCP=yes\n", None),
         ("/etc/systemd/network/10-eth0.network", "[Network]\nDNS=1.1.1.1\n", None),
+        ("web.bu", "variant: fcos\nversion: 1.5.0\n", FileType.IGNITION),
+        ("web.ign", '{"ignition": {"version": "3.4.0"}}', FileType.IGNITION),
         ("/etc/sysctl.conf", "", FileType.SYSCTL),
         ("sysctl.d/x.conf", "", FileType.SYSCTL),
         ("/etc/modules-load.d/x.conf", "", FileType.MODULES),
@@ -43,8 +45,6 @@ def test_the_type_of_a_file_is_told_by_name_and_content(path: str, text: str, ki
         ("sysusers.d/x.conf", "u x -\n", "a file of systemd-sysusers"),
         ("modprobe.d/x.conf", "blacklist pcspkr\n", "a file of modprobe"),
         ("/etc/cron.d/x", "* * * * * root a\n", "a table of cron"),
-        ("web.bu", "variant: fcos\nversion: 1.5.0\n", "a configuration of Butane"),
-        ("web.ign", '{"ignition": {"version": "3.4.0"}}', "a configuration of Ignition"),
         ("pod.yaml", "apiVersion: v1\nkind: Pod\n", "a resource of Kubernetes"),
     ],
 )

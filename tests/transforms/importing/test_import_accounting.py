@@ -37,6 +37,14 @@ YAML_SAMPLES = {
             "config/0/subnets/1/broadcast: 10.0.0.255": "it follows from the address",
         },
     ),
+    "ignition/input/web.bu": (
+        FileType.IGNITION,
+        {
+            "variant: fcos": "the documents are the same for all",
+            "version: 1.5.0": "the keys are the same in all",
+            "storage/files/0/overwrite: true": "a file of a document replaces the one of the machine",
+        },
+    ),
     "netplan/input/60-site.yaml": (FileType.NETPLAN, {"network/version: 2": "the default"}),
     "compose/input/shop/docker-compose.yml": (
         FileType.COMPOSE,

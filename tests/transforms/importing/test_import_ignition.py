@@ -1,0 +1,57 @@
+"""Configurations of Butane and Ignition become files, users, groups and units."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ordain.transforms.importing import file_types, schema_filter
+from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
+from support.import_accounting import NAMES
+
+
+def convert(config: dict[str, object]) -> tuple[dict[str, dict[str, Plain]], list[str]]:
+    draft = DocumentDraft()
+    data = json.dumps({"ignition": {"version": "3.4.0"}, **config}).encode()
+    file_types.convert([InputFile(path="web.ign", data=data)], NAMES, draft)
+    schema_filter.remove_invalid(draft)
+    sections = {section: entries for section, entries in draft.sections.items() if entries}
+    return sections, [problem.what for problem in draft.problems]
+
+
+def test_ignition_is_read_as_butane() -> None:
+    files = [{"path": "/a", "mode": 416, "contents": {"source": "data:,x"}}]
+    users = [{"name": "a", "sshAuthorizedKeys": ["k"], "homeDir": "/srv/a", "passwordHash": "x"}]
+
+    sections, problems = convert({"storage": {"files": files}, "passwd": {"users": users}})
+
+    assert sections == {
+        "files": {"/a": {"content": "x", "mode": "0640"}},
+        "users": {"a": {"keys": ["k"], "home": "/srv/a"}},
+    }
+    assert problems == ["password_hash of a"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "entry"),
+    [
+        ({"name": "ssh.service", "enabled": True}, {"ssh": {"state": "running"}}),
+        ({"name": "ssh.service", "mask": True}, {"ssh": {"state": "masked"}}),
+        (
+            {"name": "ssh.service", "dropins": [{"name": "a.conf", "contents": "[Service]\nNice=5\n"}]},
+            {"ssh": {"nice": 5}},
+        ),
+    ],
+)
+def test_units_of_the_distribution_are_changed(unit: dict[str, object], entry: object) -> None:
+    assert convert({"systemd": {"units": [unit]}}) == ({"services": entry}, [])
+
+
+def test_a_unit_that_is_not_enabled_is_not_started() -> None:
+    contents = "[Service]\nExecStart=/bin/a\n[Install]\nWantedBy=multi-user.target\n"
+
+    sections, problems = convert({"systemd": {"units": [{"name": "a.service", "contents": contents}]}})
+
+    assert sections == {"units": {"a.service": {"Service": {"ExecStart": "/bin/a"}}}}
+    assert problems == ["[Install] of a.service, because it is not enabled"]
