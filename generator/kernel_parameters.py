@@ -34,7 +34,7 @@ def save_and_restore(root: Path) -> dict[str, str]:
             if (root / path).read_text() != value:
                 (root / path).write_text(value)
         except OSError as error:
-            problems[f"/{path}"] = f"cannot restore the previous value: {error.strerror}"
+            problems[f"/{path}"] = f"cannot restore the previous value: {error.strerror}; it is back after a reboot"
         else:
             _apply_other_files(root, path)
     for path in sorted(named - before.keys()):

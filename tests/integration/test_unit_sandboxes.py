@@ -1,0 +1,101 @@
+"""Our own units: a low exposure in `systemd-analyze security`, and all that they do works within their sandbox."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rig.machine import Machine
+from rig.machine_agent import agent_status
+
+pytestmark = pytest.mark.integration
+
+DOCUMENT = """\
+ordain: v1
+kind: Layer
+name: machine
+host: {hostname: box7}
+users:
+  deploy:
+    uid: 2001
+    groups: [adm]
+    keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA x"]
+groups: {builders: {gid: 2100}}
+sysctl: {net.ipv4.ip_default_ttl: 77}
+files:
+  /run/early/plain: {content: "a\\n", mode: "2755", group: adm}
+  /run/early/secret: {credential: {encrypted: /etc/app.cred}, mode: "0400"}
+  /etc/app/secret: {credential: {encrypted: /etc/app.cred}, owner: deploy, mode: "0400"}
+  /etc/app/tool: {content: "#!/bin/sh\\n", mode: "4755"}
+  /srv/shared: {directory: true, group: builders, mode: "2770"}
+  /home/deploy/notes: {content: "n\\n", owner: deploy}
+services: {web: {command: [/usr/bin/sleep, infinity]}}
+"""
+ROOT_UNITS = (
+    "agent", "boot-attempt", "boot-good", "boot-why", "fallback", "files", "files-early", "files-remote", "forget",
+    "hostname", "users",
+)  # fmt: skip
+MOST = {**dict.fromkeys(ROOT_UNITS, 3.0), "source": 1.2}
+"""The highest exposure of each unit, of 10."""
+
+
+def exposure(machine: Machine, unit: str) -> float:
+    report = machine.run("systemd-analyze", "security", "--no-pager", unit).stdout
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", report)
+    assert found, report
+    return float(found[1])
+
+
+def check(machine: Machine) -> None:
+    """Check all that the units of the boot do."""
+    assert machine.run("hostname").stdout == "box7\n"
+    assert "adm" in machine.run("id", "-nG", "deploy").stdout.split()
+    assert machine.run("getent", "group", "builders").stdout.startswith("builders:x:2100:")
+    paths = (
+        *("/run/early/plain", "/run/early/secret", "/etc/app/secret", "/etc/app/tool", "/srv/shared"),
+        *("/home/deploy/notes", "/home/deploy/.ssh/authorized_keys"),
+    )
+    stat = machine.run("stat", "-c", "%a %U %G", *paths).stdout.splitlines()
+    assert stat == ["2755 root adm", "400 root root", "400 deploy root", "4755 root root", "2770 root builders",
+                    "644 deploy root", "600 deploy deploy"]  # fmt: skip
+    assert machine.read("/run/early/secret") == machine.read("/etc/app/secret") == "hunter2"
+    assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
+    names = [f"ordain-{name}.service" for name in ROOT_UNITS if name not in ("boot-why", "fallback", "forget")]
+    assert machine.run("journalctl", "-b", "-o", "cat", "-p", "warning", *(f"-u{name}" for name in names)).stdout == ""
+
+
+def converge(machine: Machine) -> None:
+    machine.until("converged", lambda: agent_status(machine)["state"] == "converged", timeout=60)
+
+
+def apply(machine: Machine, document: str) -> None:
+    converge(machine)
+    machine.write("/etc/ordain/documents/machine.yaml", document)
+    machine.run("ordainctl", "apply")
+    converge(machine)
+
+
+def test_the_sandbox_of_each_unit_of_ours_is_tight_and_wide_enough(machine: Machine) -> None:
+    machine.boot()
+    encrypt = ("systemd-creds", "encrypt", "--with-key=host", "--name=early", "-", "-")
+    machine.write("/etc/app.cred", machine.run(*encrypt, stdin="hunter2").stdout)
+    apply(machine, DOCUMENT)
+    assert machine.run("sysctl", "-n", "net.ipv4.ip_default_ttl").stdout == "77\n"
+    apply(machine, re.sub("sysctl: .*\n", "", DOCUMENT))
+    ttl = machine.run("sysctl", "-n", "net.ipv4.ip_default_ttl").stdout
+    assert ttl == "64\n", "the previous value of a kernel parameter is restored"
+    apply(machine, DOCUMENT)
+    machine.reboot()
+    machine.until(
+        "the boot is good", lambda: machine.show("ordain-boot-good.service", "ActiveState")["ActiveState"] == "active"
+    )
+
+    converge(machine)
+    check(machine)
+    assert machine.run("grep", "-c", ".", "/etc/ordain/boot/attempts", check=False).stdout in ("0\n", "")
+    found = {name: exposure(machine, f"ordain-{name}.service") for name in MOST}
+    assert {name: value for name, value in found.items() if value > MOST[name]} == {}
+
+    machine.run("systemctl", "rescue", check=False)
+    machine.until("the record is cleared", lambda: not machine.path("/run/ordain/takeover").exists())
