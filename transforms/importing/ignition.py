@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.node import Node
-from ordain.transforms.importing import unit_files, yaml_values
+from ordain.transforms.importing import quadlet, unit_files, yaml_values
 from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile, Plain
 from ordain.transforms.importing.foreign_yaml import python_value
 from ordain.transforms.importing.unit_files import ImportedUnit
@@ -82,7 +82,10 @@ class _Config:
                 "directories": lambda node: each(listed(node), self.add_directory, self.draft, "directories"),
                 "links": lambda node: each(listed(node), self.add_link, self.draft, "links"),
             }),
-            "systemd": lambda node: self.keys("systemd", node, {"units": self.add_units}),
+            "systemd": lambda node: self.keys("systemd", node, {
+                "units": self.add_units,
+                "quadlets": self.add_quadlets,
+            }),
             "passwd": lambda node: self.keys("passwd", node, {
                 "users": lambda node: each(listed(node), self.add_user, self.draft, "users"),
                 "groups": lambda node: each(listed(node), self.add_group, self.draft, "groups"),
@@ -119,9 +122,8 @@ class _Config:
     def content(self, node: Node) -> str:
         """Return the content of a file. Raises `UnusableValue` if it is not a text in the configuration itself."""
         keys = _keys(node)
-        for key in sorted(keys.keys() - {"inline", "source", "compression", "local"}):
-            self.draft.not_converted(keys[key].where, f"contents: {key}", "remove it: the content is in the document")
         if "inline" in keys:
+            self.name_unused(keys, {"inline"})
             return text(keys["inline"])
         if "local" in keys:
             hint = "write it as `inline`, or import the output of butane"
@@ -129,6 +131,7 @@ class _Config:
         source = text(keys["source"]) if "source" in keys else "data:,"
         if not source.startswith("data:"):
             raise UnusableValue(node, f"Ignition downloads {source[:80]}", "write its content")
+        self.name_unused(keys, {"source", "compression"})
         head, _, body = source.removeprefix("data:").partition(",")
         try:
             data = base64.b64decode(body) if head.endswith(";base64") else urllib.parse.unquote_to_bytes(body)
@@ -137,6 +140,10 @@ class _Config:
             return data.decode()
         except (binascii.Error, UnicodeDecodeError, zlib.error):
             raise UnusableValue(node, "the content is not a text", "copy binary files in another way") from None
+
+    def name_unused(self, keys: Mapping[str, Node], used: set[str]) -> None:
+        for key in sorted(keys.keys() - used):
+            self.draft.not_converted(keys[key].where, f"contents: {key}", "remove it: the content is in the document")
 
     def add_directory(self, node: Node) -> None:
         known = frozenset({"path", "mode", "overwrite", "user", "group"})
@@ -195,6 +202,22 @@ class _Config:
             for name, entry in services.items():
                 if self.draft.places["services", name] == unit.where and isinstance(entry, dict) and state:
                     entry["state"] = state
+
+    def add_quadlets(self, node: Node) -> None:
+        files: list[InputFile] = []
+        each(listed(node), lambda item: self.read_quadlet(item, files), self.draft, "quadlets")
+        quadlet.convert(files, self.names, self.draft)
+
+    def read_quadlet(self, node: Node, files: list[InputFile]) -> None:
+        keys = self.entry(node, frozenset({"name", "contents", "rootful"}), "name")
+        if "contents" not in keys:
+            raise UnusableValue(node, "a quadlet has no contents", "add `contents`")
+        file = InputFile(path=f"{self.file.path}/{text(keys['name'])}", data=text(keys["contents"]).encode())
+        if not quadlet.quadlet_of(file) or "/" in text(keys["name"]):
+            raise UnusableValue(node, f"{text(keys['name'])!r} is not the name of a quadlet", "rename it")
+        if "rootful" not in keys or not flag(keys["rootful"]):
+            raise UnusableValue(node, f"{file.name} runs in the sessions of users", "write `rootful: true`")
+        files.append(file)
 
     def read_unit(self, node: Node, files: list[InputFile], others: list[tuple[ImportedUnit, Plain]]) -> None:
         known = frozenset({"name", "enabled", "mask", "contents", "dropins"})
