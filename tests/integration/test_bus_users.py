@@ -169,7 +169,7 @@ def test_root_applies_a_large_set_of_documents(machine: Machine) -> None:
     boot(machine)
     files = "".join(f"  /srv/{n}: {{content: '{'x' * 4000}'}}\n" for n in range(60))
     machine.write("/root/large.yaml", f"ordain: v1\nkind: Layer\nname: large\nfiles:\n{files}")
-    machine.run("ordainctl", "apply", "--once", "/root/large.yaml")
+    machine.run("ordainctl", "apply", "--once", "--remove", "/root/large.yaml")
     assert machine.read("/srv/59") == "x" * 4000
 
 
@@ -190,7 +190,7 @@ def test_a_rule_of_polkit_allows_a_user_what_it_names(machine: Machine) -> None:
     digest = machine.run("sha256sum", "/home/alice/good.yaml").stdout.split()[0]
     machine.write("/etc/polkit-1/rules.d/10-ordain.rules", ALICE_MAY % (digest, "good.yaml"))
     machine.run("systemctl", "restart", "polkit.service")
-    alice = ("setpriv", "--reuid=alice", "--regid=alice", "--init-groups", "ordainctl", "apply", "--once")
+    alice = ("setpriv", "--reuid=alice", "--regid=alice", "--init-groups", "ordainctl", "apply", "--once", "--remove")
 
     denied = machine.run(*alice, "/home/alice/bad.yaml", check=False)
     assert denied.returncode == 1
