@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ordain.transforms.catalog.foreign_names import neutral_name
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Problem, blocked, did_you_mean
 from ordain.transforms.machine import sysv_scripts
@@ -61,7 +62,8 @@ def units_of_service(
         return units, ()
     unit = named or names.service(name, "unit")
     if not unit:
-        hint = did_you_mean(name, names.services())
+        neutral = neutral_name(name)
+        hint = f"write {neutral}, its name on every system" if neutral else did_you_mean(name, names.services())
         hint = hint or "add `command` to define it, `unit` to name an installed unit, or a row to a Transform"
         return refused(f"no Transform names the unit of {name} on this system", hint, "Unmapped")
     return _distributions(name, service, unit, names, installed), ()

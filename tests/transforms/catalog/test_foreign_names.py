@@ -1,0 +1,27 @@
+"""A service by the name that some system gives it leads to its neutral name."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.transforms.catalog.foreign_names import neutral_name
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+
+
+@pytest.mark.parametrize(
+    ("name", "neutral"),
+    [("httpd", "apache"), ("apache2", "apache"), ("sshd", "ssh"), ("crond", "cron"), ("named", "bind"), ("nginx", "")],
+)
+def test_a_unit_of_some_system_has_a_neutral_name(name: str, neutral: str) -> None:
+    assert neutral_name(name) == neutral
+
+
+def test_a_blocked_service_is_told_its_neutral_name() -> None:
+    documents, _ = read("a.yaml", b"ordain: v1\nkind: Layer\nname: a\nservices: {httpd: {}}\n")
+    (problem,) = compile(documents, facts_for("debian-13"), shipped=shipped()).problems
+
+    assert problem.code == "Unmapped"
+    assert problem.hint == "write apache, its name on every system"
