@@ -200,9 +200,8 @@ ROWS = (
         group=FAMILY.name,
         purpose="print a Run as XML or JSDL",
         text=(
-            "xml is a form of the whole document: `run import` and all commands that take a FILE read it back to the "
-            "same document. jsdl is JSDL 1.0 with its POSIX application; each key that it cannot hold is reported, and "
-            "the exit status is 3."
+            "xml is a form of the whole document: all `run` commands read it back to the same document. jsdl is JSDL "
+            "1.0 with its POSIX application; each key that it cannot hold is reported, and the exit status is 3."
         ),
         run="run_import:export",
         arguments=(

@@ -81,7 +81,7 @@ def _submit_comment(script: JobScript) -> str:
 def _print_provenance(script: JobScript, console: Console) -> None:
     rows: list[tuple[Cell, ...]] = []
     for line in (*script.lines, *script.arguments):
-        rows.append((line.text, cause_text(line)))
+        rows.append((line.text, cause_text(line) or ("every script", Style.DIM)))
         overrode = line.cause.overrode
         rows += [((f"  overrides {old.value}", Style.DIM), f"{old.where} ({old.layer})") for old in overrode]
     console.table(("LINE", "SET BY"), rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from xml.sax.saxutils import escape
 
 from ordain.transforms.document.plain_data import plain
@@ -260,8 +261,9 @@ _CARRIED = frozenset(
 
 def export_jsdl(run: Document) -> tuple[str, tuple[Problem, ...]]:
     """Return a Run as JSDL, and a problem for each key that JSDL cannot hold."""
-    tree = run.sections
-    problems = list(_not_carried(tree, ""))
+    problems: list[Problem] = []
+    tree = _without_nulls(run.sections, problems)
+    problems += _not_carried(tree, "")
     head = [f'<jsdl:JobDefinition xmlns:jsdl="{JSDL}" xmlns:jsdl-posix="{POSIX}">', "  <jsdl:JobDescription>"]
     lines = [*head, *_identification(run), *_posix_lines(tree, problems), *_resource_lines(tree)]
     for name, source in _texts(tree.branch("stage-in")):
@@ -273,6 +275,19 @@ def export_jsdl(run: Document) -> tuple[str, tuple[Problem, ...]]:
             problems.append(_problem(branch.here, "stage-out after a run that failed"))
     lines += ["  </jsdl:JobDescription>", "</jsdl:JobDefinition>"]
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + "\n".join(lines) + "\n", tuple(problems)
+
+
+def _without_nulls(tree: Branch, problems: list[Problem]) -> Branch:
+    """Return ``tree`` without its nulls, which remove what layers set: JSDL has no layers."""
+    children: dict[str, Tree] = {}
+    for name, child in tree.children.items():
+        if isinstance(child, Branch):
+            children[name] = _without_nulls(child, problems)
+        elif child.value is None:
+            problems.append(_problem(child, f"{child.where.pointer}: null"))
+        else:
+            children[name] = child
+    return replace(tree, children=children)
 
 
 def _problem(leaf: Leaf, what: str) -> Problem:

@@ -206,3 +206,12 @@ def test_an_imported_module_is_loaded_by_its_own_name() -> None:
 
     assert draft.keys["modules"] == {"gcc": "gcc/12", "gcc/13": "gcc/13"}
     assert [p.code for p in refused(run("command: a\nmodules: [gcc]"))] == ["UnknownModule"]
+
+
+def test_a_null_of_a_run_is_reported_because_jsdl_has_no_layers() -> None:
+    (document,), _ = read("run.yaml", run("command: a\nresources: {time: null}\naccount: null").encode())
+
+    text, problems = export_jsdl(document)
+
+    assert sorted(problem.where.pointer for problem in problems) == ["account", "resources/time"]
+    assert "WallTimeLimit" not in text
