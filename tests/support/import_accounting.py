@@ -71,7 +71,7 @@ def dropped_from_yaml(path: str, text: str, kind: FileType) -> Iterator[str]:
 
 def composed(text: str) -> yaml.Node:
     """Return the nodes of a YAML text."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     assert node is not None
     return node
 

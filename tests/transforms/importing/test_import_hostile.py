@@ -127,7 +127,7 @@ def with_odd_values(text: str) -> Iterator[bytes]:
             root = composed(text)
             holder, key = [*values_of(root)][at]
             holder[key] = (holder[key][0], composed(odd)) if isinstance(holder[key], tuple) else composed(odd)
-            yield yaml.serialize(root).encode()
+            yield yaml.serialize(root, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)).encode()
 
 
 def values_of(node: yaml.Node) -> Iterator[tuple[list[Any], int]]:
