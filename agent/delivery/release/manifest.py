@@ -160,6 +160,11 @@ def _release(entries: Mapping[str, Node], node: Node) -> Release:
     if problems := validate.problems(replace(node, value=known), Kind.RELEASE):
         raise Refused(problems)
     data = {name: _data(child) for name, child in entries.items()}
+    try:
+        rollout = _rollout(data.get("rollout") or {})
+    except ValueError as error:  # the schema lets a template stand for a list
+        hint = "write windows and stages as lists of texts"
+        raise Unreadable(f"the rollout cannot be read: {error}", entries["rollout"].where, hint) from None
     return Release(
         channel=data["channel"],
         number=data["number"],
@@ -167,7 +172,7 @@ def _release(entries: Mapping[str, Node], node: Node) -> Release:
         documents=data["documents"] or {},
         signatures=data.get("signatures") or {},
         shrinks=bool(data.get("shrinks")),
-        rollout=_rollout(data.get("rollout") or {}),
+        rollout=rollout,
         expires=data.get("expires") or "",
         data=data,
         unknown=tuple(sorted(entries.keys() - known.keys())),

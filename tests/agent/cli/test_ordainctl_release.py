@@ -229,6 +229,35 @@ def test_the_name_of_a_machine_controls_neither_table_nor_terminal(desk: Desk) -
     assert not set(desk.do("fleet status --json", 3)) & {"\x1b", "\x9b", "\x07"}
 
 
+def test_the_list_of_machines_decides_whose_reports_count(desk: Desk) -> None:
+    for number in (1, 2):
+        desk.report(number, phase=AgentState.CONVERGED)
+    assert "there is no list of machines" in desk.do("fleet allow")
+    Path("machines").write_text(f"# rack 1\n{1:032x}  web1\n")
+    assert "1 listed machine count" in desk.do("fleet allow machines")
+
+    shown = desk.do("fleet status")
+
+    assert "1 machine" in shown
+    assert "1 report of machines that are not in the list of machines: web2" in shown
+    Path("machines").write_text("web1\n")
+    assert "line 1 does not begin with a machine-id" in desk.do("fleet allow machines", 1)
+    assert "every report counts" in desk.do("fleet allow --everybody")
+    assert "2 machines" in desk.do("fleet status")
+
+
+def test_a_text_that_is_not_a_report_is_named_and_can_be_deleted(desk: Desk) -> None:
+    desk.report(1, phase=AgentState.CONVERGED)
+    asyncio.run(desk.database.put("status/odd", b'{"conditions": [{"code": 5}]}', expect=ANY))
+
+    shown = desk.do("fleet status")
+
+    assert "status/odd does not count: not a report of a machine: " in shown
+    assert "report deleted" in desk.do("fleet forget status/odd")
+    assert "does not count" not in desk.do("fleet status")
+    assert "there is no report status/odd" in desk.do("fleet forget status/odd", 1)
+
+
 def test_a_rollout_opens_its_stages_and_stops_itself(desk: Desk) -> None:
     desk.do("release keygen ops")
     words = "release create documents --key ops.key --output r.json --number 2 --stages 50%,100% --stop-at 10%"

@@ -338,6 +338,14 @@ def test_a_key_with_restrictions_can_be_read_back(restriction: str) -> None:
     assert parse_key(parse_key(line).line) == parse_key(line)
 
 
+@pytest.mark.parametrize("rollout", ["{windows: {template: x}}", "{stages: {template: x}}"])
+def test_a_template_in_a_rollout_is_refused(rollout: str) -> None:
+    text = release().text().decode().replace('"documents"', f'"rollout": {rollout}, "documents"')
+
+    with pytest.raises(Refused, match="rollout"):
+        read_release("r.yaml", text.encode())
+
+
 def test_a_key_that_is_not_ascii_is_refused() -> None:
     with pytest.raises(InvalidKey, match="not the base64 of 32 bytes"):
         parse_key(f"ed25519 {'A' * 42}×= ops")
