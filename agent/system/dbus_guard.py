@@ -66,8 +66,8 @@ ALL_IN_FLIGHT = 64
 SENDERS_MAX = 512
 """The most senders whose calls are counted; the bus allows a user 256 connections."""
 MESSAGES_AT_ONCE = 32
-REST_SEC = 0.01
-"""The rest of a public connection after `MESSAGES_AT_ONCE`: 3,200 messages in a second are read at most."""
+REST_SEC = 0.1
+"""The rest of a public connection after `MESSAGES_AT_ONCE`: 320 messages in a second are read at most."""
 SKIP_AT_ONCE = 1 << 20
 """The bytes of a call that is not kept which are read before other tasks run."""
 MACHINE_ID = Path("/etc/machine-id")
