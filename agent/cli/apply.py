@@ -13,7 +13,7 @@ from ordain.agent.cli.status import unit_name
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.compile.executor import REQUIRE_DOCUMENT, run_inline
 from ordain.agent.daemon.client import Client, Documents
-from ordain.agent.errors import Failure
+from ordain.agent.errors import Denied, Failure
 from ordain.agent.model import NoteReason, Outcome, Plan, UnitVerdict, to_json
 from ordain.agent.plan.describe import PlanStep, plan_lines
 from ordain.agent.state.store import Store
@@ -181,7 +181,10 @@ def _agree_to_removals(request: Namespace, texts: Documents, console: Console) -
 
     Those who know other tools expect that a file is added to what runs.
     """
-    planned = ask(request.root, lambda client: client.plan(texts))
+    try:
+        planned = ask(request.root, lambda client: client.plan(texts))
+    except Denied:
+        return  # who may not plan may not apply either, and the refusal of the apply names that action
     if not planned.removed:
         return
     names = ", ".join(request.file)

@@ -91,6 +91,7 @@ class Follower:
         self._applied_machine = b""
         self._rounds = 0
         self._deferred = False
+        self._anew = False
         self._failures: dict[object, StatusCondition] = {}
         self._reloads = RateLimit(RELOADS, RELOADS_SEC)
         self._idle = IdleRelease(dismiss)
@@ -155,6 +156,7 @@ class Follower:
     def request(self, work: Work) -> None:
         """Have ``work`` done as soon as possible."""
         self._pending |= work
+        self._anew |= Work.ANEW in work
         self._wake.set()
 
     def adopt(self, settings: Settings, source: Source) -> None:
@@ -222,6 +224,8 @@ class Follower:
                 if flag is Work.READ and Work.ANEW in work:
                     self._applied_revision = ""
                 await self._attempt(step, again)
+                if flag is Work.READ:
+                    self._anew = Work.ANEW in self._pending
         self._started = True
         due = [await self._attempt(minder.tick, Work.LOOK) for minder in self._minders]
         return min((time for time in due if time is not None), default=None)
@@ -360,7 +364,7 @@ class Follower:
         """Return what the agent adds to the status."""
         return AgentView(
             phase=AgentPhase.APPLYING
-            if self._applies or self._deferred
+            if self._applies or self._deferred or self._anew
             else AgentPhase.FOLLOWING
             if self._started
             else AgentPhase.STARTING,

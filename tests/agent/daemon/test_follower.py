@@ -196,6 +196,20 @@ def test_a_reload_is_repaired_before_documents_are_applied(machine: Machine) -> 
     run(machine, test)
 
 
+def test_documents_to_be_applied_again_count_as_an_apply_at_once(machine: Machine) -> None:
+    async def test() -> None:
+        await machine.passes(1)
+        await asyncio.sleep(0)
+        assert machine.follower._view().phase is AgentPhase.FOLLOWING
+        machine.follower.request(REAPPLY)  # `ordainctl follow` asks for the status right afterwards
+        assert machine.follower._view().phase is AgentPhase.APPLYING
+        await machine.passes(1)
+        await asyncio.sleep(0)
+        assert machine.follower._view().phase is AgentPhase.FOLLOWING
+
+    run(machine, test)
+
+
 @pytest.mark.parametrize("reason", ["paused", "trial"])
 def test_documents_are_not_applied_while_the_agent_is_paused_or_a_trial_is_pending(
     machine: Machine, reason: str
