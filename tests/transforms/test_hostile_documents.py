@@ -83,7 +83,7 @@ CASES: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
     "half a surrogate pair in YAML": ("x.yaml", lambda: service('description: "\\ud800"'), "invalid Unicode"),
     "a surrogate as bytes": ("x.yaml", lambda: LAYER.encode() + b"values: {a: \xed\xa0\x80}", "is not valid UTF-8"),
     "bad UTF-8": ("x.yaml", lambda: LAYER.encode() + b"values: {a: \xff\xfe}", "is not valid UTF-8"),
-    "UTF-16": ("x.yaml", lambda: LAYER.encode("utf-16"), "is not valid UTF-8"),
+    "UTF-16": ("x.yaml", lambda: LAYER.encode("utf-16"), "the file is UTF-16"),
     "overlong UTF-8": ("x.yaml", lambda: LAYER.encode() + b"values: {a: \xc0\xaf}", "is not valid UTF-8"),
     "a noncharacter": ("x.yaml", lambda: service('description: "\\ufdd0"'), "U+FDD0"),
     "a name that climbs": ("x.yaml", lambda: f"{LAYER}services: {{../../etc/x: {{command: /bin/x}}}}", "service name"),

@@ -33,7 +33,7 @@ def explain(problem: str, context: str, lines: list[str], line: int, column: int
             what,
             "write a comma between entries, and quotes around a text that holds ': ', ' #', a comma or a bracket",
         )
-    if "quoted scalar" in context:
+    if "quoted scalar" in context and "found unexpected" in problem:  # the end of the stream or of the document
         return f"the quotes that begin in line {begin + 1} are not closed", "add the closing quotes"
     if "could not find expected ':'" in problem:
         what = f"line {begin + 1} is not `key: value`"

@@ -136,7 +136,7 @@ class CouchDb:
             return ()
         with self._parsing():
             infos = require_success(response).value["_revs_info"]
-            revs = [info["rev"] for info in infos if info["status"] in ("available", "deleted")][:most]
+            revs = [str(info["rev"]) for info in infos if info["status"] in ("available", "deleted")][:most]
         entries = []
         for rev in revs:
             document = await self._client.get(f"{path}?rev={rev}")

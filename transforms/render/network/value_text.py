@@ -52,7 +52,7 @@ def with_milliseconds(value: Value) -> str:
 
 
 def keyfile_text(value: Value) -> str:
-    """Return a text with the escapes of keyfiles: for backslashes, and for blanks at either end (GKeyFile).
+    r"""Return a text with the escapes of keyfiles: for backslashes, and for blanks at either end (GKeyFile).
 
     >>> keyfile_text(" a b;c ")
     '\\sa b;c\\s'
