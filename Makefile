@@ -62,14 +62,14 @@ docs:
 	@python3 -m sphinx -b html -n -W --keep-going -q -E docs dist/site
 	@echo dist/site/index.html
 
-PAGES := agent.cli.manual:docs/man/ordainctl.1.rst \
-	agent.cli.manual_document:docs/man/ordain-document.5.rst \
-	agent.cli.manual_agent_yaml:docs/man/ordain-agent.yaml.5.rst \
-	agent.cli.agent_yaml_reference:docs/reference/agent-yaml.md \
-	agent.cli.codes_reference,man:docs/man/ordain-codes.7.rst \
-	agent.cli.codes_reference,markdown:docs/reference/codes.md \
-	agent.cli.commands_reference:docs/reference/commands.md \
-	agent.cli.completion:agent/cli/ordainctl.bash \
+PAGES := agent.cli.manual.ordainctl_page:docs/man/ordainctl.1.rst \
+	agent.cli.manual.document_page:docs/man/ordain-document.5.rst \
+	agent.cli.manual.agent_yaml_page:docs/man/ordain-agent.yaml.5.rst \
+	agent.cli.manual.agent_yaml_reference:docs/reference/agent-yaml.md \
+	agent.cli.manual.codes_reference,man:docs/man/ordain-codes.7.rst \
+	agent.cli.manual.codes_reference,markdown:docs/reference/codes.md \
+	agent.cli.manual.commands_reference:docs/reference/commands.md \
+	agent.cli.manual.completion:agent/cli/manual/ordainctl.bash \
 	transforms.document.reference:docs/reference/documents.md
 
 pages:

@@ -8,7 +8,7 @@ import pytest
 from integration.test_manual_commands import NOT_RUN, RUN_BY_PAGE
 from integration.test_tutorial import HOW_TO
 
-from ordain.agent.cli.commands import COMMANDS
+from ordain.agent.cli.commands.all_commands import COMMANDS
 from support.page_blocks import Block, blocks
 
 TREE = Path(__file__).parents[1]

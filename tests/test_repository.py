@@ -49,7 +49,9 @@ MAY_IMPORT = {
     "agent/source_daemon": "delivery/source delivery/fleet delivery/database delivery system",
     "agent/runs": "",
     "agent/daemon": "apply compile delivery/source delivery/fleet delivery plan state system",
-    "agent/cli": "daemon server runs apply compile delivery/source delivery/fleet delivery/release"
+    "agent/cli/commands": "",
+    "agent/cli/manual": "cli cli/commands",
+    "agent/cli": "cli/commands daemon server runs apply compile delivery/source delivery/fleet delivery/release"
     " delivery/setup delivery/database delivery plan state system",
 }
 """For each package, the packages of its part that it may import; all may import the modules at the top of the part."""

@@ -6,11 +6,11 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
 from ordain.agent.cli.ask_agent import ask
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.document_files import STANDARD_INPUT, contents
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import unit_name
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.compile.executor import REQUIRE_DOCUMENT, run_inline
 from ordain.agent.daemon.client import Client, Documents
 from ordain.agent.errors import Denied, Failure

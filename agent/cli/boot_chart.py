@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.daemon.boot_chart import BootChart, BootStep, read_boot_chart
 from ordain.agent.model import to_json
 from ordain.agent.system.bus_pystemd import Pystemd

@@ -16,9 +16,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from ordain.agent.cli.ask_agent import ask
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, count, plural
 from ordain.agent.cli.document_files import read_files, transforms
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.handover_source import FOLDER, NAME, read_handover
 from ordain.agent.errors import Failure

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import contents, transforms
 from ordain.agent.cli.open_store import opened
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import ABSENT as DELETED
 from ordain.agent.delivery.database.database import Conflict
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, split_file

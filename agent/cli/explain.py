@@ -9,10 +9,10 @@ from itertools import groupby
 
 from ordain.agent.apply.admin_overrides import override_files
 from ordain.agent.cli.ask_agent import ask
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.generations import in_force
 from ordain.agent.cli.status import blocked_items, blocked_text
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json

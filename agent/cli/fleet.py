@@ -9,12 +9,12 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import STANDARD_INPUT
 from ordain.agent.cli.open_store import opened, wait_for_reports, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import STATES
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, STATUS, status_key

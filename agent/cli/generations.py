@@ -12,9 +12,9 @@ from pathlib import Path
 from ordain.agent.apply.change_origin import names
 from ordain.agent.cli.apply import RESULTS
 from ordain.agent.cli.ask_agent import ask
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.local_time import local_time
 from ordain.agent.model import Change, ChangeCause, FileChange, Generation, to_json

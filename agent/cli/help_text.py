@@ -6,9 +6,9 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from ordain.agent.cli.commands import COMMANDS, FAMILIES, GROUPS
+from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES, GROUPS
+from ordain.agent.cli.commands.subcommand import MEANINGS, Family, Subcommand
 from ordain.agent.cli.console import terminal_columns
-from ordain.agent.cli.subcommand import MEANINGS, Family, Subcommand
 
 PURPOSE = "ordainctl controls Ordain, which turns documents into systemd services."
 

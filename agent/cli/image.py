@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import contents
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.compile.image import bake
 from ordain.transforms.errors import Refused, Severity
 

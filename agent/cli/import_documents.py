@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import STANDARD_INPUT, transforms
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.document import formats

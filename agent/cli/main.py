@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO, cast
 
-from ordain.agent.cli.commands import COMMANDS, FAMILIES
+from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES
+from ordain.agent.cli.commands.subcommand import Exit, Subcommand
 from ordain.agent.cli.console import Console, Style, terminal_columns, wants_colour
 from ordain.agent.cli.parse import Help, Usage, parse
-from ordain.agent.cli.subcommand import Exit, Subcommand
 from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
 

@@ -6,9 +6,9 @@ import asyncio
 from argparse import Namespace
 from pathlib import Path
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.document_files import read_valid, transforms, valid
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.cli.target_machine import facts_to_json, machine
 from ordain.agent.daemon.source_reader import open_configured_source
 from ordain.agent.delivery.protocol import SourceError

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
-from ordain.agent.cli.commands import COMMANDS, FAMILIES
+from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES
+from ordain.agent.cli.commands.subcommand import Argument, Exit, Subcommand
 from ordain.agent.cli.help_text import columns, description, epilog, family_help, overview, usage
-from ordain.agent.cli.subcommand import Argument, Exit, Subcommand
 from ordain.agent.errors import OrdainError
 from ordain.transforms.errors import did_you_mean
 

@@ -7,13 +7,13 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.document_files import contents, transforms
 from ordain.agent.cli.fleet import note_unused_reports
 from ordain.agent.cli.open_store import with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import STATES
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.database.named_documents import NamedDocuments
 from ordain.agent.delivery.fleet.fleet_query import ATTRIBUTES, FleetQuery, QueriedMachine

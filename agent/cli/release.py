@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import contents
 from ordain.agent.cli.open_store import with_store
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.fleet.prune import KEEP, prune
 from ordain.agent.delivery.protocol import SourceError

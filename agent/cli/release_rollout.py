@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.fleet import note_unused_reports
 from ordain.agent.cli.open_store import opened, wait_for_reports
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.reports import machines_named, read_reports

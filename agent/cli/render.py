@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import read_valid, transforms
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.cli.target_machine import machine
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json

@@ -8,11 +8,11 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import STANDARD_INPUT
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.run_files import is_xml
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
 from ordain.transforms.document.node import Node, Unreadable
 from ordain.transforms.document.reader import read_node, read_nodes

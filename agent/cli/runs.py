@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.run_files import read_run_files
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
 from ordain.agent.runs import job_records, scheduler_commands
 from ordain.agent.runs.job_records import JobRecord

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.compile.worker import Worker
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure

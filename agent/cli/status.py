@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from ordain.agent.cli.ask_agent import ask
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.daemon.connect import connect
 from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time

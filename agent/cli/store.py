@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.open_store import opened_setup, with_store
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.release.store_copy import Restore, copy_store, plan_restore, read_copy, write_copy
 from ordain.agent.delivery.release.store_copy import restore as restore_copy

@@ -6,9 +6,9 @@ from argparse import Namespace
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import contents, read_all
-from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.settings import read_settings

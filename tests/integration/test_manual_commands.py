@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli.commands import COMMANDS
+from ordain.agent.cli.commands.all_commands import COMMANDS
 from rig.debian_roots import SUITES
 from rig.machine import Machine, Machines
 from rig.machine_agent import wait_agent_state

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli import completion, parse
-from ordain.agent.cli.commands import COMMANDS, FAMILIES, GROUPS
+from ordain.agent.cli import parse
+from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES, GROUPS
+from ordain.agent.cli.commands.subcommand import Completion, Subcommand
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.main import main
-from ordain.agent.cli.subcommand import Completion, Subcommand
+from ordain.agent.cli.manual import completion
 from ordain.transforms.errors import Problem, Severity, Where
 
 COMMAND_LIST = list(COMMANDS.values())

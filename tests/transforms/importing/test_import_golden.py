@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli.commands import COMMANDS
+from ordain.agent.cli.commands.all_commands import COMMANDS
 from ordain.agent.cli.main import main
 from ordain.transforms.document.reader import read
 from ordain.transforms.importing import file_types

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.shared_arguments import JSON
-from ordain.agent.cli.subcommand import Argument, Completion, Exit, Family, Subcommand
+from ordain.agent.cli.commands.shared_arguments import JSON
+from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 GROUP = "Run jobs on batch systems"
 FAMILY = Family(

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli.codes import CODES, GROUPS, STATES
+from ordain.agent.cli.manual.codes import CODES, GROUPS, STATES
 from ordain.agent.delivery.protocol import SourceFault
 from ordain.agent.errors import Failure
 from ordain.agent.state.holds import UnreadableHolds
 from ordain.agent.status import AgentState
 from ordain.agent.system.bus import BusError
 
-TREE = Path(__file__).parents[3]
+TREE = Path(__file__).parents[4]
 CODE = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
 OPERATIONS = {kind.__name__ for kind in (Failure, BusError, UnreadableHolds, *Failure.__subclasses__())} - {"LockedKey"}
 """The agent names a failed operation after its exception; LockedKey is raised in ordainctl only."""

@@ -1,4 +1,4 @@
-"""The completion for bash, generated from the table of commands: `python3 -m ordain.agent.cli.completion`.
+"""The completion for bash, generated from the table of commands: `python3 -m ordain.agent.cli.manual.completion`.
 
 ``ordainctl.bash`` beside this module is its output, for packages to install as
 /usr/share/bash-completion/completions/ordainctl; a test compares the two.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from ordain.agent.cli.commands import COMMANDS
-from ordain.agent.cli.subcommand import Argument, Completion, Subcommand
+from ordain.agent.cli.commands.all_commands import COMMANDS
+from ordain.agent.cli.commands.subcommand import Argument, Completion, Subcommand
 
 _HEAD = """\
-# bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.completion`: do not edit.
+# bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.manual.completion`: do not edit.
 
 _ordainctl_units() {
     systemctl list-units --all --full --plain --no-legend --no-pager -- "$1*" 2>/dev/null |

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.shared_arguments import EXIT_CODE, FILES, JSON, UNIT, UNITS
-from ordain.agent.cli.subcommand import Argument, Exit, Subcommand
+from ordain.agent.cli.commands.shared_arguments import EXIT_CODE, FILES, JSON, UNIT, UNITS
+from ordain.agent.cli.commands.subcommand import Argument, Exit, Subcommand
 
 GROUP = "Change this machine"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.subcommand import Argument, Completion
+from ordain.agent.cli.commands.subcommand import Argument, Completion
 
 JSON = Argument(flag="--json", help="print the result as JSON")
 EXIT_CODE = Argument(flag="--exit-code", help="exit with 7 if there are changes, with 0 if not")

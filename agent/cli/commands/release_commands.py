@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.commands_fleet import GROUP
-from ordain.agent.cli.shared_arguments import JSON, SOME_FILES, STORE
-from ordain.agent.cli.subcommand import Argument, Completion, Exit, Family, Subcommand
+from ordain.agent.cli.commands.fleet_commands import GROUP
+from ordain.agent.cli.commands.shared_arguments import JSON, SOME_FILES, STORE
+from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 FAMILY = Family(
     name="release",

@@ -1,4 +1,4 @@
-"""The manual page ordain-agent.yaml(5), made from the table of keys: `python3 -m ordain.agent.cli.manual_agent_yaml`.
+"""The manual page ordain-agent.yaml(5), made from the table of keys by `make pages`.
 
 Its output is docs/man/ordain-agent.yaml.5.rst; a test compares the two.
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from textwrap import fill, indent
 
-from ordain.agent.cli.manual import from_markdown
+from ordain.agent.cli.manual.ordainctl_page import from_markdown
 from ordain.agent.cli.parse import VERSION
 from ordain.transforms.document.agent_keys import SERVER_KEYS, SETTINGS, SOURCE
 from ordain.transforms.document.shapes import Choice, Record, Schema, Shape
@@ -49,7 +49,7 @@ network: {reach: [source, "db:6984"], within: 1min}
 """,
 )
 _HEAD = f"""\
-.. Made by `python3 -m ordain.agent.cli.manual_agent_yaml`: do not edit.
+.. Made by `python3 -m ordain.agent.cli.manual.agent_yaml_page`: do not edit.
 
 =================
 ordain-agent.yaml

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.shared_arguments import ANY_MACHINE, FILES, JSON, SOME_FILES
-from ordain.agent.cli.subcommand import Argument, Completion, Exit, Subcommand
+from ordain.agent.cli.commands.shared_arguments import ANY_MACHINE, FILES, JSON, SOME_FILES
+from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Subcommand
 
 GROUP = "Check documents, on any machine and without root"
 

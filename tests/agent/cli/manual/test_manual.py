@@ -10,15 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli import (
-    agent_yaml_reference,
-    codes_reference,
-    commands_reference,
-    manual,
-    manual_agent_yaml,
-    manual_document,
-)
-from ordain.agent.cli.commands import COMMANDS
+from ordain.agent.cli.commands.all_commands import COMMANDS
+from ordain.agent.cli.manual import agent_yaml_page as manual_agent_yaml
+from ordain.agent.cli.manual import agent_yaml_reference, codes_reference, commands_reference
+from ordain.agent.cli.manual import document_page as manual_document
+from ordain.agent.cli.manual import ordainctl_page as manual
 from ordain.agent.settings import Settings, parse_settings
 from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.document.language import SECTIONS
@@ -26,7 +22,7 @@ from ordain.transforms.document.schema import schema
 from ordain.transforms.document.shapes import Schema
 from ordain.transforms.model import Kind
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[4] / "docs"
 PAGES = sorted((DOCS / "man").glob("*.rst"))
 pytestmark = pytest.mark.skipif(not PAGES, reason="no source tree here")
 
@@ -55,7 +51,7 @@ def test_a_generated_page_is_current(page: str) -> None:
 
 
 def test_the_committed_reference_of_agent_yaml_is_current() -> None:
-    made_by = "python3 -m ordain.agent.cli.agent_yaml_reference >docs/reference/agent-yaml.md"
+    made_by = "python3 -m ordain.agent.cli.manual.agent_yaml_reference >docs/reference/agent-yaml.md"
     assert (DOCS / "reference/agent-yaml.md").read_text() == agent_yaml_reference.markdown(), made_by
 
 

@@ -1,4 +1,4 @@
-# bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.completion`: do not edit.
+# bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.manual.completion`: do not edit.
 
 _ordainctl_units() {
     systemctl list-units --all --full --plain --no-legend --no-pager -- "$1*" 2>/dev/null |

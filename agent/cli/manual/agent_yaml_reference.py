@@ -1,7 +1,7 @@
 """The reference of agent.yaml as Markdown, made from the table of keys.
 
-`python3 -m ordain.agent.cli.agent_yaml_reference` prints docs/reference/agent-yaml.md; a test compares the two. The
-manual page comes from the same table, see `manual_agent_yaml`.
+`make pages` writes it to docs/reference/agent-yaml.md; a test compares the two. The manual page comes from the same
+table, see `agent_yaml_page`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from textwrap import indent
 
-from ordain.agent.cli.manual_agent_yaml import DEFAULTS
+from ordain.agent.cli.manual.agent_yaml_page import DEFAULTS
 from ordain.transforms.document.agent_keys import NETWORK, SERVER_KEYS, SETTINGS, SOURCE
 from ordain.transforms.document.shapes import Choice, Shape
 
 _HEAD = f"""\
-<!-- Made by `python3 -m ordain.agent.cli.agent_yaml_reference`: do not edit. -->
+<!-- Made by `python3 -m ordain.agent.cli.manual.agent_yaml_reference`: do not edit. -->
 # agent.yaml
 
 `/etc/ordain/agent.yaml` has the settings of one machine: the source of its documents, the documents that it accepts,

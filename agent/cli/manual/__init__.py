@@ -1,0 +1,1 @@
+"""Pages and shell completion that are made from the tables of commands, keys and codes."""
