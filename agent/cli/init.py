@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
-from ordain.agent.cli.manual.agent_yaml_page import DEFAULTS
+from ordain.agent.cli.default_agent_yaml import DEFAULTS
 from ordain.agent.errors import Failure
 
 DOCUMENT = """\

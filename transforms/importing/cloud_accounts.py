@@ -60,7 +60,11 @@ def _add_user(name: str, node: Node, draft: DocumentDraft) -> None:
             _add_sudo_rules(name, child, draft)
         elif (plain_key == "lock_passwd" and flag(child)) or (plain_key in _NEGATED and not flag(child)):
             pass  # an account of a document has no password either
-        elif plain_key != "name":
+        elif plain_key == "name":
+            if text(child) != name:
+                hint = f"remove it; cloud-init takes the key {name} of the map"
+                raise UnusableValue(child, f"the name {text(child)} of the user {name}", hint)
+        else:
             raise UnusableValue(child, f"{key} of {name}", _HINTS.get(plain_key, "do it manually"))
 
     for key, child in set_items(node).items():

@@ -9,20 +9,13 @@ import sys
 from collections.abc import Iterator
 from textwrap import fill, indent
 
+from ordain.agent.cli.default_agent_yaml import DEFAULTS
 from ordain.agent.cli.manual.ordainctl_page import from_markdown
 from ordain.agent.cli.parse import VERSION
 from ordain.transforms.document.agent_keys import SERVER_KEYS, SETTINGS, SOURCE
 from ordain.transforms.document.shapes import Choice, Record, Schema, Shape
 
 INDENT = "    "
-DEFAULTS = """\
-source: {type: directory, path: /etc/ordain/documents}
-labels: {}
-trust: local
-max-removal: 50%
-windows: []
-network: {reach: [source, gateway, caller], within: 30s}
-"""
 EXAMPLES = (
     """\
 source:

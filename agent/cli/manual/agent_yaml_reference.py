@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from textwrap import indent
 
-from ordain.agent.cli.manual.agent_yaml_page import DEFAULTS
+from ordain.agent.cli.default_agent_yaml import DEFAULTS
 from ordain.transforms.document.agent_keys import NETWORK, SERVER_KEYS, SETTINGS, SOURCE
 from ordain.transforms.document.shapes import Choice, Shape
 

@@ -13,7 +13,7 @@ from dbus_next.signature import Variant as DbusVariant
 
 from ordain.agent.errors import Unavailable
 from ordain.agent.model import Verb
-from ordain.agent.system import systemd1
+from ordain.agent.system import manager_bus, systemd1
 from ordain.agent.system.bus import DBUS, DBUS_PATH, BusError, Variant
 from ordain.agent.system.bus_dbus_next import DbusNext
 from ordain.agent.system.bus_pystemd import Pystemd
@@ -275,8 +275,9 @@ def test_a_missing_bus_is_a_readable_error(driver: str) -> None:
     gc.collect()
 
 
-def test_a_call_without_an_answer_times_out(address: str) -> None:
+def test_a_call_without_an_answer_times_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use only dbus-next: for pystemd, libsystemd has a timeout of its own."""
+    monkeypatch.setattr(manager_bus, "ANSWER_SEC", 0.3)
     answers: dict[str, Answer] = {"GetJob": lambda _, call: []}
 
     async def impatient(systemd: Systemd) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ordain.agent.cli import default_agent_yaml
 from ordain.agent.cli.commands.all_commands import COMMANDS
 from ordain.agent.cli.manual import agent_yaml_page as manual_agent_yaml
 from ordain.agent.cli.manual import agent_yaml_reference, codes_reference, commands_reference
@@ -56,7 +57,7 @@ def test_the_committed_reference_of_agent_yaml_is_current() -> None:
 
 
 def test_the_defaults_in_the_page_of_agent_yaml_are_the_defaults(tmp_path: Path) -> None:
-    assert parse_settings(manual_agent_yaml.DEFAULTS.encode(), tmp_path) == (Settings(), ())
+    assert parse_settings(default_agent_yaml.DEFAULTS.encode(), tmp_path) == (Settings(), ())
 
 
 @pytest.mark.parametrize("example", manual_agent_yaml.EXAMPLES)
