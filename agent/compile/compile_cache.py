@@ -26,8 +26,9 @@ from ordain.transforms.model import Facts, Installed, MachineAccounts
 class MachineInputs:
     """Everything that a generation is made from besides the documents; ``problems`` are those of the facts.
 
-    ``live``: the machine runs, so that a credential or a program that is missing on it is reported. ``unsupported`` are
-    the types of units that it cannot have.
+    ``live``: the machine runs, so that a program that is missing on it is reported. ``has_credentials``: it is the
+    machine itself, so that a service whose credential is missing would fail. ``unsupported`` are the types of units
+    that it cannot have.
     """
 
     root: Path
@@ -37,6 +38,7 @@ class MachineInputs:
     transforms: tuple[RawDocument, ...]
     accounts: MachineAccounts
     live: bool = True
+    has_credentials: bool = True
     unsupported: tuple[str, ...] = ()
 
 

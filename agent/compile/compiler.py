@@ -40,12 +40,14 @@ from ordain.transforms.memo import Memo
 from ordain.transforms.model import Compiled
 
 
-def compile_texts(texts: Iterable[RawDocument], root: Path, last: Generation) -> tuple[Generation, tuple[Problem, ...]]:
-    """Return the generation of the documents for a machine that does not run yet: of an image, or at a first boot.
+def compile_texts(
+    texts: Iterable[RawDocument], root: Path, last: Generation, *, in_image: bool = False
+) -> tuple[Generation, tuple[Problem, ...]]:
+    """Return the generation of the documents for a machine that does not run yet: in an image, or at a first boot.
 
-    Credentials and programs may be missing there. See `compile_generation`.
+    Programs may be missing there, and in an image also credentials. See `compile_generation`.
     """
-    return compile_generation(texts, replace(read_machine(root), live=False), last)
+    return compile_generation(texts, replace(read_machine(root), live=False, has_credentials=not in_image), last)
 
 
 RUNNING = Path("/")
@@ -78,7 +80,8 @@ def compile_generation(
         memo=memo,
     )
     new = generation(compiled)
-    missing = tuple(_missing_credentials(compiled, missing_credentials(new, machine.root)) if machine.live else ())
+    absent = missing_credentials(new, machine.root) if machine.has_credentials else ()
+    missing = tuple(_missing_credentials(compiled, absent))
     new = _without_items(new, {problem.item for problem in missing})
     missing += tuple(_impossible_units(compiled, new, last, machine) if machine.live else ())
     new = _without_items(new, {problem.item for problem in missing})

@@ -62,7 +62,7 @@ def bake(root: Path, texts: Iterable[RawDocument]) -> BakedImage:
     if not documents:
         raise Failure(f"no documents: none was named, and {folder} below {root} holds none")
     ordered = tuple(sorted(documents.items()))
-    generation, problems = compile_texts(ordered, root, Generation())
+    generation, problems = compile_texts(ordered, root, Generation(), in_image=True)
     written = [path for path, data in sorted(added.items()) if _put(root, path, data)]
     if _put(root, BASELINE, Store(root).baseline_of(generation)):
         written.append(BASELINE)

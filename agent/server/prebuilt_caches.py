@@ -165,7 +165,7 @@ class PrebuiltCaches:
 
     def _build(self, key: _BuildKey, facts: Facts) -> bytes:
         """Return the cache, not bound to a machine; b"" if the documents are refused. Raises `Failure`."""
-        machine = replace(read_machine(self._root), facts=facts, live=False)
+        machine = replace(read_machine(self._root), facts=facts, live=False, has_credentials=False)
         try:
             generation, _ = self._executor(COMPILE, ((key.path, key.body),), machine, Generation())
         except Refused as refused:

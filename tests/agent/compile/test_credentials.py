@@ -95,9 +95,16 @@ def test_documents_are_compiled_again_once_the_credential_exists(tmp_path: Path)
 
 
 def test_an_image_does_not_need_the_credentials_of_its_machines(tmp_path: Path) -> None:
-    new, _ = compile_texts(TEXTS, machine(tmp_path), Generation())
+    new, _ = compile_texts(TEXTS, machine(tmp_path), Generation(), in_image=True)
 
     assert any(m.unit == "web.service" for m in new.members)
+
+
+def test_a_first_boot_leaves_out_a_service_whose_credential_is_missing(tmp_path: Path) -> None:
+    """PID 1 would start it, and it would fail; the agent starts it when the credential is there."""
+    new, _ = compile_texts(TEXTS, machine(tmp_path), Generation())
+
+    assert not any(m.unit == "web.service" for m in new.members)
 
 
 def test_a_credential_that_the_documents_place_or_mount_is_not_missing(tmp_path: Path) -> None:

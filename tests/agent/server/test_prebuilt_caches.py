@@ -103,7 +103,7 @@ class Site:
     def compile_on(self, root: Path, path: str, body: bytes) -> Generation:
         """Return the generation that the agent of that machine compiles from the answer."""
         self.put(root, "proc/cmdline", (root / "cmdline").read_text())
-        return compile_texts([(path, body)], root, Generation())[0]
+        return compile_texts([(path, body)], root, Generation(), in_image=True)[0]
 
 
 @pytest.fixture
