@@ -46,7 +46,7 @@ cat >web.yaml <<'END'
 {WEB}END
 cp web.yaml documents/
 sed 's/web/base/' web.yaml >base.yaml
-cp -a --parents /usr/lib/systemd /usr/lib/*/systemd /etc/os-release /usr/lib/os-release root
+(cd / && tar -cf - usr/lib/systemd usr/lib/*/systemd etc/os-release usr/lib/os-release) | tar -C root -xf -
 cp -a root/. /mnt
 printf '[Service]\\nExecStart=sleep 1\\n' >/etc/systemd/system/other.service
 printf 'services: {{web: {{image: nginx}}}}' >docker-compose.yml

@@ -30,7 +30,7 @@ ordainctl() {
 SETUP = {
     "boot-from-ram": """\
 mkdir -p root base
-cp -a --parents /usr/lib/systemd /usr/lib/*/systemd /etc/os-release /usr/lib/os-release root
+(cd / && tar -cf - usr/lib/systemd usr/lib/*/systemd etc/os-release usr/lib/os-release) | tar -C root -xf -
 sed 's/web/base/' web.yaml >base/base.yaml
 """,
     "containers": """\
