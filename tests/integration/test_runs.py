@@ -261,6 +261,9 @@ def test_a_user_without_rights_runs_units_of_the_own_manager(machine: Machine) -
 
     assert '"state": "failed"' in printed
     assert '"exit": 4' in printed
-    assert as_user(machine, *bus, "ordainctl", "run", "log", id) == f"{USER}\n"
+    # journald takes the last lines of a program a moment after it has ended.
+    machine.until(
+        "the journal has the output", lambda: as_user(machine, *bus, "ordainctl", "run", "log", id) == f"{USER}\n"
+    )
     shown = as_user(machine, *bus, "systemctl", "--user", "show", "--property=MemoryMax,TimeoutStartUSec", id)
     assert set(shown.splitlines()) == {f"MemoryMax={64 << 20}", "TimeoutStartUSec=1min"}
