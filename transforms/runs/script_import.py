@@ -75,9 +75,11 @@ def convert(text: str, path: str, dialect: Dialect) -> RunDraft:
         if number == 1 and (match := _INTERPRETER.fullmatch(line)):
             _set_shell(draft, match, where)
         elif match := dialect.prefix.match(line):
+            if started:
+                body.append((number, line))  # it may be data, as in a script that writes another one
             if started and not dialect.everywhere:
                 what = f"{line.strip()}: {dialect.title} does not read a directive after the first command"
-                draft.not_carried(where, what, "move it above the first command, or remove it")
+                draft.not_carried(where, what, "if it is an option, move it above the first command")
                 continue
             for option in _options(line[match.end() :], dialect, where, draft):
                 _carry(option, dialect, draft)
