@@ -21,7 +21,7 @@ from ordain.agent.delivery.fleet.reports import FleetReports, read_reports
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.model import Document, Leaf, Tree
-from ordain.transforms.query.evaluate import Subject, found, holds, texts
+from ordain.transforms.query.evaluate import Subject, holds, matching_parts, texts
 from ordain.transforms.query.expression import Expression, QueryError, field_tests, parse_expression
 
 DOCUMENT_ATTRIBUTES = ("name", "kind", "tier", "scope")
@@ -53,7 +53,7 @@ def documents(request: Namespace, console: Console) -> Exit:
             "scope": scopes,
         }
         if holds(expression, Subject(tree=document.sections, attributes=attributes)):
-            results.append((document, tuple(_found(expression, document.sections))))
+            results.append((document, tuple(_values(expression, document.sections))))
     if request.count:
         console.line(str(len(results)))
     elif request.json:
@@ -100,7 +100,7 @@ def machines(request: Namespace, console: Console) -> Exit:
                 value.where,
             )
             for machine in matching
-            for value in tuple(_found(expression, machine.subject.tree)) or (FoundValue(),)
+            for value in tuple(_values(expression, machine.subject.tree)) or (FoundValue(),)
         ]
         console.table(("MACHINE", "STATE", "POINTER", "VALUE", "PLACE"), cells)
     else:
@@ -132,11 +132,11 @@ def _documents(request: Namespace) -> Iterator[tuple[Document, tuple[str, ...]]]
     yield from with_store(request, work)
 
 
-def _found(expression: Expression, tree: Tree) -> Iterator[FoundValue]:
+def _values(expression: Expression, tree: Tree) -> Iterator[FoundValue]:
     """Yield the values that the tests of an expression name, each once."""
     seen: set[str] = set()
     for test in field_tests(expression):
-        for pointer, part in found(test, tree):
+        for pointer, part in matching_parts(test, tree):
             if pointer not in seen:
                 seen.add(pointer)
                 value = list(texts(part))[-1] if isinstance(part, Leaf) else f"{{{', '.join(part.children)}}}"
@@ -164,7 +164,7 @@ def _machine_as_json(machine: QueriedMachine, expression: Expression) -> dict[st
         "machine": machine.report.machine,
         "hostname": machine.report.hostname,
         "attributes": {name: values for name, values in attributes.items() if values and not name.startswith("label.")},
-        "values": _as_json(_found(expression, machine.subject.tree)),
+        "values": _as_json(_values(expression, machine.subject.tree)),
         "problem": machine.problem,
     }
 

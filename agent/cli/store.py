@@ -40,7 +40,7 @@ def check(request: Namespace, console: Console) -> Exit:
     else:
         rows: list[tuple[Cell, ...]] = [(figure.place, figure.name, figure.value) for figure in examination.figures]
         if rows:
-            console.table(("WHERE", "", ""), rows)
+            console.table(("PLACE", "FIGURE", "VALUE"), rows)
         _print_deviations(examination.deviations, console)
         if not examination.deviations:
             console.line(f"{location}: set up as a fleet needs it")

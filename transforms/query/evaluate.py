@@ -43,7 +43,7 @@ def holds(expression: Expression, subject: Subject) -> bool:
             return any(holds(part, subject) for part in parts)
 
 
-def found(test: FieldTest, tree: Tree) -> Iterator[tuple[str, Tree]]:
+def matching_parts(test: FieldTest, tree: Tree) -> Iterator[tuple[str, Tree]]:
     """Yield pointer and part of the document for each place that ``test`` names and whose value fits."""
     if not test.pointer:
         return

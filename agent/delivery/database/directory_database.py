@@ -120,10 +120,10 @@ class DirectoryDatabase:
         return StoredEntry(key=key, data=data, version=content_version(data))
 
     def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if any(not part or part.startswith(".") or "\0" in part for part in parts):
-            raise SourceError(f"{key!r} is not a valid key of a directory")
-        return self.root.joinpath(*parts)
+        try:
+            return file_of_key(self.root, key)
+        except ValueError as error:
+            raise SourceError(str(error)) from None
 
     def _write_file(self, path: Path, data: bytes | None) -> None:
         """Replace the file at ``path`` in one step, or remove it."""
@@ -154,6 +154,14 @@ class DirectoryDatabase:
                 with contextlib.suppress(FileNotFoundError, PermissionError):
                     fcntl.flock(stack.enter_context((self.root / _LOCK).open()), kind)
             yield
+
+
+def file_of_key(folder: Path, key: str) -> Path:
+    """Return the file of a key below ``folder``. Raises ValueError for a key that would lie elsewhere or be hidden."""
+    parts = key.split("/")
+    if any(not part or part.startswith(".") or "\0" in part for part in parts):
+        raise ValueError(f"{key!r} is not a valid key of a directory")
+    return folder.joinpath(*parts)
 
 
 def content_version(data: bytes) -> str:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ordain.agent.delivery.database.database import ABSENT, Database, Write
+from ordain.agent.delivery.database.directory_database import file_of_key
 from ordain.agent.delivery.database.document_keys import DOCUMENTS
 from ordain.agent.delivery.release.manifest import read_release
 from ordain.agent.delivery.release.publish import BLOBS
@@ -70,7 +71,7 @@ def write_copy(copy: StoreCopy, folder: Path) -> None:
         raise Failure(f"{folder} is not empty; name another directory")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for key, data in copy.entries.items():
-        path = _path(folder, key)
+        path = file_of_key(folder, key)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         atomic_files.write(path, data)
     manifest = {
@@ -89,7 +90,7 @@ def read_copy(folder: Path) -> StoreCopy:
         if manifest["format"] != FORMAT:
             raise Failure(f"{folder}: a backup of format {manifest['format']}; this version reads {FORMAT}")
         sums = {str(key): str(value) for key, value in manifest["sha256"].items()}
-        entries = {key: _path(folder, key).read_bytes() for key in sums}
+        entries = {key: file_of_key(folder, key).read_bytes() for key in sums}
         location, time = str(manifest["store"]), str(manifest["time"])
     except FileNotFoundError as error:
         raise Failure(f"{error.filename} is missing, so {folder} is not a whole backup") from None
@@ -159,14 +160,6 @@ def _named_blobs(entries: Mapping[str, bytes]) -> Iterator[str]:
                 yield from read_release(key, data).documents.values()
             except Refused:
                 continue  # it names nothing that can be read; it is copied as it is
-
-
-def _path(folder: Path, key: str) -> Path:
-    """Return the file of a key. Raises `ValueError` for a key that would lie elsewhere."""
-    parts = key.split("/")
-    if any(not part or part.startswith(".") or "\0" in part for part in parts):
-        raise ValueError(f"{key!r} cannot be a file")
-    return folder.joinpath(*parts)
 
 
 def _hash(data: bytes) -> str:

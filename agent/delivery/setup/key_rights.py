@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Flag
 
+from ordain.agent.delivery.database.etcd_wire import range_end
+
 
 class Access(Flag):
     """The kinds of access to a key."""
@@ -56,13 +58,12 @@ class Grant:
 
 
 def below(prefix: str) -> KeyRange:
-    """Return the range of all keys that begin with ``prefix``, which is ASCII and not empty.
+    """Return the range of all keys that begin with ``prefix``, which is ASCII and ends with a slash.
 
     >>> below("/ordain/")
     KeyRange(first=b'/ordain/', end=b'/ordain0')
     """
-    data = prefix.encode()
-    return KeyRange(data, data[:-1] + bytes([data[-1] + 1]))
+    return KeyRange(prefix.encode(), range_end(prefix).encode())
 
 
 def allows(grants: Iterable[Grant], keys: KeyRange, access: Access) -> bool:

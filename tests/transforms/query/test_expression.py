@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordain.transforms.document.reader import read
-from ordain.transforms.query.evaluate import Subject, found, holds
+from ordain.transforms.query.evaluate import Subject, holds, matching_parts
 from ordain.transforms.query.expression import QueryError, field_tests, parse_expression
 
 DOCUMENT = b"""
@@ -119,7 +119,7 @@ def test_an_error_says_what_and_where(text: str, message: str) -> None:
 def test_the_values_that_satisfy_a_test_are_shown_with_their_place() -> None:
     (test,) = field_tests(parse_expression("services/*/limits/* > 50"))
 
-    values = {pointer: str(part.where) for pointer, part in found(test, SUBJECT.tree)}
+    values = {pointer: str(part.where) for pointer, part in matching_parts(test, SUBJECT.tree)}
 
     assert values == {"services/nginx/limits/memory": "web.yaml:8:22", "services/nginx/limits/tasks": "web.yaml:8:33"}
 
