@@ -29,9 +29,15 @@ _SCHEDULER: dict[str, Shape] = {
     "shell": path("The shell of its scripts. Default: /bin/sh."),
     "prefix": text("The beginning of a directive line. Without it, directives are arguments of `submit`."),
     "directive-lines": text(
-        "The lines that it would read as directives anywhere in a script. No other line may match.",
+        "The beginning of each line that it reads as a directive.",
         "a regular expression",
         "regex",
+    ),
+    "directives-until": Choice(
+        ("first-command", "end"),
+        "The place where it stops reading directives: the first line that is neither empty nor a comment, or the end "
+        "of the script. Default: end. Up to there, a line of `script` that looks like a directive is written in "
+        "another way, with the same meaning for the shell.",
     ),
     "quoting": Choice(
         ("none", "double", "shell"),

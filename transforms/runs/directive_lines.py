@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ordain.transforms.document.pattern_syntax import BadPattern, Variable, names, parse
@@ -16,6 +16,34 @@ from ordain.transforms.runs.scheduler_rows import RunSystem
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./^$-]+")
 OUTPUT_TOKENS = ("job", "index", "run")
+
+
+@dataclass(frozen=True, slots=True)
+class DirectiveForm:
+    """The lines of a script that a scheduler reads as directives.
+
+    ``pattern`` matches the beginning of such a line. ``whole_script``: it reads all lines, also those after the first
+    command.
+    """
+
+    pattern: re.Pattern[str]
+    whole_script: bool
+
+    def read(self, lines: Iterable[str]) -> Iterator[tuple[int, re.Match[str]]]:
+        """Yield each line that the scheduler reads as a directive, by its place among ``lines``, with its match."""
+        for at, line in enumerate(lines):
+            if match := self.pattern.match(line):
+                yield at, match
+            elif not self.whole_script and line.strip() and not line.lstrip().startswith("#"):
+                return
+
+
+def directive_form(system: RunSystem) -> DirectiveForm | None:
+    """Return the form of the directives of ``system``, None if it reads none in a script."""
+    pattern = system.text("directive-lines")
+    if not pattern:
+        return None
+    return DirectiveForm(re.compile(pattern), system.text("directives-until", "end") == "end")
 
 
 class CannotQuote(ValueError):

@@ -21,7 +21,16 @@ from ordain.transforms.runs.job_numbers import EXPRESSED_BY, job_numbers
 from ordain.transforms.runs.patterns import PatternValue, fill_words
 from ordain.transforms.runs.run_model import NO_LEAF, Element, JobScript, ResolvedRun, ScriptLine
 from ordain.transforms.runs.scheduler_rows import RunSystem, vectors
-from ordain.transforms.runs.shell_words import DEFINE_NEWLINE, NEWLINE, RESERVED, command, quoted
+from ordain.transforms.runs.shell_words import (
+    DEFINE_NEWLINE,
+    DEFINE_NOTHING,
+    NEWLINE,
+    NOTHING,
+    RESERVED,
+    command,
+    here_document,
+    quoted,
+)
 
 INDEX, JOB, RUN = "ORDAIN_INDEX", "ORDAIN_JOB_ID", "ORDAIN_RUN"
 """Variables of every script: the index of the element, the id of the job, the name of the run."""
@@ -328,14 +337,13 @@ class _Job:
 
     def check_lines(self, lines: Sequence[ScriptLine], first: int) -> None:
         """Add a problem for each line of the body that the scheduler would read as a directive."""
-        pattern = self.system.text("directive-lines")
-        matches = re.compile(pattern).match if pattern else None
-        for line in lines[first:] if matches else ():
-            for text in line.text.split("\n"):
-                if matches and matches(text):
-                    what = f"{self.system.name} would read the line {text[:60]!r} of the script as a directive"
-                    hint = "indent the line, or use `native` for a directive"
-                    self.problems.append(Problem(where=line.cause.where, what=what, hint=hint, code="Encode"))
+        form = directive_lines.directive_form(self.system)
+        body = [(text, line.cause) for line in lines[first:] for text in line.text.split("\n")]
+        for at, _ in form.read(text for text, _ in body) if form else ():
+            text, cause = body[at]
+            what = f"{self.system.name} would read the line {text[:60]!r} of the script as a directive"
+            hint = "call the program in another way, such as `env PROGRAM`; `native` is for directives"
+            self.problems.append(Problem(where=cause.where, what=what, hint=hint, code="Encode"))
 
     def output_file(self) -> str:
         """Return the file of the output as a text with tokens, ``""`` if the scheduler chooses it."""
@@ -578,13 +586,13 @@ class _Body:
         if self.container:
             part.add(command((*self.container, shell, "-c", text)) + self.input(), script)
             return
-        end = "ORDAIN_SCRIPT"
-        lines = text.removesuffix("\n").split("\n")
-        while end in lines:
-            end += "_"
-        part.add(f"{quoted(shell)} /dev/fd/9 9<<'{end}'{self.input()}", self.tree.leaf("shell") or script)
+        form = directive_lines.directive_form(self.system)
+        word, lines = here_document(
+            text.removesuffix("\n").split("\n"),
+            lambda line: bool(form and form.whole_script and form.pattern.match(line)),
+        )
+        part.add(f"{quoted(shell)} /dev/fd/9 9<<{word}{self.input()}", self.tree.leaf("shell") or script)
         part.lines += (ScriptLine(text=line, cause=script, commented=False) for line in lines)
-        part.lines.append(ScriptLine(text=end, cause=script, commented=False))
 
     def input(self) -> str:
         """Return the redirection of the standard input."""
@@ -654,7 +662,8 @@ def _helpers(bodies: Sequence[Sequence[_Part]]) -> Iterator[ScriptLine]:
     """Yield the settings of the shell, and the variables and functions that the bodies use."""
     texts = [line.text for body in bodies for part in body for line in part.lines]
     yield ScriptLine(text="set -e", heading="Shell")
-    if any(f"${{{NEWLINE}}}" in text for text in texts):
-        yield from (ScriptLine(text=text) for text in DEFINE_NEWLINE)
+    for name, definition in ((NEWLINE, DEFINE_NEWLINE), (NOTHING, DEFINE_NOTHING)):
+        if any(f"${{{name}}}" in text for text in texts):
+            yield from (ScriptLine(text=text) for text in definition)
     if any(f"|| {_FAIL} " in text for text in texts):
         yield ScriptLine(text=f'{_FAIL}() {{ echo "ordain: $1" >&2; exit "${{2:-1}}"; }}')

@@ -13,6 +13,7 @@ from ordain.transforms.runs.script_import import (
     clock,
     dependency,
     file_name,
+    has_directives,
     indices_to_array,
     name,
     number_to,
@@ -153,7 +154,6 @@ def _drop_empty_native(draft: RunDraft, scheduler: str) -> None:
 SLURM = Dialect(
     name="slurm",
     title="Slurm",
-    prefix=re.compile(r"#SBATCH(?=\s|$)"),
     aliases={
         **{"J": "job-name", "N": "nodes", "n": "ntasks", "c": "cpus-per-task", "t": "time", "p": "partition"},
         **{"A": "account", "o": "output", "e": "error", "a": "array", "D": "chdir", "workdir": "chdir"},
@@ -361,7 +361,6 @@ def _pbs_shell(draft: RunDraft, option: Option) -> bool:
 PBS = Dialect(
     name="pbs",
     title="PBS",
-    prefix=re.compile(r"#PBS(?=\s|$)"),
     single_dash=True,
     options={
         "N": name,
@@ -523,9 +522,7 @@ _never: Callable[[RunDraft, Option], bool] = lambda draft, option: False  # noqa
 LSF = Dialect(
     name="lsf",
     title="LSF",
-    prefix=re.compile(r"#\s*BSUB(?=\s|$)"),
     single_dash=True,
-    everywhere=True,
     options={
         "J": _lsf_name,
         "n": number_to("resources/tasks"),
@@ -566,5 +563,5 @@ DIALECTS = {dialect.name: dialect for dialect in (SLURM, PBS, LSF)}
 
 def dialect_of(text: str) -> Dialect | None:
     """Return the dialect whose directives ``text`` has, None if it has none or several."""
-    found = [d for d in DIALECTS.values() if any(d.prefix.match(line) for line in text.split("\n"))]
+    found = [dialect for dialect in DIALECTS.values() if has_directives(text, dialect.name)]
     return found[0] if len(found) == 1 else None

@@ -11,10 +11,14 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
+from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.runs.directive_lines import DirectiveForm, directive_form
 from ordain.transforms.runs.run_draft import RunDraft
+from ordain.transforms.runs.scheduler_rows import run_systems
 from ordain.transforms.runs.shell_words import RESERVED
 
 
@@ -34,21 +38,19 @@ Handler = Callable[[RunDraft, Option], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """The form of the scripts of one scheduler.
+    """The options of one scheduler and the commands of its scripts; ``name`` is its row, which has its directive lines.
 
     ``options`` has a handler for each option; ``flags`` are options without a value; ``aliases`` maps short names.
-    ``everywhere``: directives count on every line, not only before the first command. ``variables`` are neutral names
-    for its variables, ``foreign`` matches the others, ``launchers`` are its programs. ``finish`` looks at all together.
+    ``variables`` are neutral names for its variables, ``foreign`` matches the others, ``launchers`` are its programs.
+    ``finish`` looks at all together.
     """
 
     name: str
     title: str
-    prefix: re.Pattern[str]
     options: Mapping[str, Handler]
     flags: frozenset[str]
     aliases: Mapping[str, str] = field(default_factory=dict)
     single_dash: bool = False
-    everywhere: bool = False
     inherits: bool = False
     submit_directory: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -68,29 +70,52 @@ def convert(text: str, path: str, dialect: Dialect) -> RunDraft:
     """Return the draft of the Run that the script ``text`` is."""
     draft = RunDraft()
     body: list[tuple[int, str]] = []
+    lines = _lines(text)
+    form = form_of(dialect.name)
+    directives = dict(form.read(lines))
     started = False
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+    for at, line in enumerate(lines):
+        number = at + 1
         where = Where(path=path, line=number)
-        line = line.removesuffix("\r")
         if number == 1 and (match := _INTERPRETER.fullmatch(line)):
             _set_shell(draft, match, where)
-        elif match := dialect.prefix.match(line):
-            if started:
-                body.append((number, line))  # it may be data, as in a script that writes another one
-            if started and not dialect.everywhere:
-                what = f"{line.strip()}: {dialect.title} does not read a directive after the first command"
-                draft.not_carried(where, what, "if it is an option, move it above the first command")
-                continue
-            for option in _options(line[match.end() :], dialect, where, draft):
+            continue
+        if directive := directives.get(at):
+            for option in _options(line[directive.end() :], dialect, where, draft):
                 _carry(option, dialect, draft)
+        elif form.pattern.match(line):
+            what = f"{line.strip()}: {dialect.title} does not read a directive after the first command"
+            draft.not_carried(where, what, "if it is an option, move it above the first command")
         else:
-            started = started or bool(line.strip() and not line.lstrip().startswith("#"))
-            body.append((number, line))
+            started = started or _is_command(line)
+        if directive is None or started:
+            body.append((number, line))  # a directive below a command may be data of the script
     if dialect.inherits and draft.get("inherit-environment") is None:
         draft.set("inherit-environment", True, Where(path=path))
     dialect.finish(draft)
     _add_body(draft, body, path, dialect)
     return draft
+
+
+def _lines(text: str) -> list[str]:
+    return [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
+
+
+def _is_command(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+@cache
+def form_of(scheduler: str) -> DirectiveForm:
+    """Return the form of the directives in scripts of a shipped scheduler."""
+    form = directive_form(run_systems(shipped())[0].system(scheduler))
+    assert form is not None
+    return form
+
+
+def has_directives(text: str, scheduler: str) -> bool:
+    """Return whether ``scheduler`` reads a directive in the script ``text``."""
+    return any(True for _ in form_of(scheduler).read(_lines(text)))
 
 
 def _set_shell(draft: RunDraft, match: re.Match[str], where: Where) -> None:
@@ -154,7 +179,7 @@ def _add_body(draft: RunDraft, body: Sequence[tuple[int, str]], path: str, diale
         rest.pop(0)
     while rest and not rest[-1][1].strip():
         rest.pop()
-    commands = [(number, line) for number, line in rest if line.strip() and not line.lstrip().startswith("#")]
+    commands = [(number, line) for number, line in rest if _is_command(line)]
     if not commands:
         draft.not_carried(Where(path=path), "the script has no command", "add `command`")
         return

@@ -6,12 +6,17 @@ the variable `NEWLINE`, which the script sets before.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+import string
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 NEWLINE = "ordain_newline"
 DEFINE_NEWLINE = (f"{NEWLINE}='", "'")
 """The two lines that set `NEWLINE`."""
+NOTHING = "ordain_nothing"
+"""A variable that is empty, for the beginning of a line that would look like a directive."""
+DEFINE_NOTHING = (f"{NOTHING}=",)
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _BUILTINS = frozenset(
     """
@@ -57,3 +62,34 @@ def command(words: Iterable[str]) -> str:
         # In quotes, NAME=VALUE is the name of a program and not an assignment.
         program = f"''{quoted(first)}" if "=" in first else quoted(first)
     return " ".join([program, *map(quoted, rest)])
+
+
+def here_document(lines: Sequence[str], hidden: Callable[[str], bool]) -> tuple[str, tuple[str, ...]]:
+    """Return the word that begins a here-document with ``lines``, and its lines with the one that ends it.
+
+    The shell reads the same bytes in any case. No line begins with one for which ``hidden`` is true.
+
+    >>> here_document(["echo $x", "#A"], lambda line: line.startswith("#"))
+    ('ORDAIN_SCRIPT', ('echo \\\\$x', '${ordain_nothing}#A', 'ORDAIN_SCRIPT'))
+    """
+    end = next(end for end in _ends() if not any(_spoils(end, line) for line in lines))
+    if not any(map(hidden, lines)):
+        return f"'{end}'", (*lines, end)
+    escaped = (("${" + NOTHING + "}" if hidden(line) else "") + re.sub(r"[\\$`]", r"\\\g<0>", line) for line in lines)
+    return end, (*escaped, end)
+
+
+def _ends() -> Iterator[str]:
+    """Yield lines that may end a here-document, the usual one first."""
+    for number in itertools.count():
+        for letter in ("", *string.ascii_uppercase):
+            yield f"{letter}ORDAIN_SCRIPT{number or ''}"
+
+
+def _spoils(end: str, line: str) -> bool:
+    """Return whether a here-document with ``line`` cannot end with ``end``.
+
+    dash 0.5.12 loses a byte where a line begins like ``end`` and goes on with a character that is not ASCII.
+    """
+    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(end, line, strict=False)))
+    return line == end or (0 < same < len(line) and not line[same].isascii())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ordain.transforms.runs.script_dialects import DIALECTS
-from ordain.transforms.runs.script_import import Dialect, convert
+from ordain.transforms.runs.script_import import Dialect, convert, form_of
 
 EXPECTED = Path(__file__).parents[2] / "runs/expected"
 _RESOURCE = r"\w+=[^:+,\s]+"
@@ -101,10 +101,11 @@ def test_every_golden_directive_follows_the_manual(system: str, prefix: str, gra
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 def test_the_directives_of_a_golden_script_are_all_imported(dialect: Dialect) -> None:
+    form = form_of(dialect.name)
     for path in sorted(EXPECTED.glob(f"*.{dialect.name}.txt")):
         for script in path.read_text().split("=== ")[1:]:
             text = script.partition("\n")[2]
-            directives = {n for n, line in enumerate(text.split("\n"), 1) if dialect.prefix.match(line)}
+            directives = {n for n, line in enumerate(text.split("\n"), 1) if form.pattern.match(line)}
 
             draft = convert(text, path.name, dialect)
 

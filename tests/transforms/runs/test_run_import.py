@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from ordain.transforms.document.reader import read
 from ordain.transforms.runs.jsdl import export_jsdl, import_jsdl
 from ordain.transforms.runs.run_draft import RunDraft
+from ordain.transforms.runs.run_render import script_text
 from ordain.transforms.runs.script_dialects import DIALECTS, dialect_of
 from ordain.transforms.runs.script_import import Dialect, convert
 from ordain.transforms.runs.xml_elements import read_elements
@@ -143,6 +145,35 @@ def test_an_imported_script_is_rendered_with_the_same_meaning(name: str) -> None
         "gpu.lsf": {'#BSUB -gpu "num=2:gmodel=V100"', "#BSUB -n 8,16", "#BSUB -W 01:30"},
     }[name]
     assert expected <= lines
+
+
+HERE_DOCUMENT = """\
+#!/bin/sh
+{0} {1}
+cat >inner.sh <<'EOF'
+{0} {2}
+./inner
+EOF
+"""
+
+
+@pytest.mark.parametrize("name", ["slurm", "pbs", "lsf"])
+def test_an_imported_script_keeps_the_directives_of_a_script_that_it_writes(name: str, tmp_path: Path) -> None:
+    prefix, *options = {
+        "slurm": ("#SBATCH", "--ntasks=2", "--ntasks=9"),
+        "pbs": ("#PBS", "-l walltime=1:00:00", "-l walltime=9:00:00"),
+        "lsf": ("#BSUB", "-n 2", "-q inner"),
+    }[name]
+    text = HERE_DOCUMENT.format(prefix, *options)
+
+    draft = convert(text, "job", DIALECTS[name])
+    made = script_text(rendered(draft.text(""), name).scripts[0])
+    subprocess.run(["sh", "-c", made], cwd=tmp_path, check=True)
+
+    assert (tmp_path / "inner.sh").read_text() == f"{prefix} {options[1]}\n./inner\n"
+    # LSF reads such a line, also of a here-document, so it counts; Slurm and PBS do not.
+    assert draft.get("queue") == ("inner" if name == "lsf" else None)
+    assert len(draft.problems) == (0 if name == "lsf" else 1)
 
 
 @pytest.mark.parametrize("text", ["#SBATCH -n 1\n#PBS -l x=1\n", "echo\n"])

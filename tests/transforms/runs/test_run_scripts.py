@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.runs.directive_lines import directive_form
 from ordain.transforms.runs.run_render import script_text
 from ordain.transforms.runs.scheduler_rows import run_systems
 from ordain.transforms.runs.shell_words import RESERVED
@@ -75,6 +76,7 @@ def execute(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         timeout=60,
         check=False,
     )
@@ -106,9 +108,45 @@ def test_any_text_in_commands_paths_and_environment_reaches_the_program(
     assert done.stderr == ""
     assert json.loads(done.stdout) == [words, value, str(directory), "input"]
     assert (directory / f"copy of {name}").read_text(encoding="utf-8") == "input"
-    pattern = run_systems(shipped())[0].system(system).text("directive-lines")
-    body = text.partition("# Shell\n")[2]
-    assert not pattern or not [line for line in body.split("\n") if re.match(pattern, line)]
+    assert late_directives(text, system) == []
+
+
+def late_directives(text: str, system: str) -> list[str]:
+    """Return the lines below the directives of a script that its scheduler would read as directives, too."""
+    form = directive_form(run_systems(shipped())[0].system(system))
+    lines = text.split("\n")
+    own = lines.index("# Shell")
+    return [lines[at] for at, _ in form.read(lines) if at > own] if form else []
+
+
+LIKE_DIRECTIVES = [
+    "#SBATCH -N 9",
+    "#PBS -l x",
+    "  #PBS -q y",
+    "#BSUB -q y",
+    "# BSUB -x",
+    "#$ -N x",
+    "# flux: -N9",
+    "flux: x",
+]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("system", SYSTEMS)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.lists(st.one_of(st.sampled_from(LIKE_DIRECTIVES), TEXTS), min_size=1, max_size=6))
+@example(data=["#SBATCH -N 9", "$HOME `id` $(id) \\ \\\\ \\$x", *LIKE_DIRECTIVES])
+@example(data=["O\u00e9", "OR\u0080", "ORDAIN_SCRIPT", "AORDAIN_SCRIPT"])
+def test_a_script_may_hold_lines_like_directives(system: str, shell: str, tmp_path: Path, data: list[str]) -> None:
+    lines = [line for text in data for line in re.split("[\r\n]", text) if line != "END"]
+    body = "\n".join([*LIKE_DIRECTIVES[:-1], "cat <<'END'", *lines, "END", ""])
+
+    text = script_text(script(json.dumps({"ordain": "v1", "kind": "Run", "name": "x", "script": body}), system))
+    done = execute(text, shell, tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == execute(body, "/bin/sh", tmp_path).stdout  # dash itself changes some characters
+    assert late_directives(text, system) == []
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -103,11 +103,19 @@ def test_a_scheduler_is_added_by_a_row_without_code() -> None:
     assert "${C9_N:?" in text
 
 
-def test_an_invented_scheduler_refuses_a_line_of_a_script_that_it_would_read() -> None:
-    (problem,) = refused(run("script: |\n  true\n  %%JOB many 9"), "tower", INVENTED)
+def test_a_line_of_a_script_is_written_so_that_an_invented_scheduler_does_not_read_it() -> None:
+    keys = run("script: |\n  true\n  %%JOB many $HOME")
+    until_first_command = INVENTED.replace("    quoting: d", "    directives-until: first-command\n    quoting: d")
 
-    assert problem.what == "tower would read the line '%%JOB many 9' of the script as a directive"
-    assert problem.where.line == 4
+    assert "${ordain_nothing}%%JOB many \\$HOME" in lines(keys, "tower", INVENTED)
+    assert "%%JOB many $HOME" in lines(keys, "tower", until_first_command)
+
+
+def test_a_command_that_the_scheduler_would_read_as_a_directive_is_refused() -> None:
+    (problem,) = refused(run("command: ['flux:', x]"), "flux")
+
+    assert problem.what == "flux would read the line 'flux: x' of the script as a directive"
+    assert problem.where.pointer == "command"
 
 
 @pytest.mark.parametrize(
