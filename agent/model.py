@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ordain.agent.instruction import Instruction
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Member
@@ -137,14 +138,13 @@ NO_CHANGES: ChangesByUnit = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class Hold(Instruction):
     """An administrator's hold (`state.holds`): no apply changes the unit, or the socket or timer that starts it.
 
     ``stopped``: they did not run when the hold began, and no boot starts them. ``unmask``: the unit is not masked,
-    although the documents mask it. ``since`` is ISO 8601, UTC.
+    although the documents mask it.
     """
 
-    since: str = ""
     stopped: bool = False
     unmask: bool = False
 
@@ -306,7 +306,9 @@ class ChangeCause(StrEnum):
     APPLY = "apply"  # `ordainctl apply`
     FILE = "apply FILE"
     ROLLBACK = "rollback"
-    FOLLOW = "follow"  # of a unit, or the end of its hold
+    FOLLOW = "follow"  # of a unit, or the end of its hold or of a pause
+    HOLD = "hold"  # of a unit
+    PAUSE = "pause"
     UPKEEP = "upkeep"  # drift that is enforced, a secret that has changed, the loss of the source
     UNKNOWN = ""
 
@@ -322,10 +324,14 @@ class ChangedDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeOrigin:
-    """The origin of a change: ``by`` is the user who asked for it, ``revision`` that of a remote source."""
+    """The origin of a change: ``by`` is the user who asked for it, ``revision`` that of a remote source.
+
+    ``why`` is the reason that the user gave.
+    """
 
     cause: ChangeCause = ChangeCause.UNKNOWN
     by: str = ""
+    why: str = ""
     revision: str = ""
     documents: tuple[ChangedDocument, ...] = ()
 

@@ -46,7 +46,8 @@ class Settings:
 
     ``max_removal`` is the share of the services (percent) that one step of a remote source may remove. ``reach`` are
     the hosts that must be reachable ``within_sec`` seconds after a change of the network (`agent.apply.reachability`).
-    ``windows`` are the times when this machine may change to another release; none: at any time.
+    ``windows`` are the times when this machine may change to another release; none: at any time. ``requires_why``: an
+    administrator who holds, pauses or rolls back has to give a reason.
     """
 
     source: SourceSettings = field(default_factory=SourceSettings)
@@ -56,6 +57,7 @@ class Settings:
     windows: tuple[Window, ...] = ()
     reach: tuple[str, ...] = (SOURCE, GATEWAY, CALLER_HOST)
     within_sec: float = 30.0
+    requires_why: bool = False
 
     @property
     def trusted_server(self) -> str:
@@ -145,6 +147,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "max-removal": ("max_removal", lambda text: int(text.removesuffix("%"))),
     "windows": ("windows", lambda texts: tuple(map(parse_window, texts))),
     "reach": ("reach", tuple),
+    "why": ("requires_why", lambda word: word == "required"),
     "within": ("within_sec", lambda text: timespan(text) / 1e6),
 }
 """For each key, the field of `Settings` and the function that makes its value."""

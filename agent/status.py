@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from ordain.agent.instruction import StandingInstruction
 from ordain.agent.model import ChangeOrigin, Job, Note, UnitState, UnitVerdict
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Member
@@ -110,7 +111,8 @@ class Status:
     """The whole status. ``agent`` says whether the agent runs; ``drift`` are the units that are not as wanted.
 
     ``generation`` is in force, ``wanted_generation`` was compiled last from the documents; 0 is none. ``taken_over_by``
-    is the program that started the services of this boot, ``""`` before that.
+    is the program that started the services of this boot, ``""`` before that. ``instructions`` are the holds, the pause
+    and the pin of administrators.
     """
 
     state: AgentState = AgentState.STARTING
@@ -124,6 +126,7 @@ class Status:
     units: tuple[UnitStatus, ...] = ()
     drift: tuple[str, ...] = ()
     taken_over_by: str = ""
+    instructions: tuple[StandingInstruction, ...] = ()
 
     @property
     def faulty(self) -> bool:

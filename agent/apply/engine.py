@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
@@ -23,6 +24,7 @@ from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
 from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.executor import Executor
 from ordain.agent.errors import AlreadyRejected
+from ordain.agent.instruction import Instruction
 from ordain.agent.model import (
     NO_CHANGES,
     ChangeCause,
@@ -36,7 +38,7 @@ from ordain.agent.model import (
     RawDocument,
 )
 from ordain.agent.plan.outcome import exit_status
-from ordain.agent.state.decisions import Decisions, RejectedGeneration
+from ordain.agent.state.decisions import Decisions, DecisionState, RejectedGeneration
 from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
@@ -63,8 +65,9 @@ class ApplyRequest:
     tried again; without it, `AlreadyRejected` is raised. ``patience_sec``: how long to wait for another apply.
     ``confirm_sec``: if not 0, the apply is a trial, and is rolled back unless it is confirmed in that time.
     ``instead_of``: the documents are not those of the source, and stay while that has this revision ("": not known
-    yet); with ``pause``, they stay when it changes, too. ``cause`` and ``revision`` are for the history. ``check`` gets
-    the generation in force and the new one, and raises a `Failure` to refuse the change.
+    yet); with ``pause``, they stay when it changes, too. ``cause``, ``revision`` and ``why``, the reason that somebody
+    gave, are for the history. ``check`` gets the generation in force and the new one, and raises a `Failure` to refuse
+    the change.
     """
 
     texts: Sequence[RawDocument]
@@ -76,6 +79,7 @@ class ApplyRequest:
     pause: bool = False
     cause: ChangeCause = ChangeCause.UNKNOWN
     revision: str = ""
+    why: str = ""
     check: Callable[[Generation, Generation], None] = accept_any
 
 
@@ -130,7 +134,7 @@ class Engine:
             if not request.by_administrator:  # the source has changed, and with that the pin is over
                 before = replace(before, pin=None)
             if self._is_in_force(planned, old, new):
-                self._decisions.restore(self._decisions.after_apply(old, request.instead_of, pause=request.pause))
+                self._decisions.restore(self._decided(request, old))
                 return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=exit_status((), planned))
             if old.members and not old.number:  # made in this boot: from now on it can be rolled back to
                 await asyncio.to_thread(self._writer.save, old)
@@ -139,6 +143,7 @@ class Engine:
             origin = ChangeOrigin(
                 cause=request.cause,
                 by=user_of_process(request.caller),
+                why=request.why,
                 revision=request.revision,
                 documents=changed_documents(planned, self._root),
             )
@@ -222,9 +227,15 @@ class Engine:
         stays_proven = proven == new.hash or (bool(proven) and failed)
         return not planned and old.hash == new.hash and bool(old.number) and stays_proven
 
+    def _decided(self, request: ApplyRequest, new: Generation) -> DecisionState:
+        """Return the decisions that are in force once ``new`` is."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        asked = Instruction(since=now, by=user_of_process(request.caller), why=request.why)
+        return self._decisions.after_apply(new, request.instead_of, pause=request.pause, asked=asked)
+
     async def _decide(self, request: ApplyRequest, planned: Plan, observed: Observed, new: Generation) -> None:
         """Record whether the source is followed from now on; of a trial, when it is confirmed."""
-        decided = self._decisions.after_apply(new, request.instead_of, pause=request.pause)
+        decided = self._decided(request, new)
         if not request.confirm_sec:
             # Before the first effect: an agent that is killed resumes the apply, and must not follow the source then.
             self._decisions.restore(decided)

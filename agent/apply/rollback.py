@@ -7,8 +7,9 @@ recover   an earlier agent or dead-man left this    to       roll back to an ear
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
@@ -17,10 +18,12 @@ from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.observe import Observer
 from ordain.agent.apply.trial import Trial, Trials, deadman_runs, watch_with_deadman
 from ordain.agent.errors import DamagedGeneration, Failure
-from ordain.agent.model import ChangeCause, ChangeOrigin, Generation, Outcome, Plan
+from ordain.agent.instruction import Instruction, InstructionKind, StandingInstruction, describe, standing
+from ordain.agent.local_time import local_time
+from ordain.agent.model import ChangeCause, ChangeOrigin, Generation, Hold, Outcome, Plan
 from ordain.agent.plan.outcome import ROLLED_BACK
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
-from ordain.agent.state.decisions import Decisions, Pin
+from ordain.agent.state.decisions import NOBODY, Decisions, Pin
 from ordain.agent.state.store import Store
 from ordain.agent.status import StatusCondition
 from ordain.agent.system.apply_lock import locked
@@ -90,17 +93,18 @@ class Rollback:
                 self._trials.expire(trial)
         return None if watched else await self.expire()
 
-    async def to(self, number: int, revision: str, *, caller: int = 0) -> Outcome:
+    async def to(self, number: int, revision: str, *, caller: int = 0, why: str = "") -> Outcome:
         """Roll back to generation ``number`` (0: the one before) and stay there while the source is at ``revision``.
 
-        During a trial, the one before is the generation that was in force before the trial. Raises `Failure`.
+        During a trial, the one before is the generation that was in force before the trial. ``why`` is the reason that
+        the caller gave. Raises `Failure`.
         """
         async with locked(self._root, PATIENCE_SEC, caller=caller):
             await self._steps.resume(caller=caller)
             trial = self._trials.pending()
             if trial and number in (0, self._store.known(trial.rollback_to).number):
                 trial = self._trials.take_from_deadman(trial)
-                outcome = await self._undo(trial, "was rolled back by an administrator", caller=caller)
+                outcome = await self._undo(trial, "was rolled back by an administrator", caller=caller, reason=why)
                 return replace(outcome, exit_status=0) if outcome.exit_status == ROLLED_BACK else outcome
             self._trials.require_none()
             old = self._store.applied()
@@ -108,8 +112,9 @@ class Rollback:
             planned, observed = await self._observer.plan(old, new, caller=caller)
             before = self._decisions.now
             # Before the first effect: an agent that is killed resumes the apply, and must not follow the source then.
-            self._decisions.set_pin(Pin(number=new.number, hash=new.hash, revision=revision))
-            origin = ChangeOrigin(cause=ChangeCause.ROLLBACK, by=user_of_process(caller))
+            by, now = user_of_process(caller), datetime.now(UTC).isoformat(timespec="seconds")
+            self._decisions.set_pin(Pin(number=new.number, hash=new.hash, revision=revision, since=now, by=by, why=why))
+            origin = ChangeOrigin(cause=ChangeCause.ROLLBACK, by=by, why=why)
             return await self._steps.start(
                 PlannedApply(plan=planned, new=new, observed=observed, decided=before, caller=caller, origin=origin)
             )
@@ -122,10 +127,10 @@ class Rollback:
             self._decisions.restore(trial.decided)
         self._trials.clear()
 
-    async def _undo(self, trial: Trial, why: str, *, caller: int = 0) -> Outcome:
-        """Roll back a trial, however far its apply has come."""
+    async def _undo(self, trial: Trial, why: str, *, caller: int = 0, reason: str = "") -> Outcome:
+        """Roll back a trial, however far its apply has come; ``reason`` is the one that the caller gave."""
         now, unfinished = self._store.applied(), self._journal.unfinished()
-        origin = ChangeOrigin(cause=ChangeCause.ROLLBACK, by=user_of_process(caller))
+        origin = ChangeOrigin(cause=ChangeCause.ROLLBACK, by=user_of_process(caller), why=reason)
         steps = replace(unfinished.plan if unfinished else Plan(), from_hash=trial.rollback_to, to_hash=now.hash)
         asked = unfinished.caller if unfinished else caller  # who still waits for the outcome of the trial
         started = unfinished.started if unfinished else ""
@@ -189,12 +194,35 @@ def decision_conditions(trials: Trials, decisions: Decisions) -> Iterator[Status
                 code="RollbackIncomplete", what=f"{what}{rest}", hint="see the journal", public=f"{public}{rest}"
             )
     pin, hint = decisions.pin, "run `ordainctl follow` to follow the documents again"
-    if decisions.paused and pin:
+    if decisions.now.paused and pin and not decisions.now.pause.end:
         what = f"generation {pin.number} stays in force, also when a document changes, until `ordainctl follow`"
-        yield StatusCondition(code="Paused", what=what, hint=hint)
-    elif decisions.paused:
-        what = "changes of the documents are not applied until `ordainctl follow`"
-        yield StatusCondition(code="Paused", what=what, hint=hint)
+        yield StatusCondition(code="Paused", what=f"{what}{_asked(decisions.now.pause)}", hint=hint)
+    elif decisions.now.paused:
+        end = f" or {local_time(decisions.now.pause.until)}" if decisions.now.pause.end else ""
+        what = f"changes of the documents are not applied until `ordainctl follow`{end}"
+        yield StatusCondition(code="Paused", what=f"{what}{_asked(replace(decisions.now.pause, end=None))}", hint=hint)
     elif pin:
         what = f"generation {pin.number} stays in force until a document changes, or until `ordainctl follow`"
-        yield StatusCondition(code="Pinned", what=what, hint=hint)
+        yield StatusCondition(code="Pinned", what=f"{what}{_asked(pin)}", hint=hint)
+
+
+def hold_conditions(holds: Mapping[str, Hold]) -> Iterator[StatusCondition]:
+    """Yield a condition for each unit that is held; a hold is not a fault."""
+    for unit, hold in sorted(holds.items()):
+        hint = f"run `ordainctl follow {unit}` to end the hold"
+        yield StatusCondition(code="Held", what=f"{unit} is held {describe(hold)}", hint=hint, item=unit)
+
+
+def instructions_in_force(decisions: Decisions, holds: Mapping[str, Hold]) -> Iterator[StandingInstruction]:
+    """Yield the instructions of administrators that are in force."""
+    for unit, hold in sorted(holds.items()):
+        yield standing(InstructionKind.HOLD, hold, unit)
+    if decisions.now.paused:
+        yield standing(InstructionKind.PAUSE, decisions.now.pause)
+    if decisions.pin:
+        yield standing(InstructionKind.PIN, decisions.pin, str(decisions.pin.number))
+
+
+def _asked(instruction: Instruction) -> str:
+    """Return who gave an instruction, and why; "" if nothing is known."""
+    return f" ({describe(instruction)})" if instruction != NOBODY else ""

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.document_files import STANDARD_INPUT, contents
+from ordain.agent.cli.moments import spoken_span, terms_of
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import unit_name
 from ordain.agent.compile.executor import REQUIRE_DOCUMENT, run_inline
 from ordain.agent.daemon.client import Client, Documents
 from ordain.agent.errors import Denied, Failure
+from ordain.agent.instruction import Instruction
+from ordain.agent.local_time import local_time
 from ordain.agent.model import NoteReason, Outcome, Plan, UnitVerdict, to_json
 from ordain.agent.plan.describe import PlanStep, plan_lines
+from ordain.agent.settings import read_settings
 from ordain.agent.state.store import Store
 from ordain.agent.status import Status
 from ordain.transforms.document.node import unescape_key
@@ -84,8 +89,9 @@ def rollback(request: Namespace, console: Console) -> Exit:
     number = _number(request.n, "N must be the number of a generation (`ordainctl history` lists them)")
     if request.n is not None and not 0 < number <= _LARGEST:  # to the agent, 0 is the generation before
         raise Failure(Store(request.root).describe_missing(number))
+    why = reason(request, console)
     with console.progress("rolling back") as say:
-        outcome = ask(request.root, lambda client: client.rollback(number), waits=say)
+        outcome = ask(request.root, lambda client: client.rollback(number, why=why), waits=say)
     return _report(outcome, request, console)
 
 
@@ -130,14 +136,34 @@ def _follow_unit(unit: str, request: Namespace, console: Console) -> Exit:
 def hold(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl hold`."""
     unit = unit_name(request.unit)
-    held = ask(request.root, lambda client: client.hold(unit, unmask=request.unmask))
+    terms = terms_of(request, reason(request, console), datetime.now().astimezone())
+    held = ask(request.root, lambda client: client.hold(unit, unmask=request.unmask, terms=terms))
     if request.json:
         console.json({"unit": unit, **to_json(held)})
     else:
         state = "it stays stopped, also after a reboot" if held.stopped else "it stays as it runs"
         unmasked = " and unmasked" if held.unmask else ""
-        console.line(f"{unit}: held{unmasked}; {state}. `ordainctl follow {unit}` ends the hold.")
+        end = f"It ends by itself {local_time(held.until)}, and" if held.end else "Only"
+        console.line(f"{unit}: held{unmasked}; {state}. {end} `ordainctl follow {unit}` ends the hold.")
+        _note_clock(held, console)
     return Exit.OK
+
+
+def _note_clock(given: Instruction, console: Console) -> None:
+    """Say how an end is counted on a machine whose clock nobody checks."""
+    if given.end and not given.end.synchronized:
+        console.note(
+            f"the clock of this machine is not synchronized: the end comes when the machine has run for "
+            f"{spoken_span(given.end.left_sec)}, whatever time it is then",
+            Style.WARN,
+        )
+
+
+def reason(request: Namespace, console: Console) -> str:
+    """Return the reason on the command line; on a terminal, ask for one that agent.yaml requires."""
+    if not request.why and read_settings(request.root)[0].requires_why:
+        return console.reply("Reason: ")
+    return request.why or ""
 
 
 def unhold(request: Namespace, console: Console) -> Exit:
@@ -156,8 +182,14 @@ def unhold(request: Namespace, console: Console) -> Exit:
 
 def pause(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl pause`."""
-    ask(request.root, lambda client: client.pause())
-    console.line("paused: changes of the documents are not applied until `ordainctl follow`")
+    terms = terms_of(request, reason(request, console), datetime.now().astimezone())
+    paused = ask(request.root, lambda client: client.pause(terms))
+    if request.json:
+        console.json(to_json(paused))
+        return Exit.OK
+    end = f" or {local_time(paused.until)}" if paused.end else ""
+    console.line(f"paused: changes of the documents are not applied until `ordainctl follow`{end}")
+    _note_clock(paused, console)
     return Exit.OK
 
 

@@ -97,6 +97,14 @@ class Console:
         self.err.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
+    def reply(self, question: str) -> str:
+        """Ask for a line on the terminal, and return it; "" if there is no terminal."""
+        if not (sys.stdin and sys.stdin.isatty() and self.err.isatty()):
+            return ""
+        self.err.write(question)
+        self.err.flush()
+        return sys.stdin.readline().strip()
+
     def json(self, value: Any) -> None:
         """Print ``value``, sorted and indented, so that two runs can be compared."""
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)

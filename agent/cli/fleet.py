@@ -12,6 +12,7 @@ from pathlib import Path
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import STANDARD_INPUT
+from ordain.agent.cli.moments import spoken_span
 from ordain.agent.cli.open_store import opened, wait_for_reports, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import STATES
@@ -31,6 +32,7 @@ from ordain.agent.delivery.fleet.reports import (
 )
 from ordain.agent.delivery.fleet.staged_rollout import name_machines
 from ordain.agent.errors import Failure
+from ordain.agent.instruction import InstructionKind, StandingInstruction, describe
 from ordain.agent.model import to_json
 from ordain.transforms.errors import did_you_mean
 
@@ -38,6 +40,7 @@ BEAT_SEC = 30.0
 """The longest wait of --watch for news: a lost machine reports nothing, so only time shows that it is lost."""
 
 MOST_LINES = 5
+INSTRUCTION_CODES = ("Held", "Paused", "Pinned")
 
 
 def status(request: Namespace, console: Console) -> Exit:
@@ -145,7 +148,11 @@ def report_lines(report: MachineReport, now: float) -> Iterator[tuple[str, Cell]
     yield "Last report", _ago(now - report.seen)
     for name, values in sorted(report.labels.items()):
         yield "Label", f"{name}: {', '.join(values)}"
+    for instruction in report.instructions:
+        yield "Instruction", (instruction_text(instruction), Style.WARN)
     for condition in report.conditions:
+        if condition.code in INSTRUCTION_CODES and report.instructions:
+            continue  # they are the instructions
         item = f"{condition.item}: " if condition.item else ""
         yield "Condition", (f"{item}{condition.what} [{condition.code}]", Style.WARN)
     if report.dropped:
@@ -193,6 +200,9 @@ def _print(machines: Iterable[MachineReport], request: Namespace, console: Conso
         ("MACHINE", "RELEASE", "GENERATION", "STATE", "SOURCE", "LAST REPORT", "CONDITIONS"),
         [table_row(r, now) for r in machines],
     )
+    for report in machines:
+        for instruction in report.instructions:
+            console.line(f"{report.hostname or report.machine}: {instruction_text(instruction)}", Style.WARN)
     faulty = [report for report in machines if report.phase in BAD_STATES or is_lost(report, now)]
     if machines:
         summary = plural(len(machines), "machine")
@@ -205,7 +215,7 @@ def _print(machines: Iterable[MachineReport], request: Namespace, console: Conso
 def table_row(report: MachineReport, now: float) -> tuple[Cell, ...]:
     """Return the line of `fleet status` for a machine."""
     codes = [condition.code for condition in report.conditions]
-    source = "connected" if report.source.connected else f"lost for {_span(report.source.lag)}"
+    source = "connected" if report.source.connected else f"lost for {spoken_span(report.source.lag)}"
     return (
         report.hostname or report.machine,
         report.release.title,
@@ -217,6 +227,16 @@ def table_row(report: MachineReport, now: float) -> tuple[Cell, ...]:
     )
 
 
+def instruction_text(instruction: StandingInstruction) -> str:
+    """Return an instruction of an administrator in a line for people: ``web.service is held by alice …``."""
+    subject = {
+        InstructionKind.HOLD: f"{instruction.subject} is held",
+        InstructionKind.PAUSE: "paused",
+        InstructionKind.PIN: f"generation {instruction.subject} stays",
+    }[instruction.kind]
+    return f"{subject} {describe(instruction)}"
+
+
 def _state(report: MachineReport, now: float) -> tuple[str, Style]:
     if is_lost(report, now):
         return f"lost ({report.phase})", Style.BAD
@@ -225,20 +245,8 @@ def _state(report: MachineReport, now: float) -> tuple[str, Style]:
 
 def _ago(seconds: float) -> str:
     if seconds < -LOST_SEC:
-        return f"{_span(-seconds)} in the future: check the clock"
-    return "just now" if seconds < 10 else f"{_span(seconds)} ago"
-
-
-def _span(seconds: float) -> str:
-    """Return a time in its largest unit.
-
-    >>> _span(59), _span(3600), _span(200_000)
-    ('59 s', '60 min', '56 h')
-    """
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= (4 if unit == "d" else 2) * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0, seconds):.0f} s"
+        return f"{spoken_span(-seconds)} in the future: check the clock"
+    return "just now" if seconds < 10 else f"{spoken_span(seconds)} ago"
 
 
 def _label(word: str) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from ordain.agent.plan.file_changes import changed_files
 from ordain.agent.plan.file_contents import shown_changes
 from ordain.agent.plan.setting_changes import setting_changes
 from ordain.agent.state.boot_record import boot_id, placed_hash
-from ordain.agent.state.history_events import HistoryEvent
+from ordain.agent.state.history_events import SOURCE, HistoryEvent
 from ordain.agent.state.store import HistoryEntry, Store
 
 MAX_STEPS = 4
@@ -50,7 +50,8 @@ def history(request: Namespace, console: Console) -> Exit:
     store = Store(request.root)
     rows = history_rows(store.history(), store.events())
     current = store.applied().number  # as in the status: the two must not disagree
-    last = max((at for at, row in enumerate(rows) if row.number == current and row.saved), default=-1)
+    applied = [at for at, row in enumerate(rows) if not (row.event and row.event.is_instruction)]
+    last = max((at for at in applied if rows[at].number == current and rows[at].saved), default=-1)
     if request.json:
         console.json([_to_json(row, store, in_force=at == last) for at, row in enumerate(rows)])
         return Exit.OK
@@ -78,7 +79,7 @@ def history_rows(saved: Iterable[HistoryEntry], events: Iterable[HistoryEvent]) 
     known = set()
     for event in events:
         number = event.rejected or event.generation
-        if (
+        if not event.is_instruction and (
             event.origin.cause is not ChangeCause.ROLLBACK or event.rejected
         ):  # the first boot saves one without an apply
             known.add(number)
@@ -106,6 +107,8 @@ def describe_event(event: HistoryEvent) -> str:
     shown = ", ".join(steps[:MAX_STEPS]) or "no jobs"
     more = len(steps[MAX_STEPS:]) + event.more
     text = f"{shown} and {more} more" if more else shown
+    if event.is_instruction:
+        return _describe_instruction(event)
     if event.origin.cause is ChangeCause.ROLLBACK and not event.rejected:
         text = f"rolled back to {event.generation}: {text}"
     elif event.origin.cause is ChangeCause.FILE:
@@ -114,12 +117,32 @@ def describe_event(event: HistoryEvent) -> str:
         text += f"; from {documents}"
     if event.origin.revision:
         text += f"; from {event.origin.revision}"
+    if event.origin.why:
+        text += f"; because: {event.origin.why}"
     if event.rejected:
         result = "failed and rolled back" if event.exit_status != Exit.INCOMPLETE else RESULTS[Exit.INCOMPLETE]
         return f"{text}; {result} to {event.generation}: {event.why}"
     if event.why:
         text += f"; {event.why}"
     return f"{text}; {RESULTS[Exit(event.exit_status)]}" if event.exit_status else text
+
+
+def _describe_instruction(event: HistoryEvent) -> str:
+    """Return the beginning or the end of a hold or a pause in a line for people.
+
+    >>> _describe_instruction(HistoryEvent(time="", generation=2, subject="a.service", origin=ChangeOrigin(
+    ...     cause=ChangeCause.HOLD, why="disk")))
+    'held a.service; because: disk'
+    """
+    text = {
+        ChangeCause.HOLD: f"held {event.subject}",
+        ChangeCause.PAUSE: "paused",
+    }.get(event.origin.cause, f"ended the hold of {event.subject}")
+    if event.subject == SOURCE:
+        text = "ended the pause"
+    if event.until:
+        text += f" until {local_time(event.until)}"
+    return f"{text}; because: {event.origin.why}" if event.origin.why else text
 
 
 def _to_json(row: HistoryRow, store: Store, *, in_force: bool) -> dict[str, object]:

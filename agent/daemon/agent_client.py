@@ -15,6 +15,7 @@ from ordain.agent.daemon.follower import Follower
 from ordain.agent.daemon.in_process import InProcessClient
 from ordain.agent.daemon.minder import REAPPLY, Work
 from ordain.agent.errors import Unavailable
+from ordain.agent.instruction import NO_TERMS, Instruction, Terms
 from ordain.agent.model import Hold, Outcome, Plan
 from ordain.agent.status import Status, UnitExplanation
 
@@ -70,10 +71,10 @@ class AgentClient:
         self._follower.request(Work.READ)
         return number
 
-    async def rollback(self, number: int = 0, *, caller: int = 0) -> Outcome:
+    async def rollback(self, number: int = 0, *, why: str = "", caller: int = 0) -> Outcome:
         """See `Client.rollback`."""
         with self._changing():
-            outcome = await self._client.rollback(number, caller=caller)
+            outcome = await self._client.rollback(number, why=why, caller=caller)
         self._follower.record(outcome)
         self._follower.request(Work.READ)
         return outcome
@@ -86,9 +87,9 @@ class AgentClient:
         """See `Client.explain`."""
         return await self._client.explain(about)
 
-    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
+    async def hold(self, unit: str, *, unmask: bool = False, terms: Terms = NO_TERMS, caller: int = 0) -> Hold:
         """See `Client.hold`."""
-        hold = await self._client.hold(unit, unmask=unmask)
+        hold = await self._client.hold(unit, unmask=unmask, terms=terms, caller=caller)
         self._follower.request(Work.LOOK)
         return hold
 
@@ -109,18 +110,20 @@ class AgentClient:
         """See `Client.refresh`."""
         self._follower.request(REAPPLY)
 
-    async def pause(self) -> None:
-        """See `Client.pause`."""
-        await self._client.pause()
+    async def pause(self, terms: Terms = NO_TERMS, *, caller: int = 0) -> Instruction:
+        """See `Client.pause`. The follower learns of it, because it ends a pause that has an end."""
+        paused = await self._client.pause(terms, caller=caller)
         await self._status.refresh()
+        self._follower.request(Work.LOOK)
+        return paused
 
-    async def resume(self) -> None:
+    async def resume(self, *, caller: int = 0) -> None:
         """See `Client.resume`."""
-        await self.follow()
+        await self.follow(caller=caller)
 
-    async def follow(self) -> None:
+    async def follow(self, *, caller: int = 0) -> None:
         """See `Client.follow`."""
-        await self._client.follow()
+        await self._client.follow(caller=caller)
         self._follower.request(REAPPLY)
 
     async def watch(self) -> AsyncIterator[Status]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from ordain.agent.instruction import NO_TERMS, Instruction, Terms
 from ordain.agent.model import Hold, Outcome, Plan, RawDocument
 from ordain.agent.status import Status, UnitExplanation
 
@@ -42,8 +43,11 @@ class Client(Protocol):
     async def confirm(self) -> int:
         """Keep the generation that is on trial, and return its number."""
 
-    async def rollback(self, number: int = 0) -> Outcome:
-        """Roll back to an earlier generation (0: the one before), and stay there until a document changes."""
+    async def rollback(self, number: int = 0, *, why: str = "") -> Outcome:
+        """Roll back to an earlier generation (0: the one before), and stay there until a document changes.
+
+        ``why`` is the reason, for the status and the history.
+        """
 
     async def status(self) -> Status:
         """Return the status of the machine."""
@@ -51,8 +55,11 @@ class Client(Protocol):
     async def explain(self, about: str) -> UnitExplanation:
         """Return everything that is known about a unit, a path or a pointer."""
 
-    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
-        """Leave a unit alone until `unhold`. ``unmask``: remove the mask of the documents meanwhile."""
+    async def hold(self, unit: str, *, unmask: bool = False, terms: Terms = NO_TERMS) -> Hold:
+        """Leave a unit alone until `unhold`, or as long as ``terms`` say.
+
+        ``unmask``: remove the mask of the documents meanwhile.
+        """
 
     async def unhold(self, unit: str) -> Outcome | None:
         """Return a unit to the documents. Return the outcome, None if there was nothing to do."""
@@ -63,8 +70,8 @@ class Client(Protocol):
     async def follow_unit(self, unit: str) -> Outcome | None:
         """Bring a unit to the state that the documents want, and end its hold. None if there was nothing to do."""
 
-    async def pause(self) -> None:
-        """Stop following the source until `follow`."""
+    async def pause(self, terms: Terms = NO_TERMS) -> Instruction:
+        """Stop following the source until `follow`, or as long as ``terms`` say."""
 
     async def resume(self) -> None:
         """Do the same as `follow`: the older name."""

@@ -34,19 +34,23 @@ from ordain.agent.daemon.public_view import (
 )
 from ordain.agent.daemon.status_publisher import StatusPublisher
 from ordain.agent.errors import REFUSED, Failure, Unavailable
+from ordain.agent.instruction import NO_TERMS, Instruction, Terms
 from ordain.agent.model import Outcome, Plan, RawDocument, UnitVerdict, to_json
 from ordain.agent.status import Status as Status_
 from ordain.agent.system.dbus_guard import GuardedMessageBus, current_call
 from ordain.agent.system.polkit import PolkitAuthority, Question
 from ordain.transforms.errors import Refused
 
-_PROPERTIES = ("Generation", "WantedGeneration", "State", "SourceState", "Conditions", "Drift")
+_PROPERTIES = ("Generation", "WantedGeneration", "State", "SourceState", "Conditions", "Drift", "Instructions")
 
 READS = frozenset({"Plan", "Status", "Explain"})
 """The methods that change nothing."""
-OPTIONS: dict[str, dict[str, type[int]]] = {
+_TERMS: dict[str, type[int | str]] = {"why": str, "for": int, "until": int}
+OPTIONS: dict[str, dict[str, type[int | str]]] = {
     "Apply": {"once": bool, "confirm": int, "nothing": bool},
-    "Hold": {"unmask": bool},
+    "Hold": {"unmask": bool, **_TERMS},
+    "PauseWith": _TERMS,
+    "RollbackWith": {"why": str},
 }
 """The options of the methods that have some, with the types of their values."""
 INTERNAL = "org.ordain.Error.Internal"
@@ -199,23 +203,31 @@ class AgentInterface(ServiceInterface):
     @_answered
     async def Pause(self) -> "":
         """Stop following the source until `Follow`."""
-        await self._may(Question("apply", "Authentication is required to pause the changes of this machine."))
-        await self._client.pause()
+        await self._pause(NO_TERMS)
+
+    @method()
+    @_answered
+    async def PauseWith(self, options: "a{sv}") -> "s":
+        """Do as `Pause`, and return the JSON of the pause. Options: ``why`` (s), ``for`` and ``until`` (t, seconds)."""
+        return json.dumps(to_json(await self._pause(_terms(_options("PauseWith", options)))))
+
+    async def _pause(self, terms: Terms) -> Instruction:
+        question = Question("apply", "Authentication is required to pause the changes of this machine.")
+        return await self._client.pause(terms, caller=await self._may(question))
 
     @method()
     @_answered
     async def Resume(self) -> "":
         """Do the same as `Follow`: the older name."""
-        await self._may(Question("apply", "Authentication is required to resume the changes of this machine."))
-        await self._client.resume()
+        question = Question("apply", "Authentication is required to resume the changes of this machine.")
+        await self._client.resume(caller=await self._may(question))
 
     @method()
     @_answered
     async def Follow(self) -> "":
         """Follow the source again: after `Pause`, `Rollback`, or documents that an administrator applied."""
         message = "Authentication is required to follow the source instead of documents that were applied."
-        await self._may(Question("apply", message))
-        await self._client.follow()
+        await self._client.follow(caller=await self._may(Question("apply", message)))
 
     @method()
     @_answered
@@ -228,18 +240,31 @@ class AgentInterface(ServiceInterface):
     @_answered
     async def Rollback(self, number: "u") -> "s":
         """Roll back to generation ``number`` (0: the one before). Return the JSON of the outcome."""
+        return await self._rollback(number, "")
+
+    @method()
+    @_answered
+    async def RollbackWith(self, number: "u", options: "a{sv}") -> "s":
+        """Do as `Rollback`. Option: ``why`` (s), the reason."""
+        return await self._rollback(number, _options("RollbackWith", options).get("why", ""))
+
+    async def _rollback(self, number: int, why: str) -> str:
         target = f"generation {number}" if number else "the generation before"
         message = "Authentication is required to roll this machine back to $(generation)."
         caller = await self._may(Question("apply", message, {"generation": target}))
-        return json.dumps(to_json(await self._client.rollback(number, caller=caller)))
+        return json.dumps(to_json(await self._client.rollback(number, why=why, caller=caller)))
 
     @method()
     @_answered
     async def Hold(self, unit: "s", options: "a{sv}") -> "s":
-        """Leave a unit alone. Return the JSON of the hold. Option: ``unmask`` (b), to remove the documents' mask."""
+        """Leave a unit alone. Return the JSON of the hold.
+
+        Options: ``unmask`` (b), to remove the documents' mask; ``why``, ``for`` and ``until`` as in `PauseWith`.
+        """
         wanted = _options("Hold", options)
-        await self._may(Question("apply", "Authentication is required to hold $(unit).", {"unit": unit}))
-        return json.dumps(to_json(await self._client.hold(unit, unmask=wanted.get("unmask", False))))
+        caller = await self._may(Question("apply", "Authentication is required to hold $(unit).", {"unit": unit}))
+        unmask = wanted.get("unmask", False)
+        return json.dumps(to_json(await self._client.hold(unit, unmask=unmask, terms=_terms(wanted), caller=caller)))
 
     @method()
     @_answered
@@ -282,6 +307,11 @@ class AgentInterface(ServiceInterface):
     def Conditions(self) -> "a(sss)":
         """Return code, text and hint of each condition."""
         return [[c.code, c.what, c.hint] for c in public_status(self._status.current).conditions]
+
+    @dbus_property(access=PropertyAccess.READ)
+    def Instructions(self) -> "a(ssssss)":
+        """Return kind, subject, author, time, reason and end of each hold, pause and pin."""
+        return [[i.kind, i.subject, i.by, i.since, i.why, i.until] for i in self._status.current.instructions]
 
     @dbus_property(access=PropertyAccess.READ)
     def Drift(self) -> "a(ss)":
@@ -364,9 +394,13 @@ def _options(method: str, options: dict[str, Variant]) -> dict[str, Any]:
             raise Failure(f"unknown option of {method}: {name!r}; known are {', '.join(sorted(known))}")
         if type(variant.value) is not known[name]:
             raise Failure(f"option {name} of {method}: expected {known[name].__name__}, found {variant.signature!r}")
-        if variant.value < 0:
+        if isinstance(variant.value, int) and variant.value < 0:
             raise Failure(f"option {name} of {method}: {variant.value} is negative")
     return {name: variant.value for name, variant in options.items()}
+
+
+def _terms(options: dict[str, Any]) -> Terms:
+    return Terms(why=options.get("why", ""), lasts_sec=options.get("for", 0), until_sec=options.get("until", 0))
 
 
 def _texts(pairs: list[list[str]]) -> Texts:

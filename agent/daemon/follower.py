@@ -31,6 +31,7 @@ from ordain.agent.daemon.credential_rotation import CredentialRotation
 from ordain.agent.daemon.drift_enforcement import DriftEnforcement
 from ordain.agent.daemon.file_watch import FileWatch
 from ordain.agent.daemon.idle_release import IdleRelease
+from ordain.agent.daemon.instruction_end import InstructionEnd
 from ordain.agent.daemon.late_installation import LateInstallation
 from ordain.agent.daemon.minder import REAPPLY, Minder, Work
 from ordain.agent.daemon.source_loss import SourceLoss
@@ -128,6 +129,7 @@ class Follower:
             self._credentials,
             self.status,
             self._drift,
+            InstructionEnd(parts=parts, request=self.request),
             LateInstallation(
                 systemd=parts.systemd,
                 root=parts.root,

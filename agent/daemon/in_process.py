@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from ordain.agent.apply.actual_values import read_back_values, unit_values
+from ordain.agent.apply.change_origin import user_of_process
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.parts import ApplyParts
@@ -13,10 +14,14 @@ from ordain.agent.compile.executor import REQUIRE_DOCUMENT
 from ordain.agent.daemon.client import Documents
 from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.errors import Failure
+from ordain.agent.instruction import NO_TERMS, Instruction, Terms, check_why, instruct
 from ordain.agent.model import ChangeCause, Generation, Hold, Outcome, Plan
 from ordain.agent.plan.explain import NotInGeneration, explain
+from ordain.agent.state.boot_record import boot_id
+from ordain.agent.state.history_events import SOURCE, record_instruction
 from ordain.agent.state.last_outcome import read_last_outcome
 from ordain.agent.status import Status, StepsOfLastApply, UnitExplanation
+from ordain.agent.system.clock import read_clock
 from ordain.transforms.model import Wanted
 
 
@@ -85,9 +90,11 @@ class InProcessClient:
         """See `Client.confirm`."""
         return await self._parts.rollback.confirm(caller=caller or self._caller)
 
-    async def rollback(self, number: int = 0, *, caller: int = 0) -> Outcome:
+    async def rollback(self, number: int = 0, *, why: str = "", caller: int = 0) -> Outcome:
         """See `Client.rollback`."""
-        return await self._parts.rollback.to(number, await self._source.read_revision(), caller=caller or self._caller)
+        reason = self._reason(why)
+        revision = await self._source.read_revision()
+        return await self._parts.rollback.to(number, revision, caller=caller or self._caller, why=reason)
 
     async def status(self) -> Status:
         """See `Client.status`."""
@@ -132,9 +139,10 @@ class InProcessClient:
         values, differs = read_back_values([o.pointer for o in explanation.origins], generation, found)
         return {**await unit_values(self._parts.systemd, explanation), **values}, differs
 
-    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
+    async def hold(self, unit: str, *, unmask: bool = False, terms: Terms = NO_TERMS, caller: int = 0) -> Hold:
         """See `Client.hold`."""
-        return await self._parts.holds.hold(unit, unmask=unmask)
+        self._reason(terms.why)
+        return await self._parts.holds.hold(unit, unmask=unmask, terms=terms, caller=caller or self._caller)
 
     async def unhold(self, unit: str, *, caller: int = 0) -> Outcome | None:
         """See `Client.unhold`."""
@@ -147,17 +155,36 @@ class InProcessClient:
     async def refresh(self) -> None:
         """See `Client.refresh`. Nobody follows the source here, so there is nothing to do."""
 
-    async def pause(self) -> None:
+    async def pause(self, terms: Terms = NO_TERMS, *, caller: int = 0) -> Instruction:
         """See `Client.pause`."""
-        self._parts.decisions.pause()
+        self._reason(terms.why)
+        root = self._parts.root
+        clock = await read_clock(self._parts.systemd.bus, boot_id(root))
+        given = instruct(terms, user_of_process(caller or self._caller), clock)
+        self._parts.decisions.pause(given)
+        record_instruction(root, ChangeCause.PAUSE, given, self._parts.store.applied().number)
+        return given
 
-    async def resume(self) -> None:
+    async def resume(self, *, caller: int = 0) -> None:
         """See `Client.resume`."""
-        await self.follow()
+        await self.follow(caller=caller)
 
-    async def follow(self) -> None:
+    async def follow(self, *, caller: int = 0) -> None:
         """See `Client.follow`."""
+        if self._parts.decisions.paused:
+            ended = Instruction(by=user_of_process(caller or self._caller))
+            number = self._parts.store.applied().number
+            record_instruction(self._parts.root, ChangeCause.FOLLOW, ended, number, subject=SOURCE)
         self._parts.decisions.follow()
+
+    def _reason(self, why: str) -> str:
+        """Return a reason without blanks around it. Raises `Failure` if it is missing and this machine wants one."""
+        reason = check_why(why)
+        if not reason and self._source.settings.requires_why:
+            raise Failure(
+                "give a reason with --why: agent.yaml of this machine has `why: required`; nothing was changed"
+            )
+        return reason
 
     async def watch(self) -> AsyncIterator[Status]:
         """See `Client.watch`. Nobody reports changes here."""

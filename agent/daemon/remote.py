@@ -21,6 +21,7 @@ from dbus_next.signature import Variant
 from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH, Documents
 from ordain.agent.daemon.document_file import write_documents
 from ordain.agent.errors import BY_NAME, REFUSED, Unavailable
+from ordain.agent.instruction import NO_TERMS, Instruction, Terms
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Hold, Outcome, Plan, to_json
 from ordain.agent.state.last_outcome import read_last_outcome
@@ -152,9 +153,12 @@ class RemoteClient:
         """See `Client.confirm`. The wait is short: an agent that does not answer confirms nothing."""
         return int(await self._call("Confirm", timeout_sec=CONFIRM_TIMEOUT_SEC))
 
-    async def rollback(self, number: int = 0) -> Outcome:
+    async def rollback(self, number: int = 0, *, why: str = "") -> Outcome:
         """See `Client.rollback`."""
-        return from_json(Outcome, await self._outcome("Rollback", "u", number))
+        if not why:  # an older agent does not know the method with options
+            return from_json(Outcome, await self._outcome("Rollback", "u", number))
+        options = {"why": Variant("s", why)}
+        return from_json(Outcome, await self._outcome("RollbackWith", "ua{sv}", number, options))
 
     async def status(self) -> Status:
         """See `Client.status`."""
@@ -164,9 +168,10 @@ class RemoteClient:
         """See `Client.explain`."""
         return from_json(UnitExplanation, json.loads(await self._call("Explain", "s", about)))
 
-    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
+    async def hold(self, unit: str, *, unmask: bool = False, terms: Terms = NO_TERMS) -> Hold:
         """See `Client.hold`."""
-        return from_json(Hold, json.loads(await self._call("Hold", "sa{sv}", unit, {"unmask": Variant("b", unmask)})))
+        options = {"unmask": Variant("b", unmask), **_terms_as_options(terms)}
+        return from_json(Hold, json.loads(await self._call("Hold", "sa{sv}", unit, options)))
 
     async def unhold(self, unit: str) -> Outcome | None:
         """See `Client.unhold`."""
@@ -180,9 +185,12 @@ class RemoteClient:
         """See `Client.refresh`."""
         await self._call("Refresh")
 
-    async def pause(self) -> None:
+    async def pause(self, terms: Terms = NO_TERMS) -> Instruction:
         """See `Client.pause`."""
-        await self._call("Pause")
+        if not terms:  # an older agent does not know the method with options
+            await self._call("Pause")
+            return Instruction()
+        return from_json(Instruction, json.loads(await self._call("PauseWith", "a{sv}", _terms_as_options(terms))))
 
     async def resume(self) -> None:
         """See `Client.resume`."""
@@ -205,6 +213,12 @@ class RemoteClient:
             await changed.wait()
             changed.clear()
             yield await self.status()
+
+
+def _terms_as_options(terms: Terms) -> dict[str, Variant]:
+    """Return terms as the options of a method, without those that are not set."""
+    values = (("why", "s", terms.why), ("for", "t", terms.lasts_sec), ("until", "t", terms.until_sec))
+    return {name: Variant(signature, value) for name, signature, value in values if value}
 
 
 @contextlib.contextmanager

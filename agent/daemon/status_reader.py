@@ -15,7 +15,7 @@ from ordain.agent.apply.admin_overrides import administrator_files, hiding_files
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.apply.place_files import read_reports
-from ordain.agent.apply.rollback import decision_conditions
+from ordain.agent.apply.rollback import decision_conditions, hold_conditions, instructions_in_force
 from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.daemon.takeover import read_takeover
 from ordain.agent.delivery.protocol import ReleaseReference
@@ -103,7 +103,7 @@ class StatusReader:
         oneshots = [name for name in ended if await self._is_done(name)]
         observed = replace(observed, hidden=hiding_files(parts.root, generation))
         await parts.repair.look_for_others(generation)
-        observed, hold_conditions = await self._with_obstacles(observed, generation)
+        observed, unreadable_holds = await self._with_obstacles(observed, generation)
         observed, found = await parts.observer.with_differences(observed, generation)
         edited = administrator_files(parts.root, names)
         unread = {unit for unit, paths in edited.items() if await parts.systemd.unread(unit, paths)}
@@ -114,7 +114,8 @@ class StatusReader:
         conditions = (
             *self._conditions(),
             *(view.conditions if view else (AGENT_DOWN,)),
-            *hold_conditions,
+            *unreadable_holds,
+            *hold_conditions(observed.holds),
             *(difference.condition for difference in found),
             *self._not_in_force(generation, wanted_generation, wanted_hash, view),
             *self._not_persistent(generation, view),
@@ -134,6 +135,7 @@ class StatusReader:
             units=units,
             drift=tuple(unit.unit for unit in units if not unit.ok),
             taken_over_by=read_takeover(parts.root)[0],
+            instructions=tuple(instructions_in_force(parts.decisions, observed.holds)),
         )
 
     async def _with_obstacles(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from ordain.agent.instruction import describe
 from ordain.agent.model import Change, Effect, Job, Note, NoteReason, Verb
 from ordain.agent.plan.diff import FRAGMENT
 from ordain.agent.plan.exit_reason import exit_reason, killed_by_others
@@ -50,11 +51,10 @@ def decide(view: UnitView) -> Iterator[Decision]:
 
 def _held(view: UnitView) -> Iterator[Note]:
     assert view.hold is not None
-    since = f" since {view.hold.since}" if view.hold.since else ""
     terms = " stopped" * view.hold.stopped + " and not masked" * view.hold.unmask
     waiting = view.needs(Effect.RELOAD, Effect.RESTART) if view.running else ()
     rest = f"; {_list(waiting)}; takes effect after the hold ends" if waiting else ""
-    yield view.note(f"held{terms} by an administrator{since}{rest}", NoteReason.HELD)
+    yield view.note(f"held{terms} {describe(view.hold)}{rest}", NoteReason.HELD)
 
 
 def _removed(view: UnitView) -> Iterator[Decision]:

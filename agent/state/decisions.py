@@ -6,13 +6,16 @@ They are in root/var/lib/ordain/decided.json, or in root/run/ordain/decided.json
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ordain.agent.instruction import Expiry, Instruction
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, to_json
 from ordain.agent.system import atomic_files
 
+NOBODY = Instruction()
+"""The instruction of which nothing is known."""
 PATHS = ("var/lib/ordain/decided.json", "run/ordain/decided.json")
 
 
@@ -27,7 +30,7 @@ class RejectedGeneration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
+class Pin(Instruction):
     """A generation that an administrator chose; it stays while the source is at ``revision`` (``""``: unknown yet)."""
 
     number: int
@@ -37,11 +40,12 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionState:
-    """All decisions."""
+    """All decisions; ``pause`` tells who paused the agent and why, unless an earlier version did."""
 
     rejected: RejectedGeneration | None = None
     pin: Pin | None = None
     paused: bool = False
+    pause: Instruction = field(default_factory=Instruction)
 
 
 class Decisions:
@@ -79,26 +83,46 @@ class Decisions:
         """Pin a generation; None removes the pin."""
         self._write(replace(self._now, pin=pin))
 
-    def after_apply(self, applied: Generation, revision: str | None, *, pause: bool) -> DecisionState:
-        """Return the decisions that are in force once ``applied`` is.
+    def after_apply(
+        self, applied: Generation, revision: str | None, *, pause: bool, asked: Instruction = NOBODY
+    ) -> DecisionState:
+        """Return the decisions that are in force once ``applied`` is; ``asked`` has who asked for the apply, and why.
 
         With a ``revision``, the generation is pinned while the source is at that revision. With ``pause``, the agent
-        does not follow the source either.
+        does not follow the source either, whatever end an earlier pause had.
         """
-        pin = None if revision is None else Pin(number=applied.number, hash=applied.hash, revision=revision)
-        return replace(self._now, pin=pin, paused=pause or self.paused)
+        pin = None
+        if revision is not None:
+            pin = Pin(
+                number=applied.number,
+                hash=applied.hash,
+                revision=revision,
+                since=asked.since,
+                by=asked.by,
+                why=asked.why,
+            )
+        decided = replace(self._now, pin=pin)
+        return replace(decided, paused=True, pause=asked) if pause else decided
 
     def restore(self, decided: DecisionState) -> None:
         """Take the pin and the pause from ``decided``; the rejected generation does not change."""
-        self._write(replace(self._now, pin=decided.pin, paused=decided.paused))
+        self._write(replace(self._now, pin=decided.pin, paused=decided.paused, pause=decided.pause))
 
-    def pause(self) -> None:
-        """Stop following the source until `follow`."""
-        self._write(replace(self._now, paused=True))
+    def pause(self, instruction: Instruction = NOBODY) -> None:
+        """Stop following the source until `follow`, or until the end of the instruction (`end_pause`)."""
+        self._write(replace(self._now, paused=True, pause=instruction))
+
+    def recount_pause(self, end: Expiry) -> None:
+        """Write down the end of the pause as it is counted now, see `instruction.recount`."""
+        self._write(replace(self._now, pause=replace(self._now.pause, end=end)))
+
+    def end_pause(self) -> None:
+        """End a pause; a pin stays."""
+        self._write(replace(self._now, paused=False, pause=NOBODY))
 
     def follow(self) -> None:
         """Follow the source again: end a pause and a pin."""
-        self._write(replace(self._now, pin=None, paused=False))
+        self._write(replace(self._now, pin=None, paused=False, pause=NOBODY))
 
     def _read(self) -> DecisionState:
         for path in reversed(self._paths):

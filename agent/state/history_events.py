@@ -1,4 +1,4 @@
-"""The events of the history: every apply of another generation, every rollback, in root/var/lib/ordain/events.
+"""The events of the history: applies of other generations, rollbacks, holds and pauses, in root/var/lib/ordain/events.
 
 One line of JSON for each, oldest first. A generation says what the machine should be; the events say what happened, by
 whom, and when. They are small, so they stay when generations are removed.
@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ordain.agent.instruction import Instruction
 from ordain.agent.json_codec import from_json
-from ordain.agent.model import ChangeOrigin, Outcome, to_json
+from ordain.agent.model import ChangeCause, ChangeOrigin, Outcome, to_json
 from ordain.agent.system import atomic_files
 
 PATH = "var/lib/ordain/events"
@@ -22,12 +23,17 @@ KEPT = 1000
 MAX_JOBS = 20
 """The jobs and files of an event that are listed."""
 
+SOURCE = "source"
+"""The subject of the end of a pause."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEvent:
     """One event. ``generation`` is in force after it; ``rejected`` is the number of one that failed, else 0.
 
     ``time`` is ISO 8601, UTC. ``jobs`` are a verb and a unit each, ``files`` paths; ``more`` of both are not listed.
+    The beginning or the end of a hold has its unit in ``subject``, the end of a pause `SOURCE`; ``until`` (ISO 8601,
+    UTC) is the end that a hold or a pause was given. One that ended by itself has no user in ``origin``.
     """
 
     time: str
@@ -39,6 +45,14 @@ class HistoryEvent:
     files: tuple[str, ...] = ()
     more: int = 0
     origin: ChangeOrigin = field(default_factory=ChangeOrigin)
+    subject: str = ""
+    until: str = ""
+
+    @property
+    def is_instruction(self) -> bool:
+        """Return whether this is the beginning or the end of a hold or a pause, and not an apply."""
+        begins = self.origin.cause in (ChangeCause.HOLD, ChangeCause.PAUSE)
+        return begins or (self.origin.cause is ChangeCause.FOLLOW and bool(self.subject))
 
 
 def event_of(outcome: Outcome) -> HistoryEvent:
@@ -58,6 +72,24 @@ def event_of(outcome: Outcome) -> HistoryEvent:
         more=len(jobs[MAX_JOBS:]) + len(files[MAX_JOBS:]),
         origin=outcome.origin,
     )
+
+
+def record_instruction(
+    root: Path, cause: ChangeCause, instruction: Instruction, generation: int, *, subject: str = ""
+) -> None:
+    """Append the beginning or the end of a hold (of the unit ``subject``) or a pause.
+
+    That it cannot be written must not keep an administrator from it, so it is then left out.
+    """
+    event = HistoryEvent(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        generation=generation,
+        origin=ChangeOrigin(cause=cause, by=instruction.by, why=instruction.why),
+        subject=subject,
+        until=instruction.until,
+    )
+    with contextlib.suppress(OSError):
+        record_event(root, event)
 
 
 def record_event(root: Path, event: HistoryEvent) -> None:

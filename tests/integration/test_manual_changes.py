@@ -138,8 +138,9 @@ def test_drift_enforce_restores_units_that_others_stopped_or_started(machine: Ma
 def test_a_hold_lasts_through_changes_and_reboots(machine: Machine) -> None:
     boot(machine, web=sleeps(), down=sleeps(), gone=sleeps())
     machine.run("systemctl", "stop", "down.service")
-    for name in ("web", "down", "gone"):
+    for name in ("down", "gone"):
         machine.run("ordainctl", "hold", name)
+    machine.run("ordainctl", "hold", "web", "--for", "5h", "--why", "the disk is replaced")
     before = invocation(machine, "web.service")
 
     document(machine, web=sleeps("2"), down=sleeps("2"))
@@ -156,11 +157,37 @@ def test_a_hold_lasts_through_changes_and_reboots(machine: Machine) -> None:
     assert show(machine, "down.service", "ActiveState") == "inactive"
     assert show(machine, "web.service", "ActiveState") == "active"
     assert unit(machine, "down.service")["why"] == "held"
+    held = next(i for i in ordainctl(machine, "status", check=False)["instructions"] if i["subject"] == "web.service")
+    assert (held["kind"], held["by"], held["why"]) == ("hold", "root", "the disk is replaced")
+    assert held["until"]
+    explained = machine.run("ordainctl", "explain", "web", check=False).stdout
+    assert "held by root since " in explained
+    assert " because: the disk is replaced; ends " in explained
 
     machine.run("ordainctl", "unhold", "down")
     assert show(machine, "down.service", "ActiveState") == "active"
     assert "WORD=2" in show(machine, "down.service", "Environment")
     assert "is not held" in machine.run("ordainctl", "unhold", "down", check=False).stderr
+
+
+def test_a_hold_and_a_pause_end_by_themselves(machine: Machine) -> None:
+    boot(machine, web=sleeps())
+
+    machine.run("ordainctl", "hold", "web", "--for", "2s", "--why", "a test")
+    document(machine, web=sleeps("2"))
+    machine.until("the hold ends", lambda: "WORD=2" in show(machine, "web.service", "Environment"))
+    machine.run("ordainctl", "pause", "--for", "2s", "--why", "another test")
+    document(machine, web=sleeps("3"))
+    machine.until("the pause ends", lambda: "WORD=3" in show(machine, "web.service", "Environment"))
+
+    events = [row["event"] for row in ordainctl(machine, "history") if row["event"]]
+    causes = [(e["origin"]["cause"], e["subject"], e["origin"]["why"]) for e in events if e["subject"] or e["until"]]
+    assert causes == [
+        ("hold", "web.service", "a test"),
+        ("follow", "web.service", "its time was over"),
+        ("pause", "", "another test"),
+        ("follow", "source", "its time was over"),
+    ]
 
 
 def test_a_hold_on_a_service_also_holds_its_socket_and_timer(machine: Machine) -> None:

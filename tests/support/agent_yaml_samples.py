@@ -49,6 +49,7 @@ GOOD: Mapping[str, tuple[str, Settings]] = {
     "max-removal of none": ("max-removal: '0'\n", Settings(max_removal=0)),
     "windows": ('windows: "02:00-05:00"', Settings(windows=(NIGHT,))),
     "windows, a list": ('windows: ["02:00-05:00", "Sat,Sun 22:00-02:00"]', Settings(windows=(NIGHT, WEEKEND))),
+    "why": ("why: required\n", Settings(requires_why=True)),
     "network": (
         "network: {reach: [gateway, 'db:6984', '[::1]:80'], within: 5s}\n",
         Settings(reach=("gateway", "db:6984", "[::1]:80"), within_sec=5),
@@ -112,6 +113,7 @@ BAD: Mapping[str, tuple[str, Settings, tuple[str, ...]]] = {
         ("1:19: error: network/reach/0: 'gatway' is not source, gateway, caller or HOST:PORT",),
     ),
     "reach, one host": ("network: {reach: gatway}\n", Settings(), ("1:18: error: network/reach: 'gatway' is not",)),
+    "why, another word": ("why: never\n", Settings(), ("1:6: error: why: ",)),
     "within": (
         "network: {within: 0s}\n",
         Settings(),

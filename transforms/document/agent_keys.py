@@ -17,6 +17,7 @@ from ordain.transforms.document.shapes import Choice, LabelValues, Map, Record, 
 DOCUMENTS = "/etc/ordain/documents"
 SOURCE_TYPES = ("directory", "http", "etcd", "couchdb")
 TRUST = ("local", "required", "open")
+WHY = ("optional", "required")
 
 
 def _text(about: str, title: str = "a text", format: str = "line", example: str = "") -> String:
@@ -152,6 +153,10 @@ SETTINGS = Record(
             "The documents that this machine accepts without a signature: with `local`, those in the directory on this "
             "machine and those that came with the boot; with `open`, all; with `required`, none. Signed documents come "
             "as releases; the keys that the machine trusts are in `/etc/ordain/trust/*.pub`. Default: local.",
+        ),
+        "why": Choice(
+            WHY,
+            "With `required`, `ordainctl hold`, `pause` and `rollback` need a reason (`--why`). Default: optional.",
         ),
         "max-removal": _text(
             "The share of its services that the machine removes without being asked when they are missing in a remote "

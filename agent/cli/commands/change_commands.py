@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.commands.shared_arguments import EXIT_CODE, FILES, JSON, UNIT, UNITS
+from ordain.agent.cli.commands.shared_arguments import ENDS, EXIT_CODE, FILES, JSON, UNIT, UNITS, WHY
 from ordain.agent.cli.commands.subcommand import Argument, Exit, Subcommand
 
 GROUP = "Change this machine"
@@ -95,7 +95,7 @@ ROWS = (
             "If that generation fails now, the machine returns to its present one, and the exit status is 4."
         ),
         run="apply:rollback",
-        arguments=(Argument(metavar="N", help="the number of a generation, from `ordainctl history`"), JSON),
+        arguments=(Argument(metavar="N", help="the number of a generation, from `ordainctl history`"), WHY, JSON),
         examples=(("ordainctl rollback", "undo the last change"), ("ordainctl rollback 4", "to generation 4")),
         statuses=(
             Exit.OK,
@@ -132,16 +132,22 @@ ROWS = (
             "A hold lasts until `ordainctl follow UNIT`, also after reboots: a unit that is not running when it is "
             "held is not started by any boot. A hold on a service is also a hold on its socket and its timer: they are "
             "left as they are, and if all of them are stopped, no boot starts one. A plain `systemctl stop` lasts "
-            "without a hold until the documents of that unit change or the machine reboots."
+            "without a hold until the documents of that unit change or the machine reboots. With --for or --until the "
+            "hold ends by itself: at that time if the clock of the machine is synchronized, and in any case after the "
+            "machine has run for so long. `ordainctl status`, `explain`, `history` and `fleet status` show the author, "
+            "the reason and the end of a hold."
         ),
         run="apply:hold",
         arguments=(
             UNIT,
             Argument(flag="--unmask", help="remove the mask of the documents, which `systemctl unmask` cannot do"),
+            WHY,
+            *ENDS,
             JSON,
         ),
         examples=(
             ("ordainctl hold web", "to work on the service manually"),
+            ('ordainctl hold web --until "Mon 08:00" --why "the disk is replaced on Monday"', "over the weekend"),
             ("ordainctl hold --unmask cups", "to use a unit that the documents mask"),
         ),
     ),
@@ -159,9 +165,16 @@ ROWS = (
         name="pause",
         group=GROUP,
         purpose="apply no changes of the documents until `ordainctl follow`",
-        text="Services are not affected. The pause also lasts after reboots.",
+        text=(
+            "Services are not affected. The pause also lasts after reboots. With --for or --until it ends by itself, "
+            "as `ordainctl hold` describes; a later `pause` replaces an earlier one."
+        ),
         run="apply:pause",
-        examples=(("ordainctl pause", "before working on a machine manually"),),
+        arguments=(WHY, *ENDS, JSON),
+        examples=(
+            ("ordainctl pause", "before working on a machine manually"),
+            ('ordainctl pause --for 4h --why "a new kernel is tested"', "and go on if it is forgotten"),
+        ),
     ),
     Subcommand(
         name="resume",

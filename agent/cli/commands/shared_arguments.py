@@ -26,6 +26,12 @@ UNITS = Argument(metavar="UNIT", many=True, completion=Completion.UNITS, help="a
 LABEL = Argument(
     flag="--label", metavar="KEY=VALUE", many=True, help="set a label; overrides labels from all other places"
 )
+WHY = Argument(flag="--why", metavar="REASON", help="the reason, for the others who see it")
+ENDS = (
+    Argument(flag="--for", metavar="SPAN", into="lasts", help="end after SPAN, such as 4h or 90min"),
+    Argument(flag="--until", metavar="TIME", help='end at TIME, such as "Mon 08:00", "18:00" or "2026-12-24 18:00"'),
+)
+"""The options that end an instruction by itself."""
 ANY_MACHINE = (
     Argument(flag="--os", metavar="ID-VERSION", help="another operating system, such as debian-13, rhel-9, arch"),
     Argument(flag="--systemd", metavar="N", help="another systemd version than the operating system ships"),

@@ -472,6 +472,10 @@ MACHINE = CodeGroup(
             "`ordainctl pause` or `ordainctl apply FILE` keeps this generation in force, also when a document changes.",
             "Run `ordainctl follow` to follow the documents again.",
         ),
+        "Held": (
+            "An administrator holds a unit: no apply changes it. The text says who, since when, why, and until when.",
+            "Run `ordainctl follow UNIT` to end the hold, or wait for its end.",
+        ),
         "Drift": (
             "Units are not in the state that the documents want: they failed, or somebody stopped or started them.",
             "See `systemctl status UNIT`. `drift: enforce` has the agent correct it; `ordainctl hold` accepts it.",

@@ -142,19 +142,32 @@ _ordainctl() {
             flags='' operand='text'
             ;;
         rollback)
-            flags='--json' operand='text'
+            flags='--why --json' operand='text'
+            case $previous in
+                --why) operand='text' ;;
+            esac
             ;;
         follow)
             flags='--json' operand='units'
             ;;
         hold)
-            flags='--unmask --json' operand='units'
+            flags='--unmask --why --for --until --json' operand='units'
+            case $previous in
+                --why) operand='text' ;;
+                --for) operand='text' ;;
+                --until) operand='text' ;;
+            esac
             ;;
         unhold)
             flags='--json' operand='units'
             ;;
         pause)
-            flags='' operand='text'
+            flags='--why --for --until --json' operand='text'
+            case $previous in
+                --why) operand='text' ;;
+                --for) operand='text' ;;
+                --until) operand='text' ;;
+            esac
             ;;
         resume)
             flags='' operand='text'

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ordain.agent.delivery.protocol import ReleaseReference
+from ordain.agent.instruction import StandingInstruction
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
 from ordain.agent.state.boot_record import boot_id, read_boot_record
@@ -74,7 +75,8 @@ class MachineReport:
 
     ``labels`` are the labels that the documents were matched with, also those of the Node; ``facts`` are for previews.
     ``written`` and ``seen`` (in seconds since 1970, when the report was sent) are times of the machine's own clock.
-    ``dropped`` counts the reports before this one that the store did not accept.
+    ``dropped`` counts the reports before this one that the store did not accept. ``instructions`` are the holds, the
+    pause and the pin of administrators of the machine.
     """
 
     machine: str
@@ -87,6 +89,7 @@ class MachineReport:
     conditions: tuple[ReportedCondition, ...] = ()
     units: Mapping[str, ReportedUnit] = field(default_factory=dict)
     drift: tuple[str, ...] = ()
+    instructions: tuple[StandingInstruction, ...] = ()
     source: ReportedSource = field(default_factory=ReportedSource)
     boot: ReportedBoot = field(default_factory=ReportedBoot)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -125,6 +128,7 @@ def make_report(
             for unit in status.units
         },
         drift=status.drift,
+        instructions=status.instructions[:MAX_CONDITIONS],
         source=ReportedSource(
             type=status.source.type,
             connected=status.source.connected,

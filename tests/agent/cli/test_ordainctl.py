@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_every_command_has_a_function_and_its_examples_parse(command: Subcommand
     assert command.group in {*GROUPS, *FAMILIES}
     assert command.examples
     for words, _ in command.examples:
-        plain = [word for word in words.partition("|")[0].split() if word[0] not in "<>"]
+        plain = [word for word in shlex.split(words.partition("|")[0]) if word[0] not in "<>"]
         assert parse.parse(plain[1:])[0] is command
 
 

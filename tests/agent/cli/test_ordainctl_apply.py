@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -22,7 +22,8 @@ from ordain.agent.cli.main import main
 from ordain.agent.daemon.client import Documents
 from ordain.agent.errors import Busy, Denied, Failure, Unavailable
 from ordain.agent.generation import digest
-from ordain.agent.model import Change, Effect, Generation, Job, Note, Outcome, Plan, UnitVerdict, Verb
+from ordain.agent.instruction import NO_TERMS, Expiry, Instruction, Terms
+from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, Outcome, Plan, UnitVerdict, Verb
 from ordain.agent.state.store import Store
 from ordain.agent.status import AgentState, SourceState, Status, StatusCondition, UnitStatus
 from ordain.agent.system.apply_lock import PATH as LOCK
@@ -35,6 +36,9 @@ PLAN = Plan(
     jobs=(Job(unit="new.service", verb=Verb.START, reason="new"),),
     changes=(CHANGE,),
     notes=(Note(unit="held.service", what="masked by an administrator"),),
+)
+PAUSE = Instruction(
+    end=Expiry(until="2026-11-30T08:00:00+00:00", left_sec=4 * 3600, at_sec=5, boot="1", synchronized=False)
 )
 STATUS = Status(
     state=AgentState.CONVERGED,
@@ -85,8 +89,11 @@ class Agent:
     async def confirm(self) -> int:
         return self._answer("confirm")  # type: ignore[no-any-return]
 
-    async def rollback(self, number: int = 0) -> Outcome:
-        return self._answer("rollback", number)  # type: ignore[no-any-return]
+    async def rollback(self, number: int = 0, *, why: str = "") -> Outcome:
+        return self._answer("rollback", number, *([why] if why else []))  # type: ignore[no-any-return]
+
+    async def hold(self, unit: str, *, unmask: bool = False, terms: Terms = NO_TERMS) -> Hold:
+        return self._answer("hold", unit, unmask, terms)  # type: ignore[no-any-return]
 
     async def status(self) -> Status:
         return self._answer("status")  # type: ignore[no-any-return]
@@ -98,8 +105,9 @@ class Agent:
         for now in self._answer("watch"):
             yield now
 
-    async def pause(self) -> None:
-        self._answer("pause")
+    async def pause(self, terms: Terms = NO_TERMS) -> Instruction:
+        self._answer("pause", *([terms] if terms else []))
+        return PAUSE if terms else Instruction()
 
     async def resume(self) -> None:
         self._answer("resume")
@@ -503,6 +511,27 @@ def test_watch_prints_changes(agent: Agent, capsys: pytest.CaptureFixture[str]) 
     ]
     assert main(["watch", "--json"]) == 0
     assert [json.loads(line)["generation"] for line in capsys.readouterr().out.splitlines()] == [7, 7, 7]
+
+
+def test_a_pause_and_a_hold_take_a_reason_and_an_end(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pause", "--for", "4h", "--why", "new kernel"]) == 0
+    assert "until `ordainctl follow` or Mon 2026-11-30 08:00:00 UTC" in (said := capsys.readouterr()).out
+    assert "is not synchronized: the end comes when the machine has run for 4 h" in said.err
+
+    agent.answer = Hold(end=replace(cast(Expiry, PAUSE.end), synchronized=True))
+    assert main(["hold", "web", "--until", "2099-01-01 08:00 UTC", "--why", "disk"]) == 0
+    said = capsys.readouterr()
+    assert "It ends by itself Mon 2026-11-30 08:00:00 UTC, and `ordainctl follow web.service` ends the hold" in said.out
+    assert not said.err
+    agent.answer = Outcome(generation=4, hash="abc", plan=PLAN)
+    assert main(["rollback", "--why", "it was slow"]) == 0
+    assert agent.asked == [
+        ("pause", Terms(why="new kernel", lasts_sec=4 * 3600)),
+        ("hold", "web.service", False, Terms(why="disk", until_sec=4_070_937_600)),
+        ("rollback", 0, "it was slow"),
+    ]
+    for words in (["--for", "4h", "--until", "18:00"], ["--for", "soon"], ["--until", "2001-01-01"]):
+        assert main(["pause", *words]) == 2
 
 
 @pytest.mark.parametrize("command", ["pause", "resume", "follow"])

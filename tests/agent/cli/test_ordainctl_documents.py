@@ -269,7 +269,7 @@ def test_the_schema_of_a_kind(kind: Kind, capsys: pytest.CaptureFixture[str]) ->
 def test_the_schema_of_agent_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", "agent"]) == 0
     schema = json.loads(capsys.readouterr().out)
-    assert set(schema["properties"]) == {"source", "labels", "trust", "max-removal", "windows", "network"}
+    assert set(schema["properties"]) == {"source", "labels", "trust", "max-removal", "windows", "network", "why"}
     assert jsonschema.Draft202012Validator(schema).is_valid({"source": {"type": "http", "url": "https://a"}})
     assert not jsonschema.Draft202012Validator(schema).is_valid({"source": {"type": "http", "endpoints": "https://a"}})
 

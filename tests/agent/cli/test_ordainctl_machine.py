@@ -26,6 +26,7 @@ from ordain.agent.cli.doctor import (
     writers,
 )
 from ordain.agent.cli.main import main
+from ordain.agent.instruction import Expiry, Instruction
 from ordain.agent.model import (
     ChangeCause,
     ChangedDocument,
@@ -39,6 +40,7 @@ from ordain.agent.model import (
     Verb,
 )
 from ordain.agent.plan.explain import OverrideFile
+from ordain.agent.state.history_events import record_instruction
 from ordain.agent.state.store import Store
 from ordain.agent.status import Status, StatusCondition
 from ordain.transforms.artifacts import UnitFile, UnitLink
@@ -198,6 +200,30 @@ def test_history_shows_what_each_apply_did_and_a_rollback_as_an_event(box: Box) 
     assert " bert " in lines[3]
     printed = json.loads(box.run("history", "--json"))
     assert [(row["number"], row["event"]["rejected"]) for row in printed] == [(1, 0), (2, 0), (3, 3), (1, 0)]
+
+
+def test_history_shows_holds_and_pauses_with_author_reason_and_end(box: Box) -> None:
+    box.apply(generation("1G"))
+    box.generate()
+    given = Instruction(
+        by="alice",
+        why="new disk",
+        end=Expiry(until="2026-11-30T08:00:00+00:00", left_sec=1, at_sec=1, boot="1", synchronized=True),
+    )
+    record_instruction(box.root, ChangeCause.HOLD, given, 1, subject="web.service")
+    record_instruction(box.root, ChangeCause.PAUSE, replace(given, end=None), 1)
+    record_instruction(box.root, ChangeCause.FOLLOW, Instruction(by="bert"), 1, subject="source")
+    record_instruction(box.root, ChangeCause.FOLLOW, Instruction(why="its time was over"), 1, subject="web.service")
+
+    lines = box.run("history").splitlines()[1:]
+    assert "in force" in lines[0]
+    assert [line.rstrip().rpartition("  ")[2] for line in lines[1:]] == [
+        "held web.service until Mon 2026-11-30 08:00:00 UTC; because: new disk",
+        "paused; because: new disk",
+        "ended the pause",
+        "ended the hold of web.service; because: its time was over",
+    ]
+    assert [by for line in lines[1:] for by in ("alice", "bert") if f" {by} " in line] == ["alice", "alice", "bert"]
 
 
 def outcome(number: int, started: str) -> Outcome:

@@ -64,7 +64,7 @@ REQUESTS: dict[str, tuple[tuple[object, ...], list[object]]] = {
     "hold": (("a.service",), ["hold", Work.LOOK]),
     "unhold": (("a.service",), ["begin", "unhold", "end", REAPPLY]),
     "refresh": ((), [REAPPLY]),
-    "pause": ((), ["pause", "refresh status"]),
+    "pause": ((), ["pause", "refresh status", Work.LOOK]),
     "resume": ((), ["follow", REAPPLY]),
     "follow": ((), ["follow", REAPPLY]),
     "status": ((), ["refresh status"]),

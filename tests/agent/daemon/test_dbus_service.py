@@ -9,11 +9,16 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from dbus_next.errors import DBusError
+from dbus_next.signature import Variant
 
 from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
 from ordain.agent.daemon.dbus_service import AgentInterface
 from ordain.agent.daemon.status_publisher import StatusPublisher
+from ordain.agent.instruction import Instruction, InstructionKind, StandingInstruction, Terms
+from ordain.agent.model import Hold
 from ordain.agent.status import AgentState, SourceState, Status, StatusCondition
+from ordain.agent.system.dbus_guard import current_call
 from support.status_samples import unit_status
 
 DOCS = Path(__file__).parents[3] / "docs/reference/dbus.md"
@@ -24,11 +29,13 @@ METHODS = {
     "ApplyFile": ("a(st)ha{sv}", "s"),
     "Confirm": ("", "u"),
     "Rollback": ("u", "s"),
+    "RollbackWith": ("ua{sv}", "s"),
     "Status": ("", "s"),
     "Explain": ("s", "s"),
     "Hold": ("sa{sv}", "s"),
     "Unhold": ("s", "s"),
     "Pause": ("", ""),
+    "PauseWith": ("a{sv}", "s"),
     "Resume": ("", ""),
     "Follow": ("", ""),
     "FollowUnit": ("s", "s"),
@@ -41,6 +48,7 @@ PROPERTIES = {
     "SourceState": "a{sv}",
     "Conditions": "a(sss)",
     "Drift": "a(ss)",
+    "Instructions": "a(ssssss)",
 }
 SIGNALS = {"PlanStarted": "s", "UnitConverged": "sbs", "Converged": "u", "RolledBack": "us"}
 UNIT = unit_status(ok=False, active_state="failed")
@@ -86,9 +94,15 @@ def test_a_change_of_the_status_is_announced_with_the_properties_that_changed() 
             units=(UNIT,),
         )
     )
-    publisher.publish(Status(agent=True, state=AgentState.DEGRADED, source=SourceState(connected=True)))
+    held = StandingInstruction(
+        kind=InstructionKind.HOLD, subject="a.service", since="s", by="alice", why="new disk", until="u"
+    )
+    publisher.publish(
+        Status(agent=True, state=AgentState.DEGRADED, source=SourceState(connected=True), instructions=(held,))
+    )
 
     assert set(announced[0]) == set(PROPERTIES)
+    assert announced[2]["Instructions"] == [["hold", "a.service", "alice", "s", "new disk", "u"]]
     assert announced[1] == {"State": "degraded", "Conditions": [["X", "y", "z"]], "Drift": [["a.service", "failed"]]}
     assert announced[2]["SourceState"]["connected"].value is True
 
@@ -153,3 +167,64 @@ def test_all_who_ask_during_an_observation_share_the_next_one() -> None:
         return [status.generation for status in statuses]
 
     assert asyncio.run(test()) == [1, *[2] * 50]
+
+
+class Asked:
+    """A client and an authority in one, which allow everything and record the requests."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def is_root(self, _sender: str) -> bool:
+        return True
+
+    async def process(self, _sender: str) -> int:
+        return 42
+
+    async def pause(self, terms: Terms, *, caller: int) -> Instruction:
+        self.asked.append(("pause", terms, caller))
+        return Instruction(by="alice")
+
+    async def hold(self, unit: str, *, unmask: bool, terms: Terms, caller: int) -> Hold:
+        self.asked.append(("hold", unit, unmask, terms, caller))
+        return Hold()
+
+    async def rollback(self, number: int, *, why: str, caller: int) -> None:
+        self.asked.append(("rollback", number, why, caller))
+
+
+def asked_by(member: str, *arguments: object) -> list[tuple[Any, ...]]:
+    asked = Asked()
+    made = AgentInterface(cast(Any, asked), cast(Any, None), cast(Any, asked))
+    method = next(m for m in type(made).__dict__.values() if getattr(m, "__name__", "") == member)
+    current_call.set(cast(Any, SimpleNamespace(sender=":1.1")))
+    asyncio.run(method.__wrapped__(made, *arguments))
+    return asked.asked
+
+
+@pytest.mark.parametrize(
+    ("member", "arguments", "request_"),
+    [
+        ("Pause", (), ("pause", Terms(), 42)),
+        (
+            "PauseWith",
+            ({"why": Variant("s", "x"), "for": Variant("t", 60)},),
+            ("pause", Terms(why="x", lasts_sec=60), 42),
+        ),
+        (
+            "Hold",
+            ("a.service", {"until": Variant("x", 2000), "why": Variant("s", "x")}),
+            ("hold", "a.service", False, Terms(why="x", until_sec=2000), 42),
+        ),
+        ("RollbackWith", (3, {"why": Variant("s", "x")}), ("rollback", 3, "x", 42)),
+        ("Rollback", (3,), ("rollback", 3, "", 42)),
+    ],
+)
+def test_reasons_and_ends_are_passed_on(member: str, arguments: tuple[Any, ...], request_: tuple[Any, ...]) -> None:
+    assert asked_by(member, *arguments) == [request_]
+
+
+@pytest.mark.parametrize("options", [{"for": Variant("x", -1)}, {"why": Variant("t", 1)}, {"end": Variant("t", 1)}])
+def test_an_option_that_the_method_does_not_have_is_refused(options: dict[str, Variant]) -> None:
+    with pytest.raises(DBusError, match="PauseWith"):
+        asked_by("PauseWith", options)

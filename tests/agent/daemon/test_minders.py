@@ -11,14 +11,19 @@ from typing import Any, cast
 
 import pytest
 
-from ordain.agent.daemon import idle_release, late_installation
+from ordain.agent.daemon import idle_release, instruction_end, late_installation
 from ordain.agent.daemon.boot_verdict import CHECK_SEC, COMPLETE, GOOD, BootVerdict
 from ordain.agent.daemon.drift_enforcement import ENFORCE_SEC, DriftEnforcement
 from ordain.agent.daemon.idle_release import IdleRelease
+from ordain.agent.daemon.instruction_end import InstructionEnd
 from ordain.agent.daemon.late_installation import SETTLE_SEC, LateInstallation
+from ordain.agent.daemon.minder import REAPPLY, Work
 from ordain.agent.errors import Failure
-from ordain.agent.model import Generation
-from ordain.agent.state.decisions import RejectedGeneration
+from ordain.agent.instruction import ClockReading, Expiry, Instruction, Terms, instruct
+from ordain.agent.model import Generation, Hold
+from ordain.agent.state.decisions import Decisions, RejectedGeneration
+from ordain.agent.state.history_events import read_events
+from ordain.agent.state.holds import read_holds, write_holds
 from ordain.agent.status import Status, StatusCondition, UnitStatus
 from support.status_samples import unit_status
 
@@ -294,3 +299,114 @@ def test_a_transient_unit_that_has_ended_is_forgotten(
 
     assert ran == [("/bin/rm", "--force", "/run/systemd/transient/web.service")] * forgotten
     assert calls == ["reload", "refresh"] * forgotten
+
+
+BOOT = "11111111-2222-3333-4444-555555555555"
+
+
+class Ends:
+    """A machine with holds and a pause, on which `InstructionEnd` looks at clocks that the test sets."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (root / "proc/sys/kernel/random").mkdir(parents=True)
+        (root / "proc/sys/kernel/random/boot_id").write_text(f"{BOOT}\n")
+        self.root = root
+        self.wall_sec, self.boot_sec, self.synchronized, self.trial = 1_800_000_000.0, 1000.0, True, False
+        self.released: list[str] = []
+        self.requested: list[Work] = []
+        self.decisions = Decisions(root)
+        monkeypatch.setattr(instruction_end, "clock_now", self.clock)
+        monkeypatch.setattr(instruction_end, "is_synchronized", self.is_synchronized)
+        parts = SimpleNamespace(
+            root=root,
+            systemd=SimpleNamespace(bus=None),
+            decisions=self.decisions,
+            holds=self,
+            trials=SimpleNamespace(pending=lambda: self.trial),
+            store=SimpleNamespace(applied=lambda: Generation(number=4)),
+        )
+        self.end = InstructionEnd(parts=cast(Any, parts), request=self.requested.append)
+
+    async def is_synchronized(self, _bus: object) -> bool:
+        return self.synchronized
+
+    def clock(self, boot: str, *, synchronized: bool) -> ClockReading:
+        return ClockReading(wall_sec=self.wall_sec, boot_sec=self.boot_sec, boot=boot, synchronized=synchronized)
+
+    async def unhold(self, unit: str, *, why: str) -> None:
+        self.released.append(unit)
+        write_holds(self.root, {name: hold for name, hold in read_holds(self.root).items() if name != unit})
+
+    async def recount(self, ends: dict[str, Expiry]) -> None:
+        write_holds(self.root, {u: replace(hold, end=ends.get(u)) for u, hold in read_holds(self.root).items()})
+
+    def ending(self, lasts_sec: int) -> Instruction:
+        clock = self.clock(BOOT.replace("-", ""), synchronized=self.synchronized)
+        return instruct(Terms(why="x", lasts_sec=lasts_sec), "alice", clock)
+
+    def pass_sec(self, seconds: float) -> None:
+        self.wall_sec += seconds
+        self.boot_sec += seconds
+
+    def tick(self) -> float | None:
+        return asyncio.run(self.end.tick(0.0))
+
+
+@pytest.fixture
+def ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ends:
+    return Ends(tmp_path, monkeypatch)
+
+
+def test_holds_and_a_pause_end_when_their_time_is_over(ends: Ends) -> None:
+    holds = {
+        "a.service": Hold(end=ends.ending(30).end),
+        "b.service": Hold(end=ends.ending(90).end),
+        "c.service": Hold(),
+    }
+    write_holds(ends.root, holds)
+    ends.decisions.pause(ends.ending(60))
+
+    assert (ends.tick(), ends.released, ends.decisions.paused) == (30.0, [], True)
+    ends.pass_sec(30)
+    ends.tick()
+    assert (ends.released, ends.decisions.paused) == (["a.service"], True)
+    ends.pass_sec(60)
+    ends.tick()
+    assert (ends.released, ends.decisions.paused) == (["a.service", "b.service"], False)
+    assert ends.requested == [REAPPLY, REAPPLY]
+    assert ends.tick() is None
+    assert list(read_holds(ends.root)) == ["c.service"]
+    assert [(event.subject, event.origin.why) for event in read_events(ends.root)] == [("source", "its time was over")]
+
+
+def test_nothing_ends_during_a_trial(ends: Ends) -> None:
+    ends.decisions.pause(ends.ending(10))
+    ends.pass_sec(10)
+    ends.trial = True
+
+    assert ends.tick() == instruction_end.TRIAL_SEC
+    assert ends.decisions.paused
+
+
+def test_the_remaining_time_is_written_down_for_the_next_boot(ends: Ends) -> None:
+    ends.decisions.pause(ends.ending(3600))
+    ends.tick()
+    ends.pass_sec(instruction_end.COUNT_SEC)
+    ends.tick()
+
+    end = Decisions(ends.root).now.pause.end
+    assert end is not None
+    assert (end.left_sec, end.at_sec) == (3600 - instruction_end.COUNT_SEC, 1000 + instruction_end.COUNT_SEC)
+
+
+def test_a_clock_that_jumps_forward_when_it_is_synchronized_ends_nothing(ends: Ends) -> None:
+    ends.wall_sec, ends.synchronized = 5.0, False
+    ends.decisions.pause(ends.ending(3600))
+    ends.tick()
+    ends.wall_sec, ends.synchronized = 1_800_000_000.0, True
+    ends.tick()
+
+    end = Decisions(ends.root).now.pause.end
+    assert ends.decisions.paused
+    assert end is not None
+    assert (end.until, end.synchronized) == ("2027-01-15T09:00:00+00:00", True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from ordain.agent.instruction import Expiry, Instruction
+from ordain.agent.model import Generation
 from ordain.agent.state.decisions import Decisions, Pin, RejectedGeneration
 
 
@@ -35,3 +38,28 @@ def test_unreadable_decisions_are_ignored(tmp_path: Path) -> None:
     for text in ("", "[]", '{"rejected": 5}', '{"rejected": {"number": 1}}'):
         (tmp_path / "var/lib/ordain/decided.json").write_text(text)
         assert Decisions(tmp_path).rejected is None
+
+
+def test_a_pause_with_an_end_is_read_back_and_an_apply_of_a_file_has_none(tmp_path: Path) -> None:
+    end = Expiry(until="2026-11-30T08:00:00+00:00", left_sec=60, at_sec=5, boot="1", synchronized=True)
+    decisions = Decisions(tmp_path)
+    decisions.pause(Instruction(since="s", by="alice", why="new kernel", end=end))
+
+    assert Decisions(tmp_path).now.pause == decisions.now.pause
+    decisions.recount_pause(replace(end, left_sec=30))
+    assert Decisions(tmp_path).now.pause.end == replace(end, left_sec=30)
+    applied = decisions.after_apply(Generation(number=4), "r", pause=True, asked=Instruction(by="bert"))
+    assert (applied.paused, applied.pause) == (True, Instruction(by="bert"))
+    decisions.end_pause()
+    assert (Decisions(tmp_path).paused, Decisions(tmp_path).now.pause) == (False, Instruction())
+
+
+def test_decisions_of_earlier_versions_are_readable(tmp_path: Path) -> None:
+    (tmp_path / "var/lib/ordain").mkdir(parents=True)
+    old = '{"rejected": null, "pin": {"number": 1, "hash": "a", "revision": "r"}, "paused": true}'
+    (tmp_path / "var/lib/ordain/decided.json").write_text(old)
+
+    decisions = Decisions(tmp_path)
+
+    assert (decisions.paused, decisions.now.pause) == (True, Instruction())
+    assert decisions.pin == Pin(number=1, hash="a", revision="r")

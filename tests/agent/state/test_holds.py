@@ -103,3 +103,13 @@ def test_the_boot_cache_respects_holds(tmp_path: Path) -> None:
     cache = unpack((tmp_path / "etc/ordain/boot/current").read_bytes())
     assert [entry[0] for entry in cache.entries] == ["normal/web.service"]
     assert cache.hash == "1"
+
+
+def test_a_hold_of_an_earlier_version_is_readable_and_has_no_end(tmp_path: Path) -> None:
+    path = tmp_path / PATH
+    path.parent.mkdir(parents=True)
+    path.write_text('{"web.service": {"since": "2026-01-01T00:00:00+00:00", "stopped": true, "unmask": false}}')
+
+    hold = read_holds(tmp_path)["web.service"]
+
+    assert (hold.since, hold.stopped, hold.by, hold.why, hold.end) == ("2026-01-01T00:00:00+00:00", True, "", "", None)
