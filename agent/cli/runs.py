@@ -21,9 +21,9 @@ from ordain.agent.runs import job_records, scheduler_commands
 from ordain.agent.runs.job_records import JobRecord
 from ordain.agent.runs.scheduler_commands import ENDED, JobState
 from ordain.transforms.errors import Problem, Refused, did_you_mean, sorted_problems
-from ordain.transforms.model import Document
+from ordain.transforms.model import Document, Leaf
 from ordain.transforms.runs.run_model import JobScript, ScriptLine
-from ordain.transforms.runs.run_render import cause_text, render_runs, script_text
+from ordain.transforms.runs.run_render import cause_texts, render_runs, script_text
 from ordain.transforms.runs.scheduler_rows import RunSystem, RunSystems
 from ordain.transforms.systemd.values import EncodeError, timespan
 
@@ -74,34 +74,29 @@ def _submit_comment(script: JobScript) -> str:
     """Return comments with the arguments of a system that takes directives as arguments."""
     if not script.arguments:
         return ""
-    lines = [f"# {line.text}   from {cause_text(line)}".rstrip() for line in script.arguments]
+    lines = [f"# {line.text}   from {', '.join(cause_texts(line))}".rstrip() for line in script.arguments]
     return "\n".join(["", "# Arguments of the command that submits it:", *lines]) + "\n"
 
 
 def _print_provenance(script: JobScript, console: Console) -> None:
     rows: list[tuple[Cell, ...]] = []
     for line in (*script.lines, *script.arguments):
-        rows.append((line.text, cause_text(line) or ("every script", Style.DIM)))
-        overrode = line.cause.overrode
+        first, *more = cause_texts(line) or (("every script", Style.DIM),)
+        rows.append((line.text, first))
+        rows += [(("  and", Style.DIM), cause) for cause in more]
+        overrode = (old for leaf in (line.cause, *line.more) for old in leaf.overrode)
         rows += [((f"  overrides {old.value}", Style.DIM), f"{old.where} ({old.layer})") for old in overrode]
     console.table(("LINE", "SET BY"), rows)
 
 
 def _to_json(script: JobScript) -> dict[str, object]:
+    def origin(leaf: Leaf) -> dict[str, object]:
+        overrode = [{"layer": old.layer, "path": old.where.path, "line": old.where.line} for old in leaf.overrode]
+        place = {"path": leaf.where.path, "line": leaf.where.line, "layer": leaf.layer, "pointer": leaf.where.pointer}
+        return {**place, "overrode": overrode}
+
     def lines(found: Iterable[ScriptLine]) -> list[dict[str, object]]:
-        return [
-            {
-                "text": line.text,
-                "path": line.cause.where.path,
-                "line": line.cause.where.line,
-                "layer": line.cause.layer,
-                "pointer": line.cause.where.pointer,
-                "overrode": [
-                    {"layer": old.layer, "path": old.where.path, "line": old.where.line} for old in line.cause.overrode
-                ],
-            }
-            for line in found
-        ]
+        return [{"text": line.text, **origin(line.cause), "also": list(map(origin, line.more))} for line in found]
 
     return {
         "name": script.name,
@@ -194,7 +189,7 @@ def submit(request: Namespace, console: Console) -> Exit:
             if not request.json:
                 console.line(record.id)
                 console.note(
-                    f"{record.run}{f' (element {record.index})' if record.index else ''}: submitted to {system}"
+                    f"{record.run}{'' if record.index is None else f' (element {record.index})'}: submitted to {system}"
                 )
     except (Failure, OSError) as error:
         return _undo(submitted, rendered.system, error, console)
@@ -355,7 +350,7 @@ def _print_states(states: Sequence[tuple[JobRecord, JobState]], request: Namespa
         return
     rows: list[tuple[Cell, ...]] = []
     for record, state in states:
-        run = f"{record.run}-{record.index}" if record.index else record.run
+        run = record.run if record.index is None else f"{record.run}-{record.index}"
         exit_status = "" if state.exit_status is None else str(state.exit_status)
         rows.append((record.id, run, record.system, (state.state, _STYLES.get(state.state, Style.PLAIN)), exit_status))
     console.table(("ID", "RUN", "SYSTEM", "STATE", "EXIT"), rows)

@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-FORMAT = 1
+FORMAT = 2
+_OLD_FORMAT = 1
+"""In it, the index 0 is that of a job without an index."""
 MOST = 5000
 """The most records that are kept."""
 
@@ -22,7 +24,7 @@ MOST = 5000
 class JobRecord:
     """A job as it was submitted. ``submitted`` is a time in UTC, ``output`` a file name with ``{job}`` and ``{index}``.
 
-    ``index`` is the index of an element that is a job of its own, else 0; ``elements`` is the size of an array.
+    ``index`` is the index of an element that is a job of its own, else None; ``elements`` is the size of an array.
     """
 
     id: str
@@ -32,7 +34,7 @@ class JobRecord:
     output: str = ""
     directory: str = ""
     script: str = ""
-    index: int = 0
+    index: int | None = None
     elements: int = 1
 
     def output_path(self, index: int) -> Path | None:
@@ -40,7 +42,8 @@ class JobRecord:
         if not self.output:
             return None
         number = self.id.partition(".")[0].partition("[")[0]
-        names = {"job": self.id, "index": str(self.index or index), "run": self.run, "number": number}
+        own = index if self.index is None else self.index
+        names = {"job": self.id, "index": str(own), "run": self.run, "number": number}
         text = self.output
         for name, value in names.items():
             text = text.replace(f"{{{name}}}", value)
@@ -80,7 +83,10 @@ def records(home: Path) -> Iterator[JobRecord]:
     for path in home.glob("*.json") if home.is_dir() else ():
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("format") == FORMAT:
+            form = data.pop("format")
+            if form == _OLD_FORMAT:
+                data["index"] = data["index"] or None
+            if form in (_OLD_FORMAT, FORMAT):
                 found.append(JobRecord(**data))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue

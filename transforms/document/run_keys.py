@@ -102,7 +102,8 @@ RUN: dict[str, Shape] = {
             title="the target of a copy",
             shorthand="to",
         ),
-        "Files and directories to copy after the commands: from the name in the working directory to the target.",
+        "Files and directories to copy after the commands: from the name in the working directory to the target. A "
+        "target that ends with / is a directory, which gets a copy of that name.",
         "a path in the working directory",
         "run-path",
     ),
@@ -165,7 +166,7 @@ RUN: dict[str, Shape] = {
     ),
     "mail": Record(
         {
-            "to": String("The address.", "an address", "word"),
+            "to": String("The address. Without `on`, no mail is sent.", "an address", "word"),
             "on": Sequence(
                 String(title=f"one of {', '.join(MAIL_EVENTS)}", format="mail-event", template=False),
                 "The events that it is sent on.",

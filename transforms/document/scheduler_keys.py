@@ -56,6 +56,18 @@ _SCHEDULER: dict[str, Shape] = {
         "a name",
         "word",
     ),
+    "option": text(
+        "The part of a directive that names what it sets. A directive of `native` replaces a default directive with "
+        "the same part, and is an error beside one that a Run sets. Default: the name of the option.",
+        "a regular expression",
+        "regex",
+    ),
+    "same-options": Map(
+        text("", "a regular expression", "regex"),
+        "By directive, other options that set the same; `native` may have them.",
+        "a name of `directives`",
+        "word",
+    ),
     "output-tokens": Map(
         text("", "a text"),
         "The texts for `{job}`, `{index}` and `{run}` in a file name; `array-job` is that for `{job}` in an array.",
@@ -77,7 +89,7 @@ _SCHEDULER: dict[str, Shape] = {
     "container": CommandLine("The words in front of a command in a container, with patterns."),
     "module-setup": path("A file to source if the command `module` is not defined."),
     "module-load": CommandLine("The command that loads `{module}`. Default: module load MODULE."),
-    "copy": CommandLine("The command that copies `{source}` to `{target}`. Default: cp -R -- SOURCE TARGET."),
+    "copy": CommandLine("The command that copies `{source}` to `{target}`. Default: cp -R -H -T -- SOURCE TARGET."),
     "mail-events": Map(text("", "a word"), "Its words for begin, end and fail.", "an event", "mail-event"),
     "dependencies": Map(
         Sequence(PATTERN, template=False),

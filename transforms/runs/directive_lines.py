@@ -15,6 +15,7 @@ from ordain.transforms.runs.run_model import NO_LEAF, ScriptLine
 from ordain.transforms.runs.scheduler_rows import RunSystem
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./^$-]+")
+_OPTION = r"(?:^|(?<=\s))--?[A-Za-z][\w-]*"
 OUTPUT_TOKENS = ("job", "index", "run")
 
 
@@ -65,19 +66,33 @@ def quote_for(system: RunSystem, text: str) -> str:
 
 @dataclass(slots=True)
 class Directives:
-    """The directives of one job as they are found, and the variables that they used."""
+    """The directives of one job as they are found, and the variables that they used.
+
+    ``causes`` are the values of documents that a variable comes from, the main one first.
+    """
 
     system: RunSystem
     values: dict[str, PatternValue]
-    causes: dict[str, Leaf]
-    lines: list[ScriptLine] = field(default_factory=list)
+    causes: dict[str, tuple[Leaf, ...]]
+    named: list[tuple[str, ScriptLine]] = field(default_factory=list)
+    """Each line with the name of its directive, ``""`` for one of `native`."""
     used: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def lines(self) -> tuple[ScriptLine, ...]:
+        """Return the lines, in order."""
+        return tuple(line for _, line in self.named)
+
+    @property
+    def prefix(self) -> str:
+        """Return the beginning of each line, "" if directives are arguments."""
+        return self.system.text("prefix")
+
     def add_all(self) -> None:
         """Add the line of each directive of the scheduler that the values fill."""
-        prefix = self.system.row.value("prefix")
-        quoting = (lambda text: quote_for(self.system, text)) if prefix is not None else str
+        in_script = self.system.row.value("prefix") is not None
+        quoting = (lambda text: quote_for(self.system, text)) if in_script else str
         for name, patterns, leaf in self.system.patterns("directives"):
             try:
                 filled = self._first(patterns, quoting)
@@ -89,9 +104,11 @@ class Directives:
             else:
                 if filled:
                     self.used |= filled.used
-                    cause = self._cause(filled, leaf)
-                    self.lines += (
-                        ScriptLine(text=f"{prefix or ''}{text}", cause=cause) for text in filled.texts if text
+                    cause, *more = causes_of(filled.used, self.causes) or (leaf,)
+                    self.named += (
+                        (name, ScriptLine(text=f"{self.prefix}{text}", cause=cause, more=tuple(more)))
+                        for text in filled.texts
+                        if text
                     )
 
     def _first(self, patterns: tuple[str, ...], quoting: object) -> Filled | None:
@@ -100,26 +117,60 @@ class Directives:
                 return filled
         return None
 
-    def _cause(self, filled: Filled, row: Leaf) -> Leaf:
-        causes = [self.causes[name] for name in sorted(filled.used) if name in self.causes]
-        return min(causes, key=lambda leaf: (leaf.where.path, leaf.where.line, leaf.where.column), default=row)
-
     def _cannot_quote(self, patterns: tuple[str, ...], text: str) -> None:
         found = (name for pattern in patterns for name in names(parse(pattern)) if self.values.get(name) == text)
-        leaf = self.causes.get(next(found, ""), NO_LEAF)
+        leaf = self.cause_of(next(found, ""))
         what = f"a directive of {self.system.name} cannot hold {text!r}"
         hint = "use letters, digits and - _ . / only"
         self.problems.append(Problem(where=leaf.where, what=what, hint=hint, code="Encode"))
+
+    def cause_of(self, variable: str) -> Leaf:
+        """Return the main value of a document that a variable comes from."""
+        return next(iter(self.causes.get(variable, ())), NO_LEAF)
+
+    def add_native(self, texts: Iterable[str], cause: Leaf) -> None:
+        """Add directives in the scheduler's own words. They replace defaults, and contradict keys of the run."""
+        for text in texts:
+            kept = []
+            for name, line in self.named:
+                ours = line.text.removeprefix(self.prefix)
+                if not name or not self._same(name, ours, text):
+                    kept.append((name, line))
+                elif not is_row(line.cause):
+                    kept.append((name, line))
+                    what = f"{text} sets what {line.cause.where.pointer} sets with {ours}"
+                    hint = f"remove one of them; {line.cause.where.pointer} holds for every system"
+                    self.problems.append(Problem(where=cause.where, what=what, hint=hint, code="NativeConflict"))
+            self.named = [*kept, ("", ScriptLine(text=f"{self.prefix}{text}", cause=cause))]
+
+    def _same(self, name: str, ours: str, native: str) -> bool:
+        other = self.system.texts("same-options").get(name)
+        if other and re.search(rf"(?:^|\s)(?:{other})", native):
+            return True
+        pattern = self.system.text("option") or _OPTION
+        options, own = ({" ".join(m[0].split()) for m in re.finditer(pattern, t)} for t in (native, ours))
+        return bool(options & own)
 
     def check_values(self) -> None:
         """Add a problem for each value that the scheduler does not accept."""
         for name, wanted in self.system.texts("accepts").items():
             value = self.values.get(name)
             if isinstance(value, str) and not re.fullmatch(wanted, value):
-                leaf = self.causes.get(name, NO_LEAF)
+                leaf = self.cause_of(name)
                 what = f"{self.system.name} does not accept {value!r} as {name}"
-                hint = f"it must match {wanted}"
+                hint = self.system.texts("hints").get(leaf.where.pointer) or f"it must match {wanted}"
                 self.problems.append(Problem(where=leaf.where, what=what, hint=hint, code="Encode"))
+
+
+def causes_of(variables: Iterable[str], causes: Mapping[str, tuple[Leaf, ...]]) -> tuple[Leaf, ...]:
+    """Return every value of a document that ``variables`` come from, in the order of the documents."""
+    leaves = {leaf.where: leaf for name in sorted(variables) for leaf in causes.get(name, ())}
+    return tuple(leaves[where] for where in sorted(leaves, key=lambda w: (w.path, w.line, w.column)))
+
+
+def is_row(leaf: Leaf) -> bool:
+    """Return whether a value comes from the database, and not from a Run."""
+    return leaf.where.pointer.startswith(("schedulers/", "systems/"))
 
 
 def names_in_directives(system: RunSystem) -> frozenset[str]:
@@ -137,8 +188,8 @@ def hint_for(system: RunSystem, key: str) -> str:
 
 
 def unsupported(system: RunSystem, key: str, leaf: Leaf, shown: str = "") -> Problem:
-    """Return the problem that ``system`` cannot express a key of a run."""
-    what = f"{system.name} cannot express {shown or key}"
+    """Return the problem that ``system`` cannot express a key of a run, with the value ``shown``."""
+    what = f"{system.name} cannot express {shown or 'this key'}"
     return Problem(where=leaf.where, what=what, hint=hint_for(system, key), code="Unsupported")
 
 
@@ -202,4 +253,4 @@ def mail_words(leaf: Leaf, system: RunSystem) -> Iterator[str | Problem]:
         if str(event) in words:
             yield words[str(event)]
         elif words:
-            yield unsupported(system, "mail/on", leaf, f"mail on {event}")
+            yield unsupported(system, "mail/on", leaf, str(event))

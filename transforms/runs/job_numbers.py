@@ -52,10 +52,10 @@ EXPRESSED_BY: Mapping[str, tuple[frozenset[str], ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobNumbers:
-    """The numbers of a job by the names that patterns use, and for each the value of a document that it comes from."""
+    """The numbers of a job by the names that patterns use, and for each the values of documents that it comes from."""
 
     values: Mapping[str, PatternValue]
-    causes: Mapping[str, Leaf]
+    causes: Mapping[str, tuple[Leaf, ...]]
     problems: tuple[Problem, ...] = ()
 
     def facts(self) -> Iterator[str]:
@@ -77,7 +77,7 @@ class _Numbers:
     def __init__(self, resources: Branch) -> None:
         self.leaves = dict(resources.leaves())
         self.values: dict[str, PatternValue] = {}
-        self.causes: dict[str, Leaf] = {}
+        self.causes: dict[str, tuple[Leaf, ...]] = {}
         self.problems: list[Problem] = []
 
     def worked_out(self) -> JobNumbers:
@@ -108,11 +108,12 @@ class _Numbers:
         leaf = self.leaves.get(key)
         return leaf is not None and leaf.value is True
 
-    def set(self, name: str, value: PatternValue, *keys: str) -> None:
-        """Set a number; ``keys`` are those that it follows from, the main one first."""
+    def set(self, name: str, value: PatternValue, *sources: str) -> None:
+        """Set a number; ``sources`` are the keys and numbers that it follows from, the main one first."""
         self.values[name] = value
-        if leaf := next((self.leaves[key] for key in keys if key in self.leaves), None):
-            self.causes[name] = leaf
+        leaves = [self.causes.get(s) or ((self.leaves[s],) if s in self.leaves else ()) for s in sources]
+        if causes := tuple(dict.fromkeys(leaf for found in leaves for leaf in found)):
+            self.causes[name] = causes
 
     def problem(self, key: str, what: str, hint: str) -> None:
         self.problems.append(Problem(where=self.leaves[key].where, what=what, hint=hint, code="Resources"))
@@ -133,13 +134,13 @@ class _Numbers:
         if nodes and nodes > tasks:
             what = f"{nodes} nodes are more than the {tasks} tasks that could run on them"
             self.problem("nodes", what, "set `tasks-per-node`, or use fewer nodes")
-        self.set("tasks", tasks, "tasks", "tasks-per-node", "nodes")
+        self.set("tasks", tasks, *(("tasks",) if "tasks" in self.leaves else ("tasks-per-node", "nodes")))
         if nodes is None:
             return
-        self.set("nodes", nodes, "nodes", "tasks-per-node", "tasks")
-        self.set("one-node" if nodes == 1 else "many-nodes", True, "nodes", "tasks-per-node")
+        self.set("nodes", nodes, *(("nodes",) if "nodes" in self.leaves else ("tasks-per-node", "tasks")))
+        self.set("one-node" if nodes == 1 else "many-nodes", True, "nodes")
         if each or tasks % nodes == 0:
-            self.set("tasks-per-node", each or tasks // nodes, "tasks-per-node", "tasks", "nodes")
+            self.set("tasks-per-node", each or tasks // nodes, *(("tasks-per-node",) if each else ("tasks", "nodes")))
 
     def cpus(self) -> None:
         of_task = self.number("cpus-per-task")
@@ -149,11 +150,11 @@ class _Numbers:
         tasks, on_node = self.values["tasks"], self.values.get("tasks-per-node")
         assert isinstance(tasks, int)
         self.set("cpus-each-task", each, "cpus-per-task")
-        self.set("cpus", tasks * each, "cpus-per-task", "tasks", "tasks-per-node", "nodes")
+        self.set("cpus", tasks * each, "cpus-per-task", "tasks")
         if tasks * each == 1:
             self.set("serial", True, "tasks", "cpus-per-task")
         if isinstance(on_node, int):
-            self.set("cpus-per-node", on_node * each, "cpus-per-task", "tasks-per-node", "tasks")
+            self.set("cpus-per-node", on_node * each, "cpus-per-task", "tasks-per-node")
 
     def memory(self) -> None:
         leaf, of_cpu = self.leaves.get("memory"), self.leaves.get("memory-per-cpu")
@@ -164,14 +165,14 @@ class _Numbers:
             bytes_ = size(str(of_cpu.value))
             self.set("memory-per-cpu", bytes_, "memory-per-cpu")
             self.set("memory-each-cpu", bytes_, "memory-per-cpu")
-            self.set("memory-per-task", bytes_ * each_task, "memory-per-cpu")
+            self.set("memory-per-task", bytes_ * each_task, "memory-per-cpu", "cpus-per-task")
             if isinstance(cpus, int):
-                self.set("memory", bytes_ * cpus, "memory-per-cpu")
+                self.set("memory", bytes_ * cpus, "memory-per-cpu", "cpus-per-node")
         elif leaf:
             self.set("memory", bytes_ := size(str(leaf.value)), "memory")
             if isinstance(cpus, int):
-                self.set("memory-each-cpu", -(-bytes_ // cpus), "memory")
-                self.set("memory-per-task", -(-bytes_ * each_task // cpus), "memory")
+                self.set("memory-each-cpu", -(-bytes_ // cpus), "memory", "cpus-per-node")
+                self.set("memory-per-task", -(-bytes_ * each_task // cpus), "memory", "cpus-per-node")
         if given := leaf or of_cpu:
             if size(str(given.value)) == 0:
                 key = "memory" if leaf else "memory-per-cpu"
@@ -179,7 +180,7 @@ class _Numbers:
             self.set("with-memory", True, "memory", "memory-per-cpu")
         memory, nodes = self.values.get("memory"), self.values.get("nodes")
         if isinstance(memory, int) and isinstance(nodes, int):
-            self.set("memory-total", memory * nodes, "memory", "memory-per-cpu")
+            self.set("memory-total", memory * nodes, "memory", "nodes")
 
     def gpus(self) -> None:
         gpus = self.number("gpus")

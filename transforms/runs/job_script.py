@@ -6,7 +6,6 @@ each element ─_Body▶ parts of the script ──────────┴�
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,7 +15,7 @@ from ordain.transforms.document.run_formats import indices
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Branch, Leaf, Row, strings
 from ordain.transforms.runs import directive_lines, site_limits
-from ordain.transforms.runs.directive_lines import Directives, unsupported
+from ordain.transforms.runs.directive_lines import Directives, causes_of, unsupported
 from ordain.transforms.runs.job_numbers import EXPRESSED_BY, job_numbers
 from ordain.transforms.runs.patterns import PatternValue, fill_words
 from ordain.transforms.runs.run_model import NO_LEAF, Element, JobScript, ResolvedRun, ScriptLine
@@ -35,6 +34,8 @@ from ordain.transforms.runs.shell_words import (
 INDEX, JOB, RUN = "ORDAIN_INDEX", "ORDAIN_JOB_ID", "ORDAIN_RUN"
 """Variables of every script: the index of the element, the id of the job, the name of the run."""
 _FAIL = "ordain_fail"
+_DIRECTORY = "\0directory\0"
+"""Stands for the working directory in the words of a container, until the line is quoted."""
 _SH = "/bin/sh"
 
 
@@ -47,7 +48,7 @@ def job_scripts(
     """
     arrays = bool(directive_lines.names_in_directives(system) & {"indices", "index-range"})
     if len(elements) == 1 or arrays:
-        script, problems = _Job(run, shared, elements, system, 0, token).script()
+        script, problems = _Job(run, shared, elements, system, None, token).script()
         return (script,), tuple(problems)
     scripts: list[JobScript] = []
     found: list[Problem] = []
@@ -59,7 +60,7 @@ def job_scripts(
 
 
 class _Job:
-    """One job. ``index`` is the index of its element if the job is one of several, else 0."""
+    """One job. ``index`` is the index of its element if the job is one of several, else None."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class _Job:
         shared: Branch,
         elements: Sequence[Element],
         system: RunSystem,
-        index: int,
+        index: int | None,
         token: str,
     ) -> None:
         self.run, self.shared, self.elements, self.system, self.index = run, shared, elements, system, index
@@ -82,12 +83,10 @@ class _Job:
     def script(self) -> tuple[JobScript, list[Problem]]:
         """Return the job, and its problems."""
         directives = self.directives()
-        bodies = [
-            _Body(self, element, directives.values, directives.used, self.problems).parts() for element in self.elements
-        ]
+        bodies = [_Body(self, element, directives, self.problems).parts() for element in self.elements]
         self.check_expressed(directives)
         as_arguments = self.system.row.value("prefix") is None
-        own = () if as_arguments else tuple(directives.lines)
+        own = () if as_arguments else directives.lines
         after = tuple(self.dependencies())
         lines = [*self.head(), *own, *_helpers(bodies), *self.identity(), *self.body(bodies)]
         self.check_lines(lines, len(self.head()) + len(own))
@@ -97,7 +96,7 @@ class _Job:
             index=self.index,
             elements=len(self.elements),
             lines=tuple(lines),
-            arguments=tuple(directives.lines) if as_arguments else (),
+            arguments=directives.lines if as_arguments else (),
             after=after,
             output=self.output_file(),
             unit=self.unit,
@@ -106,7 +105,7 @@ class _Job:
 
     @property
     def name(self) -> str:
-        return f"{self.run.name}-{self.index}" if self.index else self.run.name
+        return self.run.name if self.index is None else f"{self.run.name}-{self.index}"
 
     def directory(self) -> str | None:
         """Return the working directory, "" for that of the submission; None if each element has another one."""
@@ -129,7 +128,7 @@ class _Job:
             "shell": self.system.text("shell", _SH),
             **self.numbers.values,
         }
-        directives = Directives(self.system, values, {"name": self.here, **self.numbers.causes})
+        directives = Directives(self.system, values, {"name": (self.here,), **self.numbers.causes})
         self.set_words(directives)
         self.set_files(directives)
         self.set_array(directives)
@@ -140,15 +139,15 @@ class _Job:
         self.problems += site_limits.over_limits(self.numbers, self.system, queue, len(self.elements), self.here)
         directives.check_values()
         directives.add_all()
-        self.problems += directives.problems
         self.add_native(directives)
+        self.problems += directives.problems
         return directives
 
     @staticmethod
     def set(directives: Directives, name: str, value: PatternValue, cause: Leaf | None) -> None:
         directives.values[name] = value
         if cause:
-            directives.causes[name] = cause
+            directives.causes[name] = (cause,)
 
     def set_words(self, directives: Directives) -> None:
         """Set the account, the queue, the type of GPU and the mail in the words of the system."""
@@ -171,9 +170,14 @@ class _Job:
             else:
                 self.set(directives, key, word, leaf)
         mail = self.shared.branch("mail")
-        if to := mail.leaf("to"):
+        to, on = mail.leaf("to"), mail.leaf("on")
+        if to and on:
             self.set(directives, "mail-to", str(to.value), to)
-        if on := mail.leaf("on"):
+        elif to:
+            what, hint = "no mail is sent, because mail/on names no event", "set mail/on, such as `on: [end]`"
+            where, severity = to.where, Severity.WARNING
+            self.problems.append(Problem(where=where, what=what, hint=hint, code="NoEffect", severity=severity))
+        if on:
             events: list[str] = []
             for word in directive_lines.mail_words(on, self.system):
                 if isinstance(word, Problem):
@@ -184,15 +188,15 @@ class _Job:
 
     def set_files(self, directives: Directives) -> None:
         """Set the files of the output, as directives if the scheduler can name both, else for the shell."""
-        fixed = {"run": self.run.name} | ({"index": str(self.index)} if self.index else {})
-        if len(self.elements) == 1 and self.elements[0].index:
+        fixed = {"run": self.run.name}
+        if len(self.elements) == 1 and self.elements[0].index is not None:
             fixed["index"] = str(self.elements[0].index)
         directory = self.directory()
         files: dict[str, tuple[str | Variable, ...]] = {}
         for key in ("output", "errors"):
             if leaf := self.shared.leaf(key):
                 try:
-                    parts = directive_lines.output_parts(leaf, elements=bool(self.elements[0].index))
+                    parts = directive_lines.output_parts(leaf, elements=self.elements[0].index is not None)
                 except BadPattern as error:
                     what = f"{leaf.value!r} is not the name of a file for the {key} of a run"
                     self.problems.append(Problem(where=leaf.where, what=what, hint=str(error)))
@@ -243,7 +247,7 @@ class _Job:
             self.set(directives, "most-at-once", most.value, most)
 
     def add_native(self, directives: Directives) -> None:
-        prefix = self.system.row.value("prefix")
+        in_script = self.system.row.value("prefix") is not None
         for scheduler, child in self.shared.branch("native").children.items():
             assert isinstance(child, Leaf)
             if scheduler not in self.system.schedulers:
@@ -259,20 +263,13 @@ class _Job:
                 )
                 self.problems.append(problem)
                 continue
-            for text in strings(child.value):
-                try:
-                    words = [f"{prefix}{text}"] if prefix is not None else split(text)
-                except BadCommandLine as error:
-                    self.problems.append(Problem(where=child.where, what=str(error), code="Encode"))
-                    continue
-                heads = {head for word in words if (head := _head(word, prefix))}
-                # A default of ours would contradict the words of the user; a key that the user set would not.
-                directives.lines = [
-                    line
-                    for line in directives.lines
-                    if _head(line.text, prefix) not in heads or not _is_row(line.cause)
-                ]
-                directives.lines += (ScriptLine(text=word, cause=child) for word in words)
+            try:
+                texts = strings(child.value)
+                words = texts if in_script else [word for text in texts for word in split(text)]
+            except BadCommandLine as error:
+                self.problems.append(Problem(where=child.where, what=str(error), code="Encode"))
+            else:
+                directives.add_native(words, child)
 
     def check_expressed(self, directives: Directives) -> None:
         """Add a problem for each key of the run that nothing in the script expresses."""
@@ -286,8 +283,7 @@ class _Job:
                 p.where.pointer == leaf.where.pointer and p.where.path == leaf.where.path for p in self.problems
             )
             if not known and directive_lines.unexpressed(used, sets):
-                shown = f"{key}: {str(leaf.value).lower() if isinstance(leaf.value, bool) else leaf.value}"
-                self.problems.append(unsupported(self.system, key, leaf, shown))
+                self.problems.append(unsupported(self.system, key, leaf, _shown(leaf)))
         if self.array and not used & {"indices", "index-range"}:
             leaf = self.shared.branch("array").leaf("indices") or self.shared.branch("parameters").here
             self.problems.append(unsupported(self.system, "array", leaf, "these indices of an array"))
@@ -301,7 +297,7 @@ class _Job:
             if condition in known:
                 yield name, condition
             else:
-                self.problems.append(unsupported(self.system, "after", child, f"after: {{{name}: {condition}}}"))
+                self.problems.append(unsupported(self.system, "after", child, condition))
 
     # Script
 
@@ -317,7 +313,7 @@ class _Job:
             index = names.get("index", "")
             unset = "the scheduler has not set the index of the element"
             yield ScriptLine(text=f'export {INDEX}="${{{index or INDEX}:?{unset}}}"')
-        elif self.elements[0].index:
+        elif self.elements[0].index is not None:
             yield ScriptLine(text=f"export {INDEX}={self.elements[0].index}")
 
     def body(self, bodies: Sequence[Sequence[_Part]]) -> Iterator[ScriptLine]:
@@ -370,7 +366,7 @@ class _Part:
 
     def headed(self) -> Iterator[ScriptLine]:
         for at, line in enumerate(self.lines):
-            yield line if at else ScriptLine(text=line.text, cause=line.cause, heading=self.title)
+            yield line if at else replace(line, heading=self.title)
 
 
 class _Body:
@@ -380,12 +376,12 @@ class _Body:
         self,
         job: _Job,
         element: Element,
-        values: Mapping[str, PatternValue],
-        used: set[str],
+        directives: Directives,
         problems: list[Problem],
     ) -> None:
         self.job, self.element, self.tree, self.system = job, element, element.tree, job.system
-        self.values, self.used, self.problems = dict(values), used, problems
+        self.values, self.used, self.causes = dict(directives.values), directives.used, directives.causes
+        self.problems = problems
         self.container = self.container_words()
 
     def parts(self) -> list[_Part]:
@@ -516,10 +512,12 @@ class _Body:
         return part
 
     def copy(self, source: str, target: str) -> Iterator[str]:
-        directory = target.rstrip("/").rpartition("/")[0] if not target.endswith("/") else target.rstrip("/")
-        if directory:
+        """Yield the commands of a copy. A target that ends with / is a directory, which gets a copy of that name."""
+        if target.endswith("/"):
+            target += source.rstrip("/").rpartition("/")[2]
+        if directory := target.rpartition("/")[0]:
             yield f"mkdir -p -- {quoted(directory)}"
-        words = next(iter(self.system.words("copy")), ("cp", "-R", "--", "{source}", "{target}"))
+        words = next(iter(self.system.words("copy")), ("cp", "-R", "-H", "-T", "--", "{source}", "{target}"))
         filled, _ = fill_words(words, {"source": source, "target": target})
         yield command(filled)
 
@@ -528,7 +526,7 @@ class _Body:
         leaf = self.tree.branch("checks").leaf(when)
         for words in self.vectors(leaf) if leaf else ():
             text = f"the check {when} the run failed: {' '.join(words)}"
-            part.add(f"{command((*self.container, *words))} || {_FAIL} {quoted(text)} $?", leaf or NO_LEAF)
+            part.add(f"{self.contained(words)} || {_FAIL} {quoted(text)} $?", leaf or NO_LEAF)
         return part
 
     def main(self) -> _Part:
@@ -537,8 +535,9 @@ class _Body:
         launcher = self.tree.leaf("launcher")
         if whole:
             for words in self.vectors(whole):
-                line = command((*self.launch(launcher, launcher), *self.container, *words))
-                part.add(line + self.input(), whole)
+                launcher_words, more = self.launch(launcher, launcher)
+                line = self.contained(words, launcher_words) + self.input()
+                part.lines.append(ScriptLine(text=line, cause=whole, more=more))
         elif script:
             self.add_script(part, script, launcher)
         elif steps and steps.value:
@@ -562,7 +561,8 @@ class _Body:
         name = str(cells.get("name"))
         directory = str(cells.get("working-directory") or "")
         for words in self.vectors(Leaf(value=value, where=row.where)):
-            line = command((*self.launch(own, leaf), *self.container, *words)) + self.input()
+            launcher_words, more = self.launch(own, leaf)
+            line = self.contained(words, launcher_words) + self.input()
             if directory:
                 start = "" if directory.startswith(("/", "./", "../")) else "./"
                 line = f"(cd -- {quoted(start + directory)} && {line})"
@@ -571,7 +571,7 @@ class _Body:
                 line += f" || echo {quoted(text)} >&2"
             else:
                 line += f" || {_FAIL} {quoted(f'the step {name} failed')} $?"
-            part.add(line, leaf)
+            part.lines.append(ScriptLine(text=line, cause=leaf, more=more))
 
     def add_script(self, part: _Part, script: Leaf, launcher: Leaf | None) -> None:
         text = str(script.value)
@@ -584,7 +584,7 @@ class _Body:
                 script, "the script has a carriage return, which a shell does not ignore", "save it with Unix line ends"
             )
         if self.container:
-            part.add(command((*self.container, shell, "-c", text)) + self.input(), script)
+            part.add(self.contained((shell, "-c", text)) + self.input(), script)
             return
         form = directive_lines.directive_form(self.system)
         word, lines = here_document(
@@ -599,17 +599,22 @@ class _Body:
         leaf = self.tree.leaf("input")
         return f" <{quoted(str(leaf.value))}" if leaf else ""
 
-    def launch(self, launcher: Leaf | None, cause: Leaf | None) -> tuple[str, ...]:
-        """Return the words of the launcher in front of a command."""
+    def contained(self, words: Sequence[str], launcher_words: Sequence[str] = ()) -> str:
+        """Return the command that runs ``words`` in the container, if there is one."""
+        line = command((*launcher_words, *self.container, *words))
+        return line.replace(_DIRECTORY, "'\"$PWD\"'")
+
+    def launch(self, launcher: Leaf | None, cause: Leaf | None) -> tuple[tuple[str, ...], tuple[Leaf, ...]]:
+        """Return the words of the launcher in front of a command, and the values of documents that they come from."""
         if launcher is None or launcher.value == "none":
-            return ()
+            return (), ()
         words = self.system.launcher(str(launcher.value))
         if not words:
-            self.problems.append(unsupported(self.system, "launcher", cause or launcher, f"launcher: {launcher.value}"))
-            return ()
+            self.problems.append(unsupported(self.system, "launcher", cause or launcher, str(launcher.value)))
+            return (), ()
         filled, used = fill_words(words, self.values)
         self.used |= used
-        return filled
+        return filled, causes_of(used, self.causes)
 
     def container_words(self) -> tuple[str, ...]:
         container = self.tree.branch("container")
@@ -629,7 +634,12 @@ class _Body:
                 leaf = container.branch("mounts").leaf(source) or image
                 self.problem(leaf, f"{source!r} cannot be a mount of a container", "use paths without : and ,")
         names = (*self.tree.branch("environment").children, *self.element.parameters, RUN, JOB)
-        values: dict[str, PatternValue] = {**self.values, "image": str(image.value), "environment-names": names}
+        values: dict[str, PatternValue] = {
+            **self.values,
+            "image": str(image.value),
+            "environment-names": names,
+            "working-directory": _DIRECTORY,
+        }
         if mounts:
             values["mounts"] = tuple(f"{source}:{target}" for source, target in mounts.items())
         filled, used = fill_words(patterns, values)
@@ -647,15 +657,11 @@ class _Body:
         return found
 
 
-def _head(text: str, prefix: object) -> str:
-    """Return the option of a directive, such as ``--nodes`` or ``-l select``."""
-    match = re.match(r"(?:-l +\w+|--?[\w-]+)", text.removeprefix(str(prefix or "")))
-    return match[0] if match else ""
-
-
-def _is_row(leaf: Leaf) -> bool:
-    """Return whether a value comes from the database, and not from a Run."""
-    return leaf.where.pointer.startswith(("schedulers/", "systems/"))
+def _shown(leaf: Leaf) -> str:
+    """Return a value as a document has it."""
+    if isinstance(leaf.value, bool):
+        return str(leaf.value).lower()
+    return f"[{', '.join(map(str, leaf.value))}]" if isinstance(leaf.value, tuple) else str(leaf.value)
 
 
 def _helpers(bodies: Sequence[Sequence[_Part]]) -> Iterator[ScriptLine]:

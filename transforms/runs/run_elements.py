@@ -56,7 +56,9 @@ def elements_of(run: ResolvedRun, target: RunTarget) -> tuple[Branch, tuple[Elem
     own = _only(run.tree, shared=False)
     elements: list[Element] = []
     for index, parameters in _numbered(shared):
-        names: Mapping[str, object] = {"parameters": parameters, "index": index} if index else {"parameters": {}}
+        names: Mapping[str, object] = (
+            {"parameters": parameters, "index": index} if index is not None else {"parameters": {}}
+        )
         tree = _expanded(own, replace(scope, element=names))
         whole = replace(tree, children={**shared.children, **tree.children})
         elements.append(Element(index=index, parameters=parameters, tree=whole))
@@ -67,8 +69,8 @@ def _only(tree: Branch, *, shared: bool) -> Branch:
     return replace(tree, children={n: c for n, c in tree.children.items() if n != "values" and (n in SHARED) is shared})
 
 
-def _numbered(tree: Branch) -> list[tuple[int, Mapping[str, str]]]:
-    """Return the index and the parameters of each element; the index 0 if the run has no elements."""
+def _numbered(tree: Branch) -> list[tuple[int | None, Mapping[str, str]]]:
+    """Return the index and the parameters of each element; the index None if the run has no elements."""
     if leaf := tree.branch("array").leaf("indices"):
         return [(index, {}) for numbers in indices(str(leaf.value)) for index in numbers]
     lists = {
@@ -79,7 +81,7 @@ def _numbered(tree: Branch) -> list[tuple[int, Mapping[str, str]]]:
     if not lists:
         if leaf := tree.branch("array").leaf("most-at-once"):
             raise Refused([Problem(where=leaf.where, what="an array without indices", hint="set array/indices, too")])
-        return [(0, {})]
+        return [(None, {})]
     number = 1
     for found in lists.values():
         number *= len(found)

@@ -33,9 +33,9 @@ class ResolvedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
-    """One element of a run: its index, 0 if the run has no elements, its parameters, and the tree without templates."""
+    """One element of a run: its index, None if it is the only one, its parameters, and the tree without templates."""
 
-    index: int = 0
+    index: int | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     tree: Branch
 
@@ -44,12 +44,14 @@ class Element:
 class ScriptLine:
     """One line of a script with its cause: the value of a document, or the row of the database, that made it.
 
+    ``more`` are other values that it comes from, too.
     ``heading`` is the comment above a line that begins a part of the script. ``commented``: a comment above the line
     may name its cause.
     """
 
     text: str
     cause: Leaf = NO_LEAF
+    more: tuple[Leaf, ...] = ()
     heading: str = ""
     commented: bool = True
 
@@ -58,7 +60,7 @@ class ScriptLine:
 class JobScript:
     """One job: the lines of its script and the words that submit it.
 
-    ``run`` is the run, ``index`` the index of its element if the system has no arrays, else 0. ``arguments`` are the
+    ``run`` is the run, ``index`` the index of its element if the system has no arrays, else None. ``arguments`` are the
     directives of a system that takes them as arguments. ``after`` are the runs that it depends on, with the condition.
     ``output`` is the file of its output as a text with ``{job}`` and ``{index}``, ``""`` for none. ``unit`` is a name
     for the job on this machine, which is different for each submission.
@@ -66,7 +68,7 @@ class JobScript:
 
     run: str
     system: str
-    index: int = 0
+    index: int | None = None
     elements: int = 1
     lines: tuple[ScriptLine, ...]
     arguments: tuple[ScriptLine, ...] = ()
@@ -77,4 +79,4 @@ class JobScript:
     @property
     def name(self) -> str:
         """Return the name of the job: that of the run, with the index of an element of its own."""
-        return f"{self.run}-{self.index}" if self.index else self.run
+        return self.run if self.index is None else f"{self.run}-{self.index}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ordain.transforms.catalog.shipped import DIRECTORY
 from ordain.transforms.errors import Problem, Refused, Where, did_you_mean, only_errors, sorted_problems
-from ordain.transforms.model import Document
+from ordain.transforms.model import Document, Leaf
 from ordain.transforms.runs.job_script import job_scripts
 from ordain.transforms.runs.run_elements import elements_of
 from ordain.transforms.runs.run_layers import check_runs, dependency_order, resolve_run, runs_of
@@ -91,23 +91,24 @@ def _with_dependencies(names: Iterable[str], runs: dict[str, ResolvedRun]) -> It
 def script_text(script: JobScript, *, comments: bool = True) -> str:
     """Return the text of a script; ``comments``: with a comment that names the cause above each line."""
     texts: list[str] = []
-    cause = ""
+    causes: tuple[str, ...] = ()
     for line in script.lines:
         if line.heading:
             texts.append(f"\n# {line.heading}")
-        shown = cause_text(line)
-        if comments and line.commented and shown and shown != cause:
-            texts.append(f"# from {shown}")
-        cause = shown or cause
+        shown = cause_texts(line)
+        if comments and line.commented and shown != causes:
+            texts += (f"# from {text}" for text in shown)
+        causes = shown or causes
         texts.append(line.text)
     return "\n".join(texts) + "\n"
 
 
-def cause_text(line: ScriptLine) -> str:
-    """Return the place, the layer and the key that made a line, in one line of printable characters; "" for none."""
-    leaf = line.cause
-    if not leaf.where.path:
-        return ""
+def cause_texts(line: ScriptLine) -> tuple[str, ...]:
+    """Return the place, the layer and the key of each value that made a line, in printable characters."""
+    return tuple(_cause_text(leaf) for leaf in (line.cause, *line.more) if leaf.where.path)
+
+
+def _cause_text(leaf: Leaf) -> str:
     path = leaf.where.path.removeprefix(f"{DIRECTORY}/")  # a shipped row is named by its file
     place = f"{path}:{leaf.where.line}" if leaf.where.line else path
     text = f"{place} ({leaf.layer}) {leaf.where.pointer}".rstrip()

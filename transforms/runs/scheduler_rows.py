@@ -69,7 +69,8 @@ VARIABLES = frozenset(
     cpus-per-node cpus memory memory-per-task memory-each-cpu memory-total memory-per-cpu with-memory gpus
     gpus-per-task gpus-total gpu-type with-gpus time no-time exclusive scratch account queue output errors
     joined mail-to mail-events indices index-range most-at-once clean-environment inherit-environment image
-    mounts environment-names module source target id dependencies dependent script directives root unprivileged
+    mounts environment-names working-directory module source target id dependencies dependent script directives
+    root unprivileged
     """.split()
 )
 """Every variable of a pattern (docs/reference/runs.md)."""

@@ -43,10 +43,10 @@ def over_limits(numbers: JobNumbers, system: RunSystem, queue: str, elements: in
     if "cpus-per-node" not in values:
         # The tasks may be on any nodes, but each of them must fit on one.
         values["cpus-per-node"] = values["cpus-each-task"]
-        causes["cpus-per-node"] = causes.get("cpus-each-task", place)
+        causes["cpus-per-node"] = causes.get("cpus-each-task", (place,))
     if "memory" not in values and "memory-per-task" in values:
         values["memory"] = values["memory-per-task"]
-        causes["memory"] = causes.get("memory-per-task", place)
+        causes["memory"] = causes.get("memory-per-task", (place,))
     own = system.queue(queue) if queue else None
     rows = [(f"the queue {queue} of {system.name}", own)] if own else []
     rows.append((f"the system {system.name}", system.row.branch("limits")))
@@ -59,7 +59,7 @@ def over_limits(numbers: JobNumbers, system: RunSystem, queue: str, elements: in
             most = _limit(leaf, limit)
             if value > most:
                 reported.add(number)
-                cause = causes.get(number, place)
+                cause = causes.get(number, (place,))[0]
                 asked = _NOUNS[number].format(_shown(number, value))
                 what = f"{asked} is more than {_shown(number, most)}, the limit of {title}"
                 hint = _larger_queue(limit, value, system) or f"use less; the limit is at {leaf.where}"

@@ -237,7 +237,8 @@ BLOCKED = CodeGroup(
 )
 RUNS = CodeGroup(
     title="Runs",
-    about="`ordainctl run` refuses a Run with one of these, and submits nothing. NativeUnused is a warning.",
+    about="`ordainctl run` refuses a Run with one of these, and submits nothing. NativeUnused and NoEffect are "
+    "warnings.",
     codes={
         "Unsupported": (
             "The system cannot express a key of the Run. Nothing is left out in silence.",
@@ -260,6 +261,11 @@ RUNS = CodeGroup(
             "Directives in a scheduler's own words are not used on a system with another scheduler.",
             "Use neutral keys, or put the directives into a layer that matches the scheduler.",
         ),
+        "NativeConflict": (
+            "A directive in the scheduler's own words sets what a key of the Run sets, too.",
+            "Remove one of them.",
+        ),
+        "NoEffect": ("A key of the Run has no effect without another one.", "Set the other key, or remove this one."),
     },
     pages=dict.fromkeys(("Unsupported", "OverLimit", "UnknownModule"), "howto/runs.md"),
 )

@@ -31,6 +31,7 @@ QSUB = {
     "-M": r"[^\s,]+(,[^\s,]+)*",
     "-W": r"depend=(after|afterok|afternotok|afterany|before|beforeok):\S+",
     "-V": r"",
+    "-S": r"/\S+",
 }
 """The options of qsub(1B), each with the form of its value."""
 BSUB = {

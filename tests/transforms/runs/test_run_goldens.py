@@ -15,7 +15,7 @@ import pytest
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
-from ordain.transforms.runs.run_render import cause_text, render_runs, script_text
+from ordain.transforms.runs.run_render import cause_texts, render_runs, script_text
 from ordain.transforms.runs.scheduler_rows import run_systems
 from support.golden import compare
 from support.run_samples import SYSTEMS
@@ -43,7 +43,9 @@ def test_a_run_is_rendered_as_its_golden_text(name: str, system: str, request: p
         for script in rendered.scripts:
             after = "".join(f" after {run} ({condition})" for run, condition in script.after)
             text += f"=== {script.name}{after}\n{script_text(script)}"
-            text += "".join(f"argument {line.text}   from {cause_text(line)}\n" for line in script.arguments)
+            text += "".join(
+                f"argument {line.text}   from {', '.join(cause_texts(line))}\n" for line in script.arguments
+            )
     compare(HERE / "expected" / f"{name}.{system}.txt", text, request.config.getoption("--update"))
 
 

@@ -8,7 +8,7 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
-from ordain.transforms.runs.run_render import cause_text
+from ordain.transforms.runs.run_render import cause_texts
 from support.run_samples import documents_of, lines, refused, rendered, run
 
 LAYER = "ordain: v1\nkind: Run\nname: {}\nmatch: {}\n{}\n---\n"
@@ -27,7 +27,7 @@ def test_layers_are_merged_by_tier_and_the_run_overrides_them() -> None:
     text += run("command: a\nlabels: {project: qcd}\naccount: own")
 
     made = rendered(text, user="ann")
-    found = {line.text: cause_text(line).partition(" ")[2] for line in made.scripts[0].lines}
+    found = {line.text: " ".join(cause_texts(line)).partition(" ")[2] for line in made.scripts[0].lines}
 
     assert made.runs["x"].layers == ("site", "system", "project", "user", "x")
     assert found["#SBATCH --account=own"] == "(x) account"
@@ -203,3 +203,25 @@ def test_the_agent_of_a_machine_ignores_runs() -> None:
 
     assert made[0].artifacts == made[1].artifacts
     assert made[0].problems == made[1].problems == ()
+
+
+def test_a_line_names_every_document_that_set_a_part_of_it() -> None:
+    layer = (
+        "ordain: v1\nkind: Run\nname: zz\ntier: site\nmatch: {system: pbs}\nresources: {memory: 4G, cpus-per-task: 2}\n"
+    )
+
+    made = rendered(run("command: a\nlauncher: mpi\nresources: {nodes: 2, tasks-per-node: 4}"), "pbs", layer).scripts[0]
+
+    (select,) = [line for line in made.lines if "select=" in line.text]
+    assert cause_texts(select) == (
+        "run.yaml:6 (x) resources/nodes",
+        "run.yaml:6 (x) resources/tasks-per-node",
+        "site.yaml:6 (zz) resources/memory",
+        "site.yaml:6 (zz) resources/cpus-per-task",
+    )
+    (launched,) = [line for line in made.lines if line.text.startswith("mpiexec")]
+    assert [text.rpartition(" ")[2] for text in cause_texts(launched)] == [
+        "command",
+        "resources/nodes",
+        "resources/tasks-per-node",
+    ]

@@ -262,3 +262,19 @@ def test_each_element_writes_its_output_in_its_own_directory(tmp_path: Path) -> 
 
     assert not [line for line in made.lines if line.text.startswith("#SBATCH --output")]
     assert [(tmp_path / name / "out.txt").read_text() for name in ("1", "2")] == [f"{tmp_path}/1\n", f"{tmp_path}/2\n"]
+
+
+@pytest.mark.parametrize(("target", "made"), [("kept", "kept/f"), ("kept/", "kept/data/f")])
+def test_a_copy_of_a_directory_replaces_the_copy_of_the_last_run(target: str, made: str, tmp_path: Path) -> None:
+    archive = tmp_path / "archive/data"
+    archive.mkdir(parents=True)
+    text = script_text(
+        script(run(f"stage-in: {{data: {archive}}}\ncommand: cat data/f\nstage-out: {{data: {target}}}"))
+    )
+
+    for content in ("first", "second"):
+        (archive / "f").write_text(content)
+        assert execute(text, "sh", tmp_path).stdout == content
+
+    assert (tmp_path / made).read_text() == "second"
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["f"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 
 import pytest
 
@@ -121,10 +123,10 @@ def test_a_command_that_the_scheduler_would_read_as_a_directive_is_refused() -> 
 @pytest.mark.parametrize(
     ("keys", "code", "what"),
     [
-        ("resources: {gpus: 1}", "Unsupported", "tower cannot express resources/gpus: 1"),
-        ("resources: {exclusive: true}", "Unsupported", "tower cannot express resources/exclusive: true"),
-        ("account: a", "Unsupported", "tower cannot express account: a"),
-        ("container: image.sif", "Unsupported", "tower cannot express container"),
+        ("resources: {gpus: 1}", "Unsupported", "tower cannot express 1"),
+        ("resources: {exclusive: true}", "Unsupported", "tower cannot express true"),
+        ("account: a", "Unsupported", "tower cannot express a"),
+        ("container: image.sif", "Unsupported", "tower cannot express this key"),
         ("queue: large", "UnknownName", "the system tower has no queue large"),
         ("queue: small\nresources: {time: 3h}", "OverLimit", "a time of 03:00:00 is more than 02:00:00, the limit"),
         ("modules: [mp]", "UnknownModule", "the system tower has no module mp"),
@@ -242,7 +244,6 @@ def test_a_system_overrides_one_directive_of_its_scheduler() -> None:
 EVERY_KEY = {
     "account: a": "account",
     "queue: a": "queue",
-    "mail: {to: a@b}": "mail/to",
     "mail: {to: a@b, on: [end]}": "mail/on",
     "inherit-environment: true": "inherit-environment",
     "resources: {nodes: 2}": "resources/nodes",
@@ -356,3 +357,133 @@ def test_native_words_replace_a_default_of_the_same_option() -> None:
 
     made = lines(run("command: a\nnative: {pbs: '-l select=1:ncpus=4+2:ncpus=8'}"), "pbs")
     assert [line for line in made if "select" in line] == ["#PBS -l select=1:ncpus=4+2:ncpus=8"]
+
+
+@pytest.mark.parametrize(
+    ("system", "native", "keys", "both"),
+    [
+        ("slurm", "-N 2", "nodes: 3", "nodes"),
+        ("slurm", "--gres=gpu:2", "gpus: 1", "gpus"),
+        ("slurm", "--mem-per-gpu=4G", "memory: 1G", "memory"),
+        ("pbs", "-l select=2:ncpus=4", "nodes: 3", "nodes"),
+        ("pbs", "-l ncpus=4", "cpus-per-task: 3", "cpus-per-task"),
+        ("pbs", "-l  nodes=2:ppn=4", "nodes: 3", "nodes"),
+        ("lsf", "-nnodes 2", "tasks: 3", "tasks"),
+        ("lsf", '-R "rusage[mem=4GB] select[x]"', "memory: 1G", "memory"),
+        ("lsf", '-gpu "num=1"', "gpus: 1", "gpus"),
+        ("flux", "-N2", "nodes: 3", "nodes"),
+        ("sge", "-l h_rt=60", "time: 1h", "time"),
+        ("local", "--property=MemoryMax=1G", "memory: 1G", "memory"),
+    ],
+)
+def test_native_words_that_contradict_a_key_are_refused(system: str, native: str, keys: str, both: str) -> None:
+    scheduler = "systemd" if system == "local" else system
+
+    (problem, *_) = refused(
+        run(f"command: a\nresources: {{{keys}}}\nnative: {{{scheduler}: {json.dumps(native)}}}"), system
+    )
+
+    assert (problem.code, problem.where.pointer) == ("NativeConflict", f"native/{scheduler}")
+    assert f"sets what resources/{both} sets" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("system", "native", "kept"),
+    [
+        ("slurm", "-N 2", "#SBATCH --ntasks=1"),
+        ("pbs", "-l software=abaqus", "#PBS -l select=1:ncpus=1:mpiprocs=1"),
+        ("lsf", '-R "select[haswell] rusage[lic=1]"', '#BSUB -R "rusage[mem=1024MB]"'),
+        ("flux", "--env=A=b", "# flux: --env-remove=* --env=PATH --env=HOME --env=USER --env=LANG"),
+        ("sge", "-l arch=lx-amd64", "#$ -l h_vmem=1024M"),
+        ("local", "--property=Nice=5", "--property=TimeoutStartSec=infinity"),
+        ("local", "--setenv=A=b", "--setenv=ORDAIN_JOB_ID=ordain-run-x.service"),
+    ],
+)
+def test_native_words_do_not_replace_what_they_do_not_set(system: str, native: str, kept: str) -> None:
+    scheduler = "systemd" if system == "local" else system
+    memory = "" if system in {"flux", "pbs"} else "\nresources: {memory: 1G}"
+
+    made = lines(run(f"command: a{memory}\nnative: {{{scheduler}: {json.dumps(native)}}}"), system)
+
+    assert kept in made
+    assert native in [line.removeprefix(line.partition("-")[0]) for line in made]
+
+
+@pytest.mark.parametrize("system", ["local", "flux"])
+def test_the_index_0_is_an_index_where_there_are_no_arrays(system: str) -> None:
+    keys = 'array: "0-1"\noutput: out-{index}\ncommand: [./a, {template: "part{{ index }}"}]'
+
+    made = rendered(run(keys), system).scripts
+
+    assert [each.name for each in made] == ["x-0", "x-1"]
+    texts = [[line.text for line in (*each.lines, *each.arguments)] for each in made]
+    assert ["export ORDAIN_INDEX=0" in text and "./a part0" in text for text in texts] == [True, False]
+    assert any("out-0" in line for line in texts[0])
+
+
+def test_the_index_0_has_its_own_command_in_an_array() -> None:
+    made = lines(run('array: "0-1"\ncommand: [./a, {template: "part{{ index }}"}]'))
+
+    assert made[made.index("0)") + 1] == "./a part0"
+
+
+@pytest.mark.parametrize(("system", "array"), [("lsf", "0-3"), ("sge", "0-3"), ("lsf", "5,0")])
+def test_an_index_that_the_scheduler_does_not_have_is_refused(system: str, array: str) -> None:
+    (problem,) = refused(run(f'command: a\narray: "{array}"'), system)
+
+    assert problem.where.pointer == "array/indices"
+    assert "begin at 1" in problem.hint
+    assert rendered(run('command: a\narray: "1-10"'), system).scripts
+
+
+@pytest.mark.parametrize(
+    ("system", "resources", "expected"),
+    [
+        ("pbs", "tasks: 8, exclusive: true", "#PBS -l place=free:exclhost"),
+        ("pbs", "nodes: 2, exclusive: true", "#PBS -l place=scatter:exclhost"),
+        ("pbs", "nodes: 2", "#PBS -l place=scatter"),
+        ("flux", "nodes: 1, exclusive: true", "# flux: --exclusive"),
+    ],
+)
+def test_exclusive_nodes_are_not_more_nodes(system: str, resources: str, expected: str) -> None:
+    assert expected in lines(run(f"command: a\nresources: {{{resources}}}"), system)
+
+
+def test_flux_needs_a_number_of_exclusive_nodes() -> None:
+    (problem,) = refused(run("command: a\nresources: {tasks: 8, exclusive: true}"), "flux")
+
+    assert (problem.where.pointer, problem.hint) == ("resources/exclusive", "set resources/nodes, too")
+
+
+def test_pbs_runs_the_script_in_its_own_shell() -> None:
+    assert "#PBS -S /bin/sh" in lines(run("command: a"), "pbs")
+
+
+def test_the_launcher_of_flux_gives_each_task_its_gpus() -> None:
+    keys = "command: ./a\nlauncher: mpi\nresources: {nodes: 2, tasks-per-node: 4, gpus: 8}"
+
+    assert "flux run --nodes=2 --ntasks=8 --gpus-per-task=2 ./a" in lines(run(keys), "flux")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_an_address_without_events_is_a_warning_and_sends_nothing(system: str) -> None:
+    made = rendered(run("command: a\nmail: {to: a@b}"), system)
+
+    assert [(problem.code, problem.where.pointer) for problem in made.problems] == [("NoEffect", "mail/to")]
+    assert not any("a@b" in line.text for line in made.scripts[0].lines)
+
+
+def test_a_list_that_a_system_cannot_express_is_shown_as_it_is_written() -> None:
+    (problem,) = refused(run("command: a\nmail: {on: [begin, end]}"), "local")
+
+    assert problem.what == "local cannot express [begin, end]"
+
+
+def test_a_container_on_this_machine_starts_in_the_working_directory() -> None:
+    made = lines(run("command: [./a]\ncontainer: i\nworking-directory: /scratch/a b"), "local")
+
+    (command,) = [line for line in made if line.startswith("podman")]
+    words = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' {command}"], cwd="/usr", capture_output=True, text=True, check=True
+    )
+    assert {"--volume=/usr:/usr", "--workdir=/usr"} <= set(words.stdout.split("\n"))
