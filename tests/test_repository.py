@@ -41,18 +41,19 @@ MAY_IMPORT = {
     "agent/delivery/database": "delivery system",
     "agent/delivery/setup": "delivery/database delivery",
     "agent/delivery/release": "delivery/database delivery system",
-    "agent/delivery/fleet": "delivery/release delivery/database delivery state system",
+    "agent/delivery/identity": "delivery/release delivery/database delivery system",
+    "agent/delivery/fleet": "delivery/identity delivery/release delivery/database delivery state system",
     "agent/delivery/source": "delivery/fleet delivery/release delivery/database delivery system",
     "agent/compile": "delivery/source delivery/release delivery state system",
     "agent/apply": "compile plan state system",
     "agent/server": "compile delivery/source delivery/release delivery/database delivery state",
-    "agent/source_daemon": "delivery/source delivery/fleet delivery/database delivery system",
+    "agent/source_daemon": "delivery/source delivery/fleet delivery/identity delivery/database delivery system",
     "agent/runs": "",
-    "agent/daemon": "apply compile delivery/source delivery/fleet delivery plan state system",
+    "agent/daemon": "apply compile delivery/source delivery/fleet delivery/identity delivery plan state system",
     "agent/cli/commands": "",
     "agent/cli/manual": "cli cli/commands",
     "agent/cli": "cli/commands daemon server runs apply compile delivery/source delivery/fleet delivery/release"
-    " delivery/setup delivery/database delivery plan state system",
+    " delivery/identity delivery/setup delivery/database delivery plan state system",
 }
 """For each package, the packages of its part that it may import; all may import the modules at the top of the part."""
 DOORS = {"ordain.transforms.compile", "ordain.transforms.section_pages", "ordain.transforms.compare_systems"}

@@ -50,9 +50,10 @@ def status(request: Namespace, console: Console) -> Exit:
 
 async def _status(request: Namespace, console: Console) -> Exit:
     labels = [_label(word) for word in request.label]
+    newest: dict[str, int] = {}
     async with opened(request) as database:
         while True:
-            reports = await read_reports(database)
+            reports = await read_reports(database, newest)
             machines = having_labels(reports.machines, labels)
             _print(machines, request, console)
             note_unused_reports(reports, console)
@@ -62,13 +63,14 @@ async def _status(request: Namespace, console: Console) -> Exit:
             await wait_for_reports(database, reports.revision, BEAT_SEC)
             console.line()
     now = time.time()
-    return Exit.DEGRADED if any(r.phase in BAD_STATES or is_lost(r, now) for r in machines) else Exit.OK
+    is_bad = reports.silenced or any(report.phase in BAD_STATES or is_lost(report, now) for report in machines)
+    return Exit.DEGRADED if is_bad else Exit.OK
 
 
 def note_unused_reports(reports: FleetReports, console: Console) -> None:
     """Print a line for each kind of report that does not count."""
     for key, reason in sorted(reports.refused.items())[:MOST_LINES]:
-        console.note(f"{key} does not count: {reason}; `ordainctl fleet forget {key}` deletes it", Style.WARN)
+        console.note(f"{key} does not count: {reason}", Style.WARN)
     if len(reports.refused) > MOST_LINES:
         console.note(f"{len(reports.refused) - MOST_LINES} further reports do not count", Style.WARN)
     if reports.unlisted:

@@ -38,10 +38,11 @@ def rollout(request: Namespace, console: Console) -> Exit:
 async def _rollout(request: Namespace, console: Console) -> Exit:
     opening = _share(request.open) if request.open else None
     shown = ""
+    newest: dict[str, int] = {}
     async with opened(request) as database:
         while True:
             release, entry, state = await _read(database, request.channel)
-            reports = await read_reports(database)
+            reports = await read_reports(database, newest)
             machines = reports.machines
             new = _step(request, release, machines, state, opening)
             if new == state or await _write(database, request.channel, new, entry):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ordain.agent.delivery.identity.key_file import is_sealed, place_of_key
+from ordain.agent.delivery.identity.machine_key import CREDENTIAL as MACHINE_KEY
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.handover_source import FOLDER as HANDOVER
 from ordain.agent.delivery.source.handover_source import NAME, UNIT, read_handover
@@ -40,9 +42,17 @@ async def configure_source_unit(systemd: Systemd, root: Path, settings: SourceSe
 
 
 def drop_in(root: Path, settings: SourceSettings) -> Iterator[str]:
-    """Yield the lines that give the credentials to the service. PID 1 searches for those in plain text itself."""
-    if settings.credentials:
+    """Yield the lines that give the credentials to the service. PID 1 searches for those in plain text itself.
+
+    The time of the machine's own key is a comment, so that the service starts anew after another key was written.
+    """
+    machine_key = place_of_key(root)
+    if settings.credentials or machine_key:
         yield "# Made by ordain-agent from /etc/ordain/agent.yaml.\n[Service]\n"
+    if machine_key:
+        yield f"# {machine_key} of {(root / machine_key.lstrip('/')).stat().st_mtime_ns}\n"
+        sealed = is_sealed(machine_key)
+        yield f"LoadCredentialEncrypted={MACHINE_KEY}:{machine_key}\n" if sealed else f"LoadCredential={MACHINE_KEY}\n"
     for name in settings.credentials:
         path = next((f"/{folder}/{name}" for folder in ENCRYPTED if rootfs.exists(root, f"{folder}/{name}")), "")
         yield f"LoadCredentialEncrypted={name}:{path}\n" if path else f"LoadCredential={name}\n"

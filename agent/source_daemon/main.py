@@ -10,7 +10,10 @@ from pathlib import Path
 
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher
 from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
+from ordain.agent.delivery.identity.machine_key import CREDENTIAL, PrivateKey, parse_machine_key
+from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.handover_source import FOLDER
+from ordain.agent.delivery.source.service_credentials import read_secret
 from ordain.agent.delivery.source.source_factory import open_database, open_remote
 from ordain.agent.settings import read_settings
 from ordain.agent.source_daemon.fetcher import Fetcher
@@ -44,12 +47,23 @@ async def _run(root: Path) -> int:
         return 0
     gate = RolloutGate(root=root, machine=read_facts(root).machine_id, own=settings.windows)
     fetcher = Fetcher(lambda: open_remote(settings, root, gate), source, folder=root / FOLDER, state=root / STATE)
-    publisher = ReportPublisher(root=root, open=lambda: open_database(source))
+    publisher = ReportPublisher(root=root, open=lambda: open_database(source), key=_machine_key())
     work = [wait_for_stop_signal(), _fetch(fetcher), ping_watchdog()]
     if source.type in STORES:
         work.append(_report_status(publisher))
     await run_until_first_ends(*work, when_started=lambda: notify("READY=1", f"STATUS={source.location}"))
     return 0
+
+
+def _machine_key() -> PrivateKey | None:
+    """Return the key of this machine, None if it has none: then nothing is signed."""
+    try:
+        return parse_machine_key(read_secret(CREDENTIAL))
+    except SourceError:
+        return None
+    except ValueError as error:
+        log.error("the credential %s is not the key of this machine: %s; reports are not signed", CREDENTIAL, error)
+        return None
 
 
 async def _report_status(publisher: ReportPublisher) -> None:

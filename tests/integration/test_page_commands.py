@@ -43,6 +43,11 @@ docker() { echo '{services: {web: {image: nginx, container_name: web}}}'; }
 command ordainctl documents put web.yaml --store /srv/store
 sed -i 's/1000000/2000000/' web.yaml
 """,
+    "machine-identity": f"""\
+{STORE}
+echo web3 >/etc/hostname
+command ordainctl fleet token --name web3 --store /srv/store >web3.token
+""",
     "migrate": """\
 printf '[Service]\\nExecStart=sleep 1000000\\n' >/etc/systemd/system/web.service
 printf 'services: {web: {image: nginx}}' >docker-compose.yml

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ordain.agent.cli.commands import (
     change_commands,
     documents_commands,
+    enrollment_commands,
     fleet_commands,
     machine_commands,
     query_commands,
@@ -22,6 +23,7 @@ COMMANDS = {
         store_commands,
         release_commands,
         fleet_commands,
+        enrollment_commands,
         query_commands,
         runs_commands,
     )

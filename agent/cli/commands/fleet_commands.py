@@ -21,8 +21,8 @@ ROWS = (
         purpose="list all machines that report to the store",
         text=(
             "Prints one line for each machine: its release and generation, its state, its conditions, how long it has "
-            "been without its source, and the time since its last report. Exits with 3 if a machine is degraded, "
-            "rolled back or lost."
+            "been without its source, and the time since its last report. Reports that do not count are named "
+            "below. Exits with 3 if a machine is degraded, rolled back or lost, or if others wrote in its name."
         ),
         run="fleet:status",
         arguments=(

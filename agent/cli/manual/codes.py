@@ -650,6 +650,49 @@ CACHES = CodeGroup(
         "DamagedCache": "howto/troubleshooting.md#the-machine-does-not-boot",
     },
 )
-GROUPS = (DOCUMENTS, BLOCKED, RUNS, WARNINGS, SOURCE, MACHINE, AGENT, CACHES)
+FLEET = CodeGroup(
+    title="Reports of machines",
+    about=(
+        "`ordainctl fleet status` names reports in the store that count for nothing, in tables, previews and rollouts. "
+        "A slot of a rollout that is not its holder's own is free."
+    ),
+    codes={
+        "BadReport": (
+            "The text is not a report.",
+            "Look who may write there; `ordainctl fleet forget KEY` deletes it.",
+        ),
+        "ForeignReport": (
+            "The report of one machine lies at the place of another one.",
+            "Look who may write there; `ordainctl fleet forget KEY` deletes it.",
+        ),
+        "ForgedStatement": (
+            "The machine is enrolled, and its key did not sign the text for this place and this fleet.",
+            "If the machine lost its key, run `ordainctl fleet enroll` there; else look who may write there.",
+        ),
+        "ReplayedReport": (
+            "Somebody wrote an earlier report of the machine back.",
+            "Look who may write there. The next report of the machine counts.",
+        ),
+        "NotEnrolled": (
+            "The fleet requires identities, and the machine has none.",
+            "Run `ordainctl fleet enroll` on the machine.",
+        ),
+        "IdentityRevoked": (
+            "An administrator revoked the identity of the machine, or another machine has its name.",
+            "Remove the machine, or admit it again with `ordainctl fleet approve`.",
+        ),
+        "IdentityDamaged": (
+            "The record of the machine or of the fleet, below machines/, cannot be read.",
+            "Restore it from a backup; or delete it, and enroll the machine again.",
+        ),
+    },
+    pages={
+        "ForgedStatement": "howto/machine-identity.md",
+        "NotEnrolled": "howto/machine-identity.md",
+        "IdentityRevoked": "howto/machine-identity.md",
+        "IdentityDamaged": "howto/machine-identity.md",
+    },
+)
+GROUPS = (DOCUMENTS, BLOCKED, RUNS, WARNINGS, SOURCE, FLEET, MACHINE, AGENT, CACHES)
 CODES = {code: row for group in GROUPS for code, row in group.codes.items()}
 """By code, its meaning and remedy."""

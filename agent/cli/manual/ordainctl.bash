@@ -37,7 +37,7 @@ _ordainctl() {
             ;;
         fleet)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "status show allow forget" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "status show allow forget token enroll approve revoke identity" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -417,6 +417,54 @@ _ordainctl() {
                 --tls-key) operand='files' ;;
                 --client-ca) operand='files' ;;
                 --max-per-address) operand='text' ;;
+            esac
+            ;;
+        'fleet token')
+            flags='--name --label --for --store --user --password-file' operand='text'
+            case $previous in
+                --name) operand='text' ;;
+                --label) operand='text' ;;
+                --for) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'fleet enroll')
+            flags='--token-file --new-key --wait --store --user --password-file' operand='text'
+            case $previous in
+                --token-file) operand='files' ;;
+                --wait) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'fleet approve')
+            flags='--key --label --vouched --watch --json --store --user --password-file' operand='text'
+            case $previous in
+                --key) operand='text' ;;
+                --label) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'fleet revoke')
+            flags='--why --store --user --password-file' operand='text'
+            case $previous in
+                --why) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'fleet identity')
+            flags='--require --no-require --json --store --user --password-file' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
             esac
             ;;
         'query documents')

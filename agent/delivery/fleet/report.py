@@ -76,7 +76,8 @@ class MachineReport:
     ``labels`` are the labels that the documents were matched with, also those of the Node; ``facts`` are for previews.
     ``written`` and ``seen`` (in seconds since 1970, when the report was sent) are times of the machine's own clock.
     ``dropped`` counts the reports before this one that the store did not accept. ``instructions`` are the holds, the
-    pause and the pin of administrators of the machine.
+    pause and the pin of administrators of the machine. ``sequence`` grows with each report of a machine that has an
+    identity, also when its clock is set back.
     """
 
     machine: str
@@ -96,6 +97,7 @@ class MachineReport:
     facts: Facts | None = None
     written: str = ""
     seen: int = 0
+    sequence: int = 0
     dropped: int = 0
 
 

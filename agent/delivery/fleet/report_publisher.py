@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ordain.agent.delivery.database.backoff import Backoff
-from ordain.agent.delivery.database.database import ANY, Conflict, Database
+from ordain.agent.delivery.database.database import ANY, Conflict, Database, StoredEntry
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
+from ordain.agent.delivery.identity.machine_key import PrivateKey
+from ordain.agent.delivery.identity.statement import Place, parse_statement, valid_signers
 from ordain.agent.delivery.protocol import SourceError, SourceFault
+from ordain.agent.delivery.release import signing
 from ordain.agent.model import to_json
 from ordain.agent.system import atomic_files, inotify
 
@@ -43,15 +46,18 @@ class ReportPublisher:
     """The publisher of the report below ``root``.
 
     ``open`` connects to the store, anew for every report: reports are rare, and an idle connection costs the store
-    more than a new one.
+    more than a new one. With a ``key``, every report is signed. Its sequence is the time of the machine's clock, and
+    always higher than that of the report before, which an earlier process may have written.
     """
 
     root: Path
     open: Callable[[], Database]
+    key: PrivateKey | None = None
     beat_sec: float = BEAT_SEC
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     dropped: int = 0
     _version: str = ANY
+    _sequence: int = -1
     _written: float = float("-inf")
 
     async def run(self) -> None:
@@ -99,15 +105,39 @@ class ReportPublisher:
         return None
 
     async def _put(self, database: Database, report: MachineReport) -> None:
-        stamped = {**to_json(report), "dropped": self.dropped, "seen": int(time.time())}
-        data = json.dumps(stamped, sort_keys=True).encode()
         key = status_key(report.machine)
+        if self.key and self._sequence < 0:
+            self._sequence = self._own_sequence(await database.get(key))
         try:
-            self._version = await database.put(key, data, expect=self._version)
+            self._version = await database.put(key, self._encode(report), expect=self._version)
         except Conflict:
-            message = "another machine with the machine-id %s reports its status; give every machine its own machine-id"
-            log.warning(message, report.machine)
-            self._version = await database.put(key, data, expect=ANY)
+            entry = await database.get(key)
+            if self.key is None or (sequence := self._own_sequence(entry)) > 0:
+                message = "another machine with the machine-id %s reports its status; give every machine its own"
+                log.warning(f"{message} machine-id", report.machine)
+                self._sequence = max(self._sequence, sequence if self.key else 0)
+            else:
+                message = "somebody else wrote %s in the name of this machine, or deleted it; look who may write there"
+                log.warning(message, key)
+            self._version = await database.put(key, self._encode(report), expect=ANY)
+
+    def _encode(self, report: MachineReport) -> bytes:
+        now = int(time.time())
+        stamped = {**to_json(report), "dropped": self.dropped, "seen": now}
+        if self.key:
+            self._sequence = max(self._sequence + 1, now)
+            stamped = self.key.sign(status_key(report.machine), {**stamped, "sequence": self._sequence})
+        return json.dumps(stamped, sort_keys=True).encode()
+
+    def _own_sequence(self, entry: StoredEntry | None) -> int:
+        """Return the sequence of a report that our key has signed, 0 for any other text."""
+        if entry is None or self.key is None:
+            return 0
+        with contextlib.suppress(ValueError):
+            place = Place(fleet=self.key.fleet, key=entry.key)
+            if valid_signers(place, parse_statement(entry.data), [self.key.public], signing.valid_signers):
+                return decode_report(entry.data).sequence
+        return 0
 
 
 async def _ticks(path: Path, beat_sec: float) -> AsyncGenerator[None, None]:

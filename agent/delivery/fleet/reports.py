@@ -2,21 +2,24 @@
 
     status/MACHINE-ID ──▶ report, held against its key ──▶ `FleetReports`
     releases/_machines ─▶ the machines that count, if somebody wrote the list
+    machines/MACHINE-ID ▶ the key that must have signed the report, if the machine was enrolled
 
 A machine may write its own report, and with a password that many machines share also those of others. So a report is
-what somebody claims: it must be of the machine whose key it is under, and machines that are not in the list of machines
-count for nothing. Signatures of machines, once they have keys, belong into `_refusal`.
+what somebody claims: it must be of the machine whose key it is under, machines that are not in the list of machines
+count for nothing, and the report of a machine that was enrolled must be signed by it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 from ordain.agent.delivery.database.database import Database, StoredEntry
 from ordain.agent.delivery.fleet.report import MachineReport, decode_report
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, STATUS
+from ordain.agent.delivery.identity.identities import NO_IDENTITIES, Identities, Refusal, read_identities
+from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.publish_lock import INTERNAL
 from ordain.agent.errors import Failure
 from ordain.agent.status import AgentState
@@ -34,29 +37,37 @@ class FleetReports:
     """The reports of the machines that count, by hostname, as of ``revision`` of the store.
 
     ``refused`` maps the keys of texts that are not the report of their machine to the reason. ``unlisted`` are reports
-    of machines that are not in the list of machines, if there is one.
+    of machines that are not in the list of machines, if there is one. ``identities`` are those of the fleet.
     """
 
     machines: tuple[MachineReport, ...]
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
     unlisted: tuple[MachineReport, ...] = ()
     revision: str = ""
+    identities: Identities = NO_IDENTITIES
+
+    @property
+    def silenced(self) -> tuple[str, ...]:
+        """The machine-ids of enrolled machines, not revoked ones, at whose place there is no report of theirs."""
+        own_fault = ("BadReport", "ForeignReport", "NotEnrolled", "IdentityRevoked")
+        return tuple(key.removeprefix(STATUS) for key, refusal in self.refused.items() if refusal.code not in own_fault)
 
 
-async def read_reports(database: Database) -> FleetReports:
-    """Return all reports. Raises `SourceError`, and `Failure` for a list of machines that cannot be read."""
+async def read_reports(database: Database, newest: MutableMapping[str, int] | None = None) -> FleetReports:
+    """Return all reports. Raises `SourceError`, and `Failure` for a list of machines that cannot be read.
+
+    ``newest`` are the highest sequences of machines that a caller who reads again has seen, which this function
+    updates: an earlier report that somebody wrote back does not count.
+    """
     listed = await read_machine_list(database)
+    identities = await read_identities(database)
     listing = await database.list(STATUS)
     reports: list[MachineReport] = []
-    refused: dict[str, str] = {}
+    refused: dict[str, Refusal] = {}
     for entry in listing.entries:
-        try:
-            report = decode_report(entry.data)
-        except ValueError as error:
-            refused[entry.key] = str(error)
-            continue
-        if reason := _refusal(entry, report):
-            refused[entry.key] = reason
+        report = _accept(entry, identities, {} if newest is None else newest)
+        if isinstance(report, Refusal):
+            refused[entry.key] = report
         else:
             reports.append(report)
     reports.sort(key=lambda report: (report.hostname, report.machine))
@@ -65,14 +76,29 @@ async def read_reports(database: Database) -> FleetReports:
         refused=refused,
         unlisted=tuple(report for report in reports if listed is not None and report.machine not in listed),
         revision=listing.revision,
+        identities=identities,
     )
 
 
-def _refusal(entry: StoredEntry, report: MachineReport) -> str:
-    """Return why a report is not believed, or ""."""
-    if entry.key != f"{STATUS}{report.machine}":
-        return f"it is the report of another machine, {report.machine[:40]}"
-    return ""
+def _accept(entry: StoredEntry, identities: Identities, newest: MutableMapping[str, int]) -> MachineReport | Refusal:
+    """Return the report in ``entry``, or why it is not believed."""
+    machine = entry.key.removeprefix(STATUS)
+    forget = f"`ordainctl fleet forget {entry.key}` deletes it"
+    if refusal := identities.refusal(machine, entry, signing.valid_signers):
+        return refusal
+    try:
+        report = decode_report(entry.data)
+    except ValueError as error:
+        return Refusal(code="BadReport", what=str(error), remedy=forget)
+    if machine != report.machine:
+        what = f"it is the report of another machine, {report.machine[:40]}"
+        return Refusal(code="ForeignReport", what=what, remedy=forget)
+    if machine in identities.machines:
+        if report.sequence < newest.get(machine, 0):
+            what = "somebody wrote an earlier report of the machine back"
+            return Refusal(code="ReplayedReport", what=what, remedy="look who may write there")
+        newest[machine] = report.sequence
+    return report
 
 
 async def read_machine_list(database: Database) -> frozenset[str] | None:

@@ -17,7 +17,7 @@ from ordain.agent.delivery.release.bundle import is_manifest, split_releases
 from ordain.agent.delivery.release.channel import channel_of
 from ordain.agent.delivery.release.highest_accepted import read_highest, record_accepted
 from ordain.agent.delivery.release.manifest import Release, read_release
-from ordain.agent.delivery.release.signing import valid_signers
+from ordain.agent.delivery.release.signing import SignatureCheck, valid_signers
 from ordain.agent.delivery.release.trusted_keys import trusted_keys
 from ordain.agent.errors import Failure
 from ordain.agent.model import RawDocuments
@@ -62,7 +62,7 @@ class Admission:
 
     root: Path
     trust: Trust
-    check: verify.SignatureCheck
+    check: SignatureCheck
     record: bool = True
 
     def admit(self, snapshot: Snapshot, facts: Facts, shared: Mapping[str, str]) -> tuple[Snapshot, Release | None]:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ordain.agent.errors import Failure
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+SignatureCheck = Callable[[bytes, Mapping[bytes, str]], frozenset[bytes]]
+"""`valid_signers`: return which of these keys (key → signature) have signed the bytes."""
 
 
 def generate_key(passphrase: bytes = b"") -> tuple[bytes, bytes]:
@@ -24,6 +28,22 @@ def generate_key(passphrase: bytes = b"") -> tuple[bytes, bytes]:
     key = Ed25519PrivateKey.generate()
     encryption = form.BestAvailableEncryption(passphrase) if passphrase else form.NoEncryption()
     return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, encryption), public_bytes(key)
+
+
+def generate_seed() -> bytes:
+    """Return the 32 bytes of the private half of a new key (RFC 8032, 5.1.5)."""
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(form.Encoding.Raw, form.PrivateFormat.Raw, form.NoEncryption())
+
+
+def key_from_seed(seed: bytes) -> Ed25519PrivateKey:
+    """Return the key with this private half."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def public_bytes(key: Ed25519PrivateKey) -> bytes:

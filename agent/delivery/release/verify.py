@@ -7,21 +7,19 @@ documents that were applied before stay in force.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release
+from ordain.agent.delivery.release.signing import SignatureCheck
 from ordain.agent.delivery.release.trusted_keys import TRUST, PublicKey
 from ordain.agent.model import RawDocuments
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Document, Facts, Kind
 from ordain.transforms.resolve.resolve import matching_nodes, with_node_labels
-
-SignatureCheck = Callable[[bytes, Mapping[bytes, str]], frozenset[bytes]]
-"""`signing.valid_signers`: return which of these keys (key → signature) have signed the bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,8 +156,8 @@ async def test_a_report_counts_only_under_the_key_of_its_machine(tmp_path: Path)
     reports = await read_reports(database)
 
     assert [report.machine for report in reports.machines] == [mine]
-    assert "of another machine" in reports.refused["status/whatever"]
-    assert "not a report" in reports.refused[status_key(other)]
+    assert "of another machine" in reports.refused["status/whatever"].what
+    assert "not a report" in reports.refused[status_key(other)].what
 
 
 async def test_machines_that_are_not_in_the_list_of_machines_do_not_count(tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""The commands that give machines an identity: `ordainctl fleet token`, `enroll`, `approve`, `revoke`, `identity`."""
+
+from __future__ import annotations
+
+from ordain.agent.cli.commands.fleet_commands import FAMILY
+from ordain.agent.cli.commands.shared_arguments import JSON, STORE
+from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Subcommand
+
+LABELS = Argument(
+    flag="--label", metavar="KEY=VALUE", many=True, help="record that the machine has this label, such as role=web"
+)
+
+ROWS = (
+    Subcommand(
+        name="fleet token",
+        group=FAMILY.name,
+        purpose="print a join token, which enrolls one machine",
+        text=(
+            "The token is a secret: it is a key whose public half is stored below machines/. Whoever has it can enroll "
+            "one machine, once, until it expires. With --name the machine must have this hostname or machine-id, and "
+            "may have been enrolled before; without, it must be new."
+        ),
+        run="fleet_enrollment:token",
+        arguments=(
+            Argument(flag="--name", metavar="NAME", help="the hostname or the machine-id of the machine"),
+            LABELS,
+            Argument(flag="--for", metavar="TIME", help="how long the token is valid; default: 1h", into="valid_for"),
+            *STORE,
+        ),
+        examples=(
+            ("ordainctl fleet token --name web3 >web3.token", "for one machine"),
+            ("ordainctl fleet token --label role=web --for 15min", "for any new machine, which gets this label"),
+        ),
+    ),
+    Subcommand(
+        name="fleet enroll",
+        group=FAMILY.name,
+        purpose="ask for an identity for this machine, or for a new key",
+        text=(
+            "Makes a key for this machine, and asks in the store that its public half be registered. The private half "
+            "stays here: systemd-creds seals it, to the TPM where there is one; where that does not work, it is a file "
+            "that only root can read. Run it again to see whether the request was approved; then reports of this "
+            "machine are signed. A machine that lost its disk runs it again with a new token."
+        ),
+        run="fleet_enrollment:enroll",
+        arguments=(
+            Argument(
+                flag="--token-file",
+                metavar="FILE",
+                completion=Completion.FILES,
+                help="the file with a join token, or - for standard input",
+            ),
+            Argument(flag="--new-key", help="replace the key of this machine, which vouches for the new one"),
+            Argument(flag="--wait", metavar="TIME", help="wait so long until the request is approved"),
+            *STORE,
+        ),
+        examples=(
+            ("ordainctl fleet enroll --token-file web3.token --wait 1min", "with a join token"),
+            ("ordainctl fleet enroll", "without: an administrator compares the id of the key and approves it"),
+            ("ordainctl fleet enroll --new-key --wait 1min", "change the key"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Subcommand(
+        name="fleet approve",
+        group=FAMILY.name,
+        purpose="list the requests of machines for an identity, and approve them",
+        text=(
+            "Without arguments, lists the requests and who vouches for each. --vouched approves those for which a "
+            "valid join token vouches, or the key that the machine had before. MACHINE approves one by your word: "
+            "compare the id of its key with the one that `ordainctl fleet enroll` printed on the machine, and name it "
+            "with --key. A machine that was enrolled under the same name loses its identity."
+        ),
+        run="fleet_enrollment:approve",
+        arguments=(
+            Argument(metavar="MACHINE", help="a hostname, or the first characters of a machine-id"),
+            Argument(flag="--key", metavar="ID", help="the id of the machine's key"),
+            LABELS,
+            Argument(flag="--vouched", help="approve every request for which a token or an earlier key vouches"),
+            Argument(flag="--watch", help="with --vouched: wait for further requests, until interrupted"),
+            JSON,
+            *STORE,
+        ),
+        examples=(
+            ("ordainctl fleet approve", "list the requests"),
+            ("ordainctl fleet approve web3 --key 5a3c1f2e90b74d11", "by your word"),
+            ("ordainctl fleet approve --vouched --watch", "while machines are installed"),
+        ),
+    ),
+    Subcommand(
+        name="fleet revoke",
+        group=FAMILY.name,
+        purpose="withdraw the identity of a machine",
+        text="From now on, its reports and its slots in rollouts count for nothing until it is approved anew.",
+        run="fleet_enrollment:revoke",
+        arguments=(
+            Argument(metavar="MACHINE", required=True, help="a hostname, or the first characters of a machine-id"),
+            Argument(flag="--why", metavar="REASON", help="the reason, which `fleet status` shows"),
+            *STORE,
+        ),
+        examples=(("ordainctl fleet revoke web3 --why 'stolen'", "after a theft"),),
+    ),
+    Subcommand(
+        name="fleet identity",
+        group=FAMILY.name,
+        purpose="list the machines with an identity, and require one or not",
+        text=(
+            "With --require, reports and slots of machines that are not enrolled count for nothing. Without it, a "
+            "fleet may have both kinds of machines: only those that are enrolled are protected from forged reports."
+        ),
+        run="fleet_enrollment:identity",
+        arguments=(
+            Argument(flag="--require", help="let only machines with an identity count"),
+            Argument(flag="--no-require", help="let machines without an identity count as well"),
+            JSON,
+            *STORE,
+        ),
+        examples=(
+            ("ordainctl fleet identity", "who is enrolled"),
+            ("ordainctl fleet identity --require", "after the last machine was enrolled"),
+        ),
+    ),
+)

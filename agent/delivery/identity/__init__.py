@@ -1,0 +1,1 @@
+"""Identities of machines: their keys, records of them in the store, enrollment, and signed statements."""

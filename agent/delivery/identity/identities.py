@@ -1,0 +1,145 @@
+"""The identities of a fleet's machines as its store has them, and whether a statement is the machine's own.
+
+machines/ ──read_identities──▶ `Identities` ──refusal──▶ why a statement at status/ID or locks/… does not count
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ordain.agent.delivery.database.database import Database, StoredEntry
+from ordain.agent.delivery.identity.machine_record import (
+    FLEET_KEY,
+    MACHINES,
+    TOKENS,
+    FleetRecord,
+    MachineRecord,
+    TokenRecord,
+    decode_record,
+)
+from ordain.agent.delivery.identity.statement import Place, parse_statement, signer_ids, valid_signers
+from ordain.agent.delivery.protocol import SourceError, SourceFault
+from ordain.agent.delivery.release.signing import SignatureCheck
+
+_NOT_READABLE = (SourceFault.FORBIDDEN, SourceFault.EMPTY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The reason why a text of a machine does not count, with its code and a remedy."""
+
+    code: str
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} [{self.code}]" + (f"; {self.remedy}" if self.remedy else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identities:
+    """The records below ``machines/``. ``damaged`` maps keys of records that cannot be read to the reason.
+
+    ``versions`` are those of all entries, for the next write. Without a ``fleet``, no machine was ever enrolled.
+    ``unreadable`` has the reason why the store does not show the records to this user; "": it does.
+    """
+
+    fleet: FleetRecord | None = None
+    machines: Mapping[str, MachineRecord] = field(default_factory=dict)
+    tokens: Mapping[str, TokenRecord] = field(default_factory=dict)
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    unreadable: str = ""
+
+    def refusal(self, machine: str, entry: StoredEntry, check: SignatureCheck) -> Refusal | None:
+        """Return why ``entry`` is not believed to be of ``machine``, or None."""
+        if self.fleet is None and FLEET_KEY not in self.damaged:
+            return None
+        key = f"{MACHINES}{machine}"
+        if self.fleet is None or key in self.damaged:
+            place = FLEET_KEY if self.fleet is None else key
+            what = f"{place} cannot be read: {self.damaged[place]}"
+            return Refusal(code="IdentityDamaged", what=what, remedy="restore it from a backup, or delete it")
+        record = self.machines.get(machine)
+        if record is None:
+            if not self.fleet.require:
+                return None
+            what = "the machine is not enrolled, and this fleet requires it"
+            return Refusal(code="NotEnrolled", what=what, remedy="run `ordainctl fleet enroll` on the machine")
+        if record.revoked:
+            what = f"the identity of {record.name or machine} was revoked: {record.revoked}"
+            remedy = f"`ordainctl fleet approve {machine}` admits the machine again"
+            return Refusal(code="IdentityRevoked", what=what, remedy=remedy)
+        return self._signature_refusal(record, entry, check)
+
+    def _signature_refusal(self, record: MachineRecord, entry: StoredEntry, check: SignatureCheck) -> Refusal | None:
+        assert self.fleet is not None
+        name = record.name or record.machine
+        try:
+            statement = parse_statement(entry.data)
+            place = Place(fleet=self.fleet.fleet, key=entry.key)
+            if valid_signers(place, statement, [record.public], check):
+                return None
+            signers = signer_ids(statement)
+        except ValueError as error:
+            return Refusal(code="ForgedStatement", what=f"the key of {name} did not sign it: {error}")
+        if signers:
+            what = (
+                f"the key of {name} did not sign it for this place: somebody else wrote it, or {name} has another key"
+            )
+        else:
+            what = f"it is not signed: somebody else wrote it, or {name} has lost its key"
+        remedy = f"run `ordainctl fleet enroll` on {name}; if that does not help, look who else may write there"
+        return Refusal(code="ForgedStatement", what=what, remedy=remedy)
+
+
+NO_IDENTITIES = Identities()
+
+
+async def read_identities(database: Database) -> Identities:
+    """Return the identities in the store. Raises `SourceError`.
+
+    A user that may not read them, as in a store that was set up before there were any, gets none, and the reason.
+    """
+    try:
+        listing = await database.list(MACHINES)
+    except SourceError as error:
+        if error.code not in _NOT_READABLE:
+            raise
+        return Identities(unreadable=str(error))
+    return parse_identities(listing.entries)
+
+
+def parse_identities(entries: tuple[StoredEntry, ...]) -> Identities:
+    """Return the identities in ``entries``."""
+    fleet: FleetRecord | None = None
+    machines: dict[str, MachineRecord] = {}
+    tokens: dict[str, TokenRecord] = {}
+    damaged: dict[str, str] = {}
+    for entry in entries:
+        try:
+            if entry.key == FLEET_KEY:
+                fleet = decode_record(FleetRecord, entry.data)
+            elif entry.key.startswith(TOKENS):
+                tokens[entry.key.removeprefix(TOKENS)] = decode_record(TokenRecord, entry.data)
+            else:
+                record = decode_record(MachineRecord, entry.data)
+                if entry.key != f"{MACHINES}{record.machine}":
+                    raise ValueError("it is the record of another machine")
+                machines[record.machine] = record
+        except ValueError as error:
+            damaged[entry.key] = str(error)
+    versions = {entry.key: entry.version for entry in entries}
+    return Identities(fleet=fleet, machines=machines, tokens=tokens, damaged=damaged, versions=versions)
+
+
+async def read_identity(database: Database, machine: str) -> Identities:
+    """Return the identity of one machine and the policy of the fleet; see `read_identities`."""
+    try:
+        entries = [await database.get(key) for key in (FLEET_KEY, f"{MACHINES}{machine}")]
+    except SourceError as error:
+        if error.code not in _NOT_READABLE:
+            raise
+        return Identities(unreadable=str(error))
+    return parse_identities(tuple(entry for entry in entries if entry))
