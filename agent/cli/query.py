@@ -15,11 +15,11 @@ from ordain.agent.cli.open_store import with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import STATES
 from ordain.agent.delivery.database.database import Database
-from ordain.agent.delivery.database.named_documents import NamedDocuments
+from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments
 from ordain.agent.delivery.fleet.fleet_query import ATTRIBUTES, FleetQuery, QueriedMachine
 from ordain.agent.delivery.fleet.reports import FleetReports, read_reports
 from ordain.transforms.document.reader import read
-from ordain.transforms.errors import did_you_mean
+from ordain.transforms.errors import Problem, did_you_mean, only_errors
 from ordain.transforms.model import Document, Leaf, Tree
 from ordain.transforms.query.evaluate import Subject, holds, matching_parts, texts
 from ordain.transforms.query.expression import Expression, QueryError, field_tests, parse_expression
@@ -45,7 +45,8 @@ def documents(request: Namespace, console: Console) -> Exit:
             hint = did_you_mean(test.field, DOCUMENT_ATTRIBUTES) or f"known: {', '.join(DOCUMENT_ATTRIBUTES)}"
             raise Usage(f"documents have no attribute {test.field} ({hint}; a pointer has a slash: services/nginx)")
     results: list[tuple[Document, tuple[FoundValue, ...]]] = []
-    for document, scopes in _documents(request):
+    searched = _searched_documents(request)
+    for document, scopes in searched.documents:
         attributes = {
             "name": (document.name,),
             "kind": (document.kind.lower(),),
@@ -72,19 +73,19 @@ def documents(request: Namespace, console: Console) -> Exit:
         console.table(("DOCUMENT", "POINTER", "VALUE", "PLACE"), cells)
     else:
         console.line("no document matches", Style.DIM)
-    return Exit.OK
+    return _note_left_out(searched.left_out, console)
 
 
 def machines(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl query machines`."""
     expression = _expression(request)
 
-    async def work(database: Database) -> tuple[FleetReports, tuple[QueriedMachine, ...]]:
+    async def work(database: Database) -> tuple[FleetReports, tuple[QueriedMachine, ...], tuple[Problem, ...]]:
         reports = await read_reports(database)
         query = FleetQuery(database=database, transforms=tuple(transforms(request.root)), now=time.time())
-        return reports, await query.machines(reports.machines)
+        return reports, await query.machines(reports.machines), tuple(query.left_out)
 
-    reports, everyone = with_store(request, work)
+    reports, everyone, left_out = with_store(request, work)
     matching = [machine for machine in everyone if holds(expression, machine.subject)]
     if request.count:
         console.line(str(len(matching)))
@@ -105,9 +106,11 @@ def machines(request: Namespace, console: Console) -> Exit:
         console.table(("MACHINE", "STATE", "POINTER", "VALUE", "PLACE"), cells)
     else:
         console.line("no machine matches", Style.DIM)
-    _note_problems(expression, everyone, console)
+    is_whole = _note_problems(expression, everyone, console)
     note_unused_reports(reports, console)
-    return Exit.OK
+    asks_documents = any(test.pointer for test in field_tests(expression))
+    status = _note_left_out(left_out if asks_documents else (), console)
+    return status if is_whole else Exit.DEGRADED
 
 
 def _expression(request: Namespace) -> Expression:
@@ -118,18 +121,50 @@ def _expression(request: Namespace) -> Expression:
         raise Usage(f"{text[:100]!r}: {error}; an example is: services/nginx and role=web") from None
 
 
-def _documents(request: Namespace) -> Iterator[tuple[Document, tuple[str, ...]]]:
-    """Yield the documents of the store, or of the files that --file names, with their scopes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchedDocuments:
+    """The documents that a query looks into, with their scopes; ``left_out`` are the errors of those that it cannot."""
+
+    documents: tuple[tuple[Document, tuple[str, ...]], ...]
+    left_out: tuple[Problem, ...]
+
+
+def _searched_documents(request: Namespace) -> SearchedDocuments:
+    """Return the documents of the store, or of the files that --file names."""
+
+    async def work(database: Database) -> tuple[NamedDocument, ...]:
+        return await NamedDocuments(database).all()
+
+    problems: tuple[Problem, ...] = ()
+    texts: list[tuple[str, bytes, tuple[str, ...]]]
     if request.file:
-        for path, data in contents(request.file)[0]:
-            yield from ((document, ()) for document in read(path, data)[0])
-        return
+        files, problems = contents(request.file)
+        texts = [(path, data, ()) for path, data in files]
+    else:
+        texts = [(named.path, named.data, named.scopes) for named in with_store(request, work)]
+    documents: list[tuple[Document, tuple[str, ...]]] = []
+    for path, data, scopes in texts:
+        readable, wrong = read(path, data)
+        documents += [(document, scopes) for document in readable]
+        problems = (*problems, *wrong)
+    return SearchedDocuments(documents=tuple(documents), left_out=only_errors(problems))
 
-    async def work(database: Database) -> list[tuple[Document, tuple[str, ...]]]:
-        stored = await NamedDocuments(database).all()
-        return [(document, named.scopes) for named in stored for document in named.documents()]
 
-    yield from with_store(request, work)
+def _note_left_out(left_out: Sequence[Problem], console: Console) -> Exit:
+    """Name the documents that the answer cannot include, and return the exit status."""
+    if not left_out:
+        return Exit.OK
+    console.problems(left_out[:MOST_PROBLEMS])
+    paths = sorted({problem.where.path for problem in left_out})
+    names = ", ".join(paths[:MOST_PROBLEMS]) + (
+        f" and {len(paths) - MOST_PROBLEMS} more" * (len(paths) > MOST_PROBLEMS)
+    )
+    console.note(
+        f"the answer is not complete: it leaves out {names}, which cannot be read; correct it "
+        "(in a store: `ordainctl documents edit NAME`, or `documents put`)",
+        Style.WARN,
+    )
+    return Exit.DEGRADED
 
 
 def _values(expression: Expression, tree: Tree) -> Iterator[FoundValue]:
@@ -143,8 +178,12 @@ def _values(expression: Expression, tree: Tree) -> Iterator[FoundValue]:
                 yield FoundValue(pointer=pointer, value=value, where=str(part.where))
 
 
-def _note_problems(expression: Expression, everyone: Sequence[QueriedMachine], console: Console) -> None:
-    """Say what the answer cannot include: machines without a document, and names that no machine has."""
+def _note_problems(expression: Expression, everyone: Sequence[QueriedMachine], console: Console) -> bool:
+    """Say what the answer cannot include: machines without a document, and names that no machine has.
+
+    Return whether every machine could be asked.
+    """
+    broken: Sequence[QueriedMachine] = ()
     if any(test.pointer for test in field_tests(expression)):
         broken = [machine for machine in everyone if machine.problem]
         for machine in broken[:MOST_PROBLEMS]:
@@ -156,6 +195,7 @@ def _note_problems(expression: Expression, everyone: Sequence[QueriedMachine], c
         if name not in known:
             hint = did_you_mean(name, known)
             console.note(f"no machine has a label or fact {name}" + (f"; {hint}" if hint else ""), Style.WARN)
+    return not broken
 
 
 def _machine_as_json(machine: QueriedMachine, expression: Expression) -> dict[str, object]:

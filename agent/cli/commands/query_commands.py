@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ordain.agent.cli.commands.fleet_commands import GROUP
 from ordain.agent.cli.commands.shared_arguments import JSON, STORE
-from ordain.agent.cli.commands.subcommand import Argument, Completion, Family, Subcommand
+from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 FAMILY = Family(
     name="query",
@@ -19,6 +19,7 @@ FAMILY = Family(
 EXPRESSION = Argument(
     metavar="EXPRESSION", required=True, many=True, help="the condition, such as services/nginx/limits/memory<1G"
 )
+STATUSES = (Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED)
 COUNT = Argument(flag="--count", help="print only the number of results")
 
 ROWS = (
@@ -28,7 +29,8 @@ ROWS = (
         purpose="list the documents that set something",
         text=(
             "Looks into the documents of the store, or of files, as they were written: templates are not expanded. "
-            "Attributes beside pointers: name, kind, tier, scope."
+            "Attributes beside pointers: name, kind, tier, scope. Names the documents that cannot be read, and then exits "
+            "with 3."
         ),
         run="query:documents",
         arguments=(
@@ -48,6 +50,7 @@ ROWS = (
             ("ordainctl query documents services/nginx/limits/memory", "who sets it, and to what"),
             ("ordainctl query documents 'services/*/command ~ python and tier=site'", "any service"),
         ),
+        statuses=STATUSES,
     ),
     Subcommand(
         name="query machines",
@@ -57,7 +60,8 @@ ROWS = (
             "Resolves the documents of each machine that reports to the store: those of its release, or the plain "
             "ones. Attributes beside pointers: its facts and labels (`role=web`, `os=debian`), state, behind, held, "
             "degraded, silent, condition, unit, failed, drift, generation, release, channel, source, hostname, "
-            "machine. `label.NAME` reaches a label that has the name of another attribute."
+            "machine. `label.NAME` reaches a label that has the name of another attribute. Exits with 3 if a document "
+            "cannot be read, or the documents of a machine cannot be resolved, and names them."
         ),
         run="query:machines",
         arguments=(EXPRESSION, COUNT, *STORE, JSON),
@@ -65,5 +69,6 @@ ROWS = (
             ("ordainctl query machines 'services/nginx and services/nginx/limits/memory<1G'", "too little memory"),
             ("ordainctl query machines 'role=web and (behind or silent)'", "machines that are late"),
         ),
+        statuses=STATUSES,
     ),
 )

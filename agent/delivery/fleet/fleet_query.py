@@ -25,7 +25,7 @@ from ordain.agent.errors import Failure
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.document.plain_data import plain
 from ordain.transforms.document.reader import read
-from ordain.transforms.errors import Problem, Refused
+from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.model import Branch, Document, Facts, Tree
 from ordain.transforms.query.evaluate import Subject
 from ordain.transforms.resolve.resolve import resolve
@@ -48,11 +48,13 @@ class FleetQuery:
     """Resolves the documents of machines as they read them: each set of documents is read once.
 
     ``transforms`` are the shipped database, and ``now`` is a time in seconds since 1970, by which machines are silent.
+    ``left_out`` are the errors of documents that could not be read.
     """
 
     database: Database
     transforms: Sequence[Document]
     now: float
+    left_out: list[Problem] = field(default_factory=list)
     _sets: dict[ReleaseReference, _DocumentSet] = field(default_factory=dict)
     _heads: dict[str, int] = field(default_factory=dict)
 
@@ -80,7 +82,9 @@ class FleetQuery:
             return _DocumentSet(documents=(), transforms=self.transforms, problem=str(error))
         documents: list[Document] = []
         for path, data in texts:
-            documents += read(path, data)[0]
+            readable, problems = read(path, data)
+            documents += readable
+            self.left_out += only_errors(problems)
         return _DocumentSet(documents=tuple(documents), transforms=self.transforms)
 
     async def _plain_texts(self) -> list[tuple[str, bytes]]:
