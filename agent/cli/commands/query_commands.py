@@ -29,8 +29,8 @@ ROWS = (
         purpose="list the documents that set something",
         text=(
             "Looks into the documents of the store, or of files, as they were written: templates are not expanded. "
-            "Attributes beside pointers: name, kind, tier, scope. Names the documents that cannot be read, and then exits "
-            "with 3."
+            "Attributes beside pointers: name, kind, tier, scope. Names the documents that cannot be read, with "
+            "the exit status 3."
         ),
         run="query:documents",
         arguments=(
