@@ -55,6 +55,11 @@ def _word(text: str) -> None:
         raise ValueError("write one word without blanks")
 
 
+def _feature(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", text):
+        raise ValueError("write one word; an expression, such as a|b, is a directive for `native`")
+
+
 def _mail_event(text: str) -> None:
     if text not in MAIL_EVENTS:
         raise ValueError(did_you_mean(text, MAIL_EVENTS) or f"known events: {', '.join(MAIL_EVENTS)}")
@@ -82,6 +87,7 @@ def _run_match(text: str) -> None:
 
 
 FORMATS: dict[str, Callable[[str], None]] = {
+    "feature": _feature,
     "indices": _indices,
     "mail-event": _mail_event,
     "pattern": _pattern,

@@ -34,14 +34,21 @@ RESOURCES = Record(
         "memory": size("The memory of each node."),
         "memory-per-cpu": size("The memory for each CPU."),
         "gpus": Integer("The GPUs of each node.", 1),
+        "gpus-per-task": Integer("The GPUs of each task.", 1),
         "gpu-type": String("The type of GPU, as a neutral word that the system translates.", "a word", "word"),
+        "features": Sequence(
+            String(title="a feature", format="feature", template=False),
+            "Features that each of its nodes must have, as neutral words that the system translates.",
+            "[haswell]",
+            template=False,
+        ),
         "time": span("The longest time that it may run. After it the system ends the run."),
         "exclusive": Flag("No other job runs on its nodes."),
         "scratch": size("The local disk space of each node."),
     },
     "The resources that it needs. Unless set, it is one task on one node.",
     title="the resources of a run",
-    one_of=(("memory", "memory-per-cpu"),),
+    one_of=(("memory", "memory-per-cpu"), ("gpus", "gpus-per-task")),
 )
 
 STEP = Record(
@@ -73,7 +80,16 @@ RUN: dict[str, Shape] = {
     ),
     "steps": Rows(STEP, "Named steps, in order. The first that fails ends the run.", needs=("name", "command")),
     "script": String("A text in the language of `shell`, instead of commands.", "a text"),
-    "shell": path("The program that runs `script`. Default: /bin/sh.", "/bin/bash"),
+    "shell": path(
+        "The program that runs `script`: a shell, also csh, or another one that takes the name of a script, such as "
+        "python3. Default: /bin/sh.",
+        "/bin/bash",
+    ),
+    "on-failure": Choice(
+        ("stop", "continue"),
+        "continue: a command, module, directory or copy that fails does not end the run, as in a script without "
+        "`set -e`. The result is that of the last command; if it failed, nothing comes after it. Default: stop.",
+    ),
     "launcher": Choice(LAUNCHERS, "mpi: the parallel launcher of the system starts `tasks` copies. Default: none."),
     "environment": Map(String(), "Its environment variables.", "a variable name", "variable"),
     "inherit-environment": Flag("It also gets the environment of the shell that submits it. Default: false."),

@@ -148,6 +148,7 @@ SYSTEM = Record(
             "word",
         ),
         "gpu-types": Map(text("", "a type"), "Its types of GPU by neutral words.", "a word", "word"),
+        "features": Map(text("", "a feature"), "Its features of nodes by neutral words.", "a word", "word"),
         "hidden": Flag("`--all-systems` leaves it out."),
         **_SCHEDULER,
     },

@@ -32,7 +32,9 @@ EXPRESSED_BY: Mapping[str, tuple[frozenset[str], ...]] = {
         "resources/memory": ("memory", "memory-per-task", "memory-each-cpu", "memory-total"),
         "resources/memory-per-cpu": ("memory-per-cpu", "memory", "memory-per-task", "memory-each-cpu", "memory-total"),
         "resources/gpus": ("gpus", "gpus-per-task", "gpus-total"),
+        "resources/gpus-per-task": ("gpus-per-task", "gpus", "gpus-total"),
         "resources/gpu-type": ("gpu-type",),
+        "resources/features": ("features",),
         "resources/time": ("time",),
         "resources/exclusive": ("exclusive",),
         "resources/scratch": ("scratch",),
@@ -183,18 +185,33 @@ class _Numbers:
             self.set("memory-total", memory * nodes, "memory", "nodes")
 
     def gpus(self) -> None:
-        gpus = self.number("gpus")
+        gpus, of_task = self.number("gpus"), self.number("gpus-per-task")
+        if of_task:
+            self.gpus_by_task(of_task)
+            return
         if not gpus:
             if "gpu-type" in self.leaves:
-                self.problem("gpu-type", "a type of GPU without a number of GPUs", "set resources/gpus, too")
+                self.problem(
+                    "gpu-type", "a type of GPU without a number of GPUs", "set resources/gpus or gpus-per-task, too"
+                )
             return
         self.set("gpus", gpus, "gpus")
         self.set("with-gpus", True, "gpus")
         nodes, on_node = self.values.get("nodes"), self.values.get("tasks-per-node")
         if isinstance(nodes, int):
-            self.set("gpus-total", gpus * nodes, "gpus")
+            self.set("gpus-total", gpus * nodes, "gpus", "nodes")
         if isinstance(on_node, int) and gpus % on_node == 0:
-            self.set("gpus-per-task", gpus // on_node, "gpus")
+            self.set("gpus-per-task", gpus // on_node, "gpus", "tasks-per-node")
+
+    def gpus_by_task(self, of_task: int) -> None:
+        tasks, on_node = self.values["tasks"], self.values.get("tasks-per-node")
+        assert isinstance(tasks, int)
+        self.set("gpus-per-task", of_task, "gpus-per-task")
+        self.set("gpus-by-task", True, "gpus-per-task")
+        self.set("with-gpus", True, "gpus-per-task")
+        self.set("gpus-total", of_task * tasks, "gpus-per-task", "tasks")
+        if isinstance(on_node, int):
+            self.set("gpus", of_task * on_node, "gpus-per-task", "tasks-per-node")
 
 
 _ENDLESS = 2**31

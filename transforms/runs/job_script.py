@@ -25,7 +25,9 @@ from ordain.transforms.runs.shell_words import (
     DEFINE_NOTHING,
     NEWLINE,
     NOTHING,
+    POSIX_SHELL,
     RESERVED,
+    TAKES_TEXT,
     command,
     here_document,
     quoted,
@@ -88,7 +90,7 @@ class _Job:
         as_arguments = self.system.row.value("prefix") is None
         own = () if as_arguments else directives.lines
         after = tuple(self.dependencies())
-        lines = [*self.head(), *own, *_helpers(bodies), *self.identity(), *self.body(bodies)]
+        lines = [*self.head(), *own, *_helpers(bodies, stops=not self.continues), *self.identity(), *self.body(bodies)]
         self.check_lines(lines, len(self.head()) + len(own))
         script = JobScript(
             run=self.run.name,
@@ -104,6 +106,11 @@ class _Job:
         return script, list(dict.fromkeys(self.problems))
 
     @property
+    def continues(self) -> bool:
+        """Return whether the run goes on after a command that failed."""
+        return self.shared.value("on-failure") == "continue"
+
+    @property
     def name(self) -> str:
         return self.run.name if self.index is None else f"{self.run.name}-{self.index}"
 
@@ -114,6 +121,11 @@ class _Job:
 
     def head(self) -> list[ScriptLine]:
         shell = self.system.text("shell", _SH)
+        leaf = self.system.row.leaf("shell")
+        if leaf and not POSIX_SHELL.fullmatch(shell.rpartition("/")[2]):
+            what = f"the scripts of Ordain are in the language of a POSIX shell, which {shell} does not read"
+            hint = "name such a shell, such as /bin/bash; `shell` of a Run is the one of its own script"
+            self.problems.append(Problem(where=leaf.where, what=what, hint=hint, code="BadTransform"))
         about = f"# Made by `ordainctl run render`: the run {self.name} for the system {self.system.name}."
         cause = self.system.row.leaf("shell") or NO_LEAF
         return [ScriptLine(text=f"#!{shell}", cause=cause, commented=False), ScriptLine(text=about)]
@@ -150,25 +162,24 @@ class _Job:
             directives.causes[name] = (cause,)
 
     def set_words(self, directives: Directives) -> None:
-        """Set the account, the queue, the type of GPU and the mail in the words of the system."""
+        """Set the account, the queue, the type of GPU, the features and the mail in the words of the system."""
         queues = {word: str(row.value("name", word)) for word, row in self.system.row.branch("queues").branches()}
-        words = {
+        resources = self.shared.branch("resources")
+        translations = {
             "account": (self.shared.leaf("account"), self.system.texts("accounts"), "accounts"),
             "queue": (self.shared.leaf("queue") or self.system.row.leaf("default-queue"), queues, "queues"),
-            "gpu-type": (
-                self.shared.branch("resources").leaf("gpu-type"),
-                self.system.texts("gpu-types"),
-                "gpu-types",
-            ),
+            "gpu-type": (resources.leaf("gpu-type"), self.system.texts("gpu-types"), "gpu-types"),
+            "features": (resources.leaf("features"), self.system.texts("features"), "features"),
         }
-        for key, (leaf, known, section) in words.items():
+        for key, (leaf, known, section) in translations.items():
             if leaf is None:
                 continue
-            word = site_limits.translated(key, leaf, known, self.system, section)
-            if isinstance(word, Problem):
-                self.problems.append(word)
-            else:
-                self.set(directives, key, word, leaf)
+            texts = strings(leaf.value) if isinstance(leaf.value, tuple) else (str(leaf.value),)
+            found = [site_limits.translated(key, text, leaf, known, self.system, section) for text in texts]
+            self.problems += (word for word in found if isinstance(word, Problem))
+            words = tuple(word for word in found if isinstance(word, str))
+            if words:
+                self.set(directives, key, words if isinstance(leaf.value, tuple) else words[0], leaf)
         mail = self.shared.branch("mail")
         to, on = mail.leaf("to"), mail.leaf("on")
         if to and on:
@@ -395,6 +406,7 @@ class _Body:
             self.stage_in(),
             self.checks("before"),
             self.main(),
+            self.result(),
             self.checks("after"),
             self.stage_out(),
         ]
@@ -483,12 +495,26 @@ class _Body:
             module, leaf = found
             setup = self.system.row.leaf("module-setup")
             if first and setup and load[0] == "module":
-                part.add(f"command -v module >/dev/null 2>&1 || . {quoted(str(setup.value))}", setup)
+                # A shell ends if the file of the command `.` is missing.
+                file = quoted(str(setup.value))
+                part.add(f"command -v module >/dev/null 2>&1 || [ ! -r {file} ] || . {file}", setup)
             first = False
             words, _ = fill_words(load, {"module": module})
             # `module` is a function of the shell, so it is not run as a program.
             line = " ".join(map(quoted, words))
-            part.add(f"{line} || {_FAIL} {quoted(f'the module {module} cannot be loaded')}", leaf)
+            failure = f" || {_FAIL} {quoted(f'the module {module} cannot be loaded')}"
+            part.add(line if self.job.continues else line + failure, leaf)
+        return part
+
+    def result(self) -> _Part:
+        """Return the commands that keep the result of the last command from what comes after it."""
+        part = _Part("Result")
+        later = self.checks("after").lines or self.stage_out().lines
+        leaf = self.job.shared.leaf("on-failure")
+        if self.job.continues and later and leaf:
+            part.add("ordain_status=$?", leaf)
+            part.add('[ "$ordain_status" = 0 ] || exit "$ordain_status"', leaf)
+            part.add("set -e", leaf)
         return part
 
     def stage_in(self) -> _Part:
@@ -566,7 +592,9 @@ class _Body:
             if directory:
                 start = "" if directory.startswith(("/", "./", "../")) else "./"
                 line = f"(cd -- {quoted(start + directory)} && {line})"
-            if cells.get("on-failure") == "continue":
+            if self.job.continues and "on-failure" not in cells:
+                pass  # the shell goes on, and the result is that of the last step
+            elif cells.get("on-failure") == "continue":
                 text = f"ordain: the step {name} failed; the run continues"
                 line += f" || echo {quoted(text)} >&2"
             else:
@@ -584,6 +612,10 @@ class _Body:
                 script, "the script has a carriage return, which a shell does not ignore", "save it with Unix line ends"
             )
         if self.container:
+            if not TAKES_TEXT.fullmatch(shell.rpartition("/")[2]):
+                hint = "put the script into a file that the container sees, and name the file in `command`"
+                what = f"{shell} cannot run a script in a container, because it does not take its text with -c"
+                self.problem(self.tree.leaf("shell") or script, what, hint, "Item")
             part.add(self.contained((shell, "-c", text)) + self.input(), script)
             return
         form = directive_lines.directive_form(self.system)
@@ -664,10 +696,13 @@ def _shown(leaf: Leaf) -> str:
     return f"[{', '.join(map(str, leaf.value))}]" if isinstance(leaf.value, tuple) else str(leaf.value)
 
 
-def _helpers(bodies: Sequence[Sequence[_Part]]) -> Iterator[ScriptLine]:
-    """Yield the settings of the shell, and the variables and functions that the bodies use."""
+def _helpers(bodies: Sequence[Sequence[_Part]], *, stops: bool) -> Iterator[ScriptLine]:
+    """Yield the settings of the shell, and the variables and functions that the bodies use.
+
+    ``stops``: the first command that fails ends the script.
+    """
     texts = [line.text for body in bodies for part in body for line in part.lines]
-    yield ScriptLine(text="set -e", heading="Shell")
+    yield ScriptLine(text="set -e" if stops else "set +e", heading="Shell")
     for name, definition in ((NEWLINE, DEFINE_NEWLINE), (NOTHING, DEFINE_NOTHING)):
         if any(f"${{{name}}}" in text for text in texts):
             yield from (ScriptLine(text=text) for text in definition)

@@ -18,7 +18,9 @@ from ordain.transforms.runs.run_model import Element, ResolvedRun, RunTarget
 from ordain.transforms.template.expand import expand, holds_template
 
 SHARED = frozenset(
-    "account queue output errors mail resources native after array parameters inherit-environment launcher".split()
+    """
+    account queue output errors mail resources native after array parameters inherit-environment launcher on-failure
+    """.split()
 )
 """The keys that are the same for all elements, because directives are read once for a whole array."""
 

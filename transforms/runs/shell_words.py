@@ -17,6 +17,10 @@ DEFINE_NEWLINE = (f"{NEWLINE}='", "'")
 NOTHING = "ordain_nothing"
 """A variable that is empty, for the beginning of a line that would look like a directive."""
 DEFINE_NOTHING = (f"{NOTHING}=",)
+POSIX_SHELL = re.compile(r"(?:ba|da|a|ya|z|(?:mk|pdk|lk|ok)?k)?sh[0-9.-]*")
+"""The names of shells that read the language of our scripts."""
+TAKES_TEXT = re.compile(rf"{POSIX_SHELL.pattern}|python[0-9.]*")
+"""The names of programs that take the text of a script of several lines as ``-c TEXT``; csh does not."""
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _BUILTINS = frozenset(
     """

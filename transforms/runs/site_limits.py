@@ -47,6 +47,9 @@ def over_limits(numbers: JobNumbers, system: RunSystem, queue: str, elements: in
     if "memory" not in values and "memory-per-task" in values:
         values["memory"] = values["memory-per-task"]
         causes["memory"] = causes.get("memory-per-task", (place,))
+    if "gpus" not in values and "gpus-per-task" in values:
+        values["gpus"] = values["gpus-per-task"]
+        causes["gpus"] = causes.get("gpus-per-task", (place,))
     own = system.queue(queue) if queue else None
     rows = [(f"the queue {queue} of {system.name}", own)] if own else []
     rows.append((f"the system {system.name}", system.row.branch("limits")))
@@ -98,9 +101,10 @@ def _shown(number: str, value: int) -> str:
     return text
 
 
-def translated(key: str, leaf: Leaf, words: Mapping[str, str], system: RunSystem, section: str) -> str | Problem:
+def translated(
+    key: str, word: str, leaf: Leaf, words: Mapping[str, str], system: RunSystem, section: str
+) -> str | Problem:
     """Return the system's word for the neutral word in ``leaf``; a system that describes no words takes any."""
-    word = str(leaf.value)
     if not words or word in words:
         return words.get(word, word)
     hint = did_you_mean(word, words) or f"known: {', '.join(sorted(words))}"

@@ -36,16 +36,17 @@ these on. A run whose dependency failed is cancelled (`--kill-on-invalid-dep`). 
 Tested against the syntax in the manual, not on a real PBS. A chunk is a node: `place=scatter` keeps chunks apart.
 PBS cannot write the id of a job into the name of a file; then the script redirects its output itself. A limit of
 elements at once (`-J 1-10%2`) needs OpenPBS 20 or PBS Professional 2020. PBS sends mail for `fail` if it ends a job
-itself.""",
+itself. `features` are Boolean resources of hosts.""",
     "lsf": """\
 Tested against the syntax in the manual, not on a real LSF. Memory is written with its unit, so that the site's
-LSF_UNIT_FOR_LIMITS does not matter; `memory` is the memory of each host.""",
+LSF_UNIT_FOR_LIMITS does not matter; `memory` is the memory of each host. `features` are Boolean resources.""",
     "flux": """\
 Tested against the specification of its directives (Flux RFC 36), not on a real Flux. A slot is a task. Flux has no
-arrays, so each element of a run is a job of its own.""",
+arrays, so each element of a run is a job of its own. `features` are properties of nodes.""",
     "sge": """\
 Tested against the golden scripts only. The names of parallel environments are those of the administrators: `smp`
-and `mpi` are usual. Name yours in a Transform: `systems: {NAME: {scheduler: sge, directives: {slots: …}}}`.""",
+and `mpi` are usual. Name yours in a Transform: `systems: {NAME: {scheduler: sge, directives: {slots: …}}}`. The
+resource `gpu` is taken for one that counts for the whole job (`consumable JOB`); `features` are Boolean resources.""",
     "local": """\
 This machine: a transient unit of systemd, of the system for root and else of the user, with the limits of the Run
 (systemd.resource-control(5)). The unit stays loaded after its end, so that its result can be read; `systemctl stop`

@@ -50,7 +50,7 @@ BSUB = {
     "-u": r"\S+",
     "-w": r".+",
     "-env": r"all|none|\w+=.*",
-    "-gpu": r"num=\d+(:gmodel=\w+)?",
+    "-gpu": r"num=\d+(/task)?(:gmodel=\w+)?",
     "-app": r"\w+",
 }
 """The options of bsub(1), each with the form of its value."""

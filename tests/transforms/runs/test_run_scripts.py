@@ -278,3 +278,54 @@ def test_a_copy_of_a_directory_replaces_the_copy_of_the_last_run(target: str, ma
 
     assert (tmp_path / made).read_text() == "second"
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["f"]
+
+
+CONTINUES = """
+on-failure: continue
+modules: {missing: missing/1}
+working-directory: /does/not/exist
+"""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("keys", "status", "out"),
+    [
+        ("script: |\n  false\n  echo out\n  exit 3", 3, "out\n"),
+        ("command: [/bin/false, [/bin/echo, out], [/bin/sh, -c, exit 3]]", 3, "out\n"),
+        ("command: [[/bin/sh, -c, exit 3], [/bin/echo, out]]", 0, "out\n"),
+        ("steps: [{name: a, command: /bin/false}, {name: b, command: [/bin/sh, -c, exit 5]}]", 5, ""),
+        ("steps: [{name: a, command: [/bin/sh, -c, exit 4], on-failure: stop}, {name: b, command: /bin/true}]", 4, ""),
+    ],
+)
+def test_a_run_that_continues_has_the_result_of_its_last_command(
+    shell: str, keys: str, status: int, out: str, tmp_path: Path
+) -> None:
+    done = execute(script_text(script(run(CONTINUES + keys))), shell, tmp_path)
+
+    assert (done.returncode, done.stdout) == (status, out)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(("command", "status", "copied"), [("exit 3", 3, False), ("exit 0", 0, True)])
+def test_a_run_that_continues_copies_its_files_after_a_success_only(
+    shell: str, command: str, status: int, copied: bool, tmp_path: Path
+) -> None:
+    keys = f"on-failure: continue\ncommand: [[touch, made], [/bin/sh, -c, {command}]]\nstage-out: {{made: kept}}"
+
+    done = execute(script_text(script(run(keys))), shell, tmp_path)
+
+    assert (done.returncode, (tmp_path / "kept").exists()) == (status, copied)
+
+
+@pytest.mark.skipif(not shutil.which("tcsh"), reason="no tcsh here")
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_script_may_be_in_the_language_of_csh(system: str, tmp_path: Path) -> None:
+    body = "set n = 2\nforeach i (1 2)\n  echo $i of $n $A:q\nend\n#$ -N x\ncat\nexit 5\n"
+    keys = {"script": body, "shell": shutil.which("tcsh"), "environment": {"A": "a  b"}, "input": "in"}
+    (tmp_path / "in").write_text("input\n")
+
+    text = script_text(script(json.dumps({"ordain": "v1", "kind": "Run", "name": "x", **keys}), system))
+    done = execute(text, "sh", tmp_path)
+
+    assert (done.returncode, done.stdout) == (5, "1 of 2 a  b\n2 of 2 a  b\ninput\n")

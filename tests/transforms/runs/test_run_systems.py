@@ -150,6 +150,8 @@ def test_a_new_system_has_all_checks(keys: str, code: str, what: str) -> None:
         ("memory: 257G", "memory", "257G of memory on each node is more than 256G", ""),
         ("memory-per-cpu: 5G, cpus-per-task: 60", "memory-per-cpu", "300G of memory on each node is more", ""),
         ("gpus: 5", "gpus", "5 GPUs on each node is more than 4", ""),
+        ("tasks: 8, gpus-per-task: 5", "gpus-per-task", "5 GPUs on each node is more than 4", ""),
+        ("tasks-per-node: 3, gpus-per-task: 2", "gpus-per-task", "6 GPUs on each node is more than 4", ""),
         ("tasks: 128, cpus-per-task: 65", "cpus-per-task", "65 CPUs on each node", ""),
     ],
 )
@@ -254,6 +256,8 @@ EVERY_KEY = {
     "resources: {memory-per-cpu: 1G}": "resources/memory-per-cpu",
     "resources: {gpus: 1}": "resources/gpus",
     "resources: {gpus: 1, gpu-type: a}": "resources/gpu-type",
+    "resources: {gpus-per-task: 1}": "resources/gpus-per-task",
+    "resources: {features: [a, b]}": "resources/features",
     "resources: {time: 1h}": "resources/time",
     "resources: {exclusive: true}": "resources/exclusive",
     "resources: {scratch: 1G}": "resources/scratch",
@@ -487,3 +491,75 @@ def test_a_container_on_this_machine_starts_in_the_working_directory() -> None:
         ["sh", "-c", f"printf '%s\\n' {command}"], cwd="/usr", capture_output=True, text=True, check=True
     )
     assert {"--volume=/usr:/usr", "--workdir=/usr"} <= set(words.stdout.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("system", "resources", "expected"),
+    [
+        ("slurm", "tasks: 8, gpus-per-task: 2, gpu-type: a100", "#SBATCH --gpus-per-task=a100:2"),
+        ("slurm", "nodes: 2, gpus-per-task: 1", "#SBATCH --gpus-per-task=1"),
+        ("pbs", "tasks: 8, gpus-per-task: 2", "#PBS -l select=8:ncpus=1:mpiprocs=1:ngpus=2"),
+        ("pbs", "nodes: 2, tasks-per-node: 4, gpus-per-task: 2", "#PBS -l select=2:ncpus=4:mpiprocs=4:ngpus=8"),
+        ("lsf", "tasks: 8, gpus-per-task: 2, gpu-type: V100", '#BSUB -gpu "num=2/task:gmodel=V100"'),
+        ("flux", "tasks: 8, gpus-per-task: 2", "# flux: --gpus-per-slot=2"),
+        ("sge", "nodes: 1, tasks-per-node: 4, gpus-per-task: 2", "#$ -l gpu=8"),
+    ],
+)
+def test_gpus_may_be_counted_by_task(system: str, resources: str, expected: str) -> None:
+    assert expected in lines(run(f"command: a\nresources: {{{resources}}}"), system)
+
+
+@pytest.mark.parametrize(("system", "keys"), [("sge", "tasks: 8, gpus-per-task: 2"), ("sge", "tasks: 8, gpus: 2")])
+def test_gpus_that_grid_engine_would_count_otherwise_are_refused(system: str, keys: str) -> None:
+    (problem,) = refused(run(f"command: a\nresources: {{{keys}}}"), system)
+
+    assert problem.code == "Unsupported"
+    assert "set `nodes: 1`" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        ("slurm", ["#SBATCH --constraint=haswell&nvme"]),
+        ("pbs", ["#PBS -l select=1:ncpus=1:mpiprocs=1:haswell=True:nvme=True"]),
+        ("lsf", ['#BSUB -R "select[haswell&&nvme]"']),
+        ("flux", ["# flux: --requires=haswell,nvme"]),
+        ("sge", ["#$ -l haswell=true", "#$ -l nvme=true"]),
+    ],
+)
+def test_features_are_required_of_each_node(system: str, expected: list[str]) -> None:
+    made = lines(run("command: a\nresources: {features: [haswell, nvme]}"), system)
+
+    assert [line for line in made if "nvme" in line or "haswell" in line] == expected
+
+
+def test_a_feature_is_a_word_of_the_site() -> None:
+    site = "ordain: v1\nkind: Transform\nname: t\nsystems: {s: {scheduler: slurm, features: {fast-disk: nvme0}}}\n"
+
+    assert "#SBATCH --constraint=nvme0" in lines(run("command: a\nresources: {features: fast-disk}"), "s", site)
+    (problem,) = refused(run("command: a\nresources: {features: [fast-dusk]}"), "s", site)
+    assert (problem.code, problem.where.pointer) == ("UnknownName", "resources/features")
+    assert "did you mean fast-disk?" in problem.hint
+
+
+@pytest.mark.parametrize("feature", ["a|b", "[a*2]", "a b", "-x", 'a"b'])
+def test_an_expression_is_not_a_feature(feature: str) -> None:
+    _, (problem,) = read("run.yaml", run(f"command: a\nresources: {{features: [{json.dumps(feature)}]}}").encode())
+
+    assert "native" in problem.hint
+
+
+def test_the_shell_of_a_system_must_read_our_scripts() -> None:
+    more = "ordain: v1\nkind: Transform\nname: t\nsystems: {s: {scheduler: slurm, shell: /bin/tcsh}}\n"
+
+    (problem,) = refused(run("command: a"), "s", more)
+
+    assert (problem.code, problem.where.pointer) == ("BadTransform", "systems/s/shell")
+    assert "POSIX shell" in problem.what
+
+
+def test_a_shell_that_takes_no_text_cannot_run_a_script_in_a_container() -> None:
+    (problem,) = refused(run("script: echo a\nshell: /bin/csh\ncontainer: i.sif"))
+
+    assert problem.where.pointer == "shell"
+    assert rendered(run("script: echo a\nshell: /usr/bin/python3.11\ncontainer: i.sif")).scripts
