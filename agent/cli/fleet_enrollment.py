@@ -23,6 +23,7 @@ from ordain.agent.cli.document_files import STANDARD_INPUT
 from ordain.agent.cli.open_store import opened, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import ANY, Conflict, Database, StoredEntry
+from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.delivery.identity import enrollment, machine_key
 from ordain.agent.delivery.identity.enrollment import Voucher, request_key
 from ordain.agent.delivery.identity.identities import Identities, read_identities, read_identity
@@ -35,7 +36,6 @@ from ordain.agent.delivery.identity.key_file import (
 )
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.machine_record import (
-    MACHINES,
     REQUESTS,
     EnrollmentRequest,
     FleetRecord,

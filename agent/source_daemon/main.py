@@ -45,9 +45,10 @@ async def _run(root: Path) -> int:
     if not source.remote:
         log.info("the source of this machine is not remote; nothing to do")
         return 0
-    gate = RolloutGate(root=root, machine=read_facts(root).machine_id, own=settings.windows)
+    key = _machine_key()
+    gate = RolloutGate(root=root, machine=read_facts(root).machine_id, key=key, own=settings.windows)
     fetcher = Fetcher(lambda: open_remote(settings, root, gate), source, folder=root / FOLDER, state=root / STATE)
-    publisher = ReportPublisher(root=root, open=lambda: open_database(source), key=_machine_key())
+    publisher = ReportPublisher(root=root, open=lambda: open_database(source), key=key)
     work = [wait_for_stop_signal(), _fetch(fetcher), ping_watchdog()]
     if source.type in STORES:
         work.append(_report_status(publisher))

@@ -369,6 +369,7 @@ async def test_the_rights_of_the_manual_allow_exactly_what_is_needed(
         release = draft.signed(key.id, signing.sign(private, draft.canonical))
         async with writing_to(admin) as database:
             await database.put(BASE, FIRST, expect=None)
+            await database.put("machines/x", b"{}", expect=None)
             await publish(database, release, made.blobs)
         machine = SourceMachine(settings=replace(settings, user=node), folder=tmp_path / "machine", password="secret")
         async with writing_to(machine) as database:
@@ -376,7 +377,7 @@ async def test_the_rights_of_the_manual_allow_exactly_what_is_needed(
             await Semaphore(database=database, prefix="locks/stable/", count=1, holder="x").acquire()
             snapshot = await ReleaseReader(database, lambda: FACTS, {}).read()
             assert FIRST in [data for _, data in snapshot.texts]
-            for entry in (await database.list("documents/", "releases/", "blobs/")).entries:
+            for entry in (await database.list("documents/", "releases/", "blobs/", "machines/")).entries:
                 with pytest.raises(SourceError, match="403: machines only read here") as refused:
                     await database.put(entry.key, SECOND, expect=ANY)
                 assert refused.value.code is SourceFault.FORBIDDEN

@@ -209,7 +209,7 @@ async def test_the_roles_of_the_manual_allow_exactly_what_is_needed(tmp_path: Pa
         pytest.skip("without the source tree")
     lines = manual.read_text().splitlines()
     commands = [line.split() for line in lines if line.startswith("    etcdctl role") and "machine" in line]
-    assert len(commands) == 6
+    assert len(commands) == 8
     with store_servers.EtcdCluster(count=1) as cluster:
         for command in commands:
             cluster.ctl(*command[1:])
@@ -223,13 +223,15 @@ async def test_the_roles_of_the_manual_allow_exactly_what_is_needed(tmp_path: Pa
             await database.put(BASE, FIRST, expect=None)
             await database.put("blobs/x", b"1", expect=None)
             await database.put("releases/canary/1", b"1", expect=None)
+            await database.put("machines/x", b"{}", expect=None)
         machine.settings = replace(machine.settings, user="node")
         machine.timing = replace(TIMING, answer_sec=5.0)
         async with machine.running(), writing_to(machine) as database:
             await machine.wait_for_documents(FIRST)
             await database.put("status/x", b"{}", expect=ANY)
+            await database.put("enroll/x", b"{}", expect=ANY)
             await database.put("locks/x", b"", expect=None, ttl_sec=60)
-            for key in (BASE, "blobs/x", "releases/canary/1"):
+            for key in (BASE, "blobs/x", "releases/canary/1", "machines/x"):
                 assert await database.get(key)
                 with pytest.raises(SourceError) as refused:
                     await database.put(key, SECOND, expect=ANY)

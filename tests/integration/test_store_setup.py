@@ -72,7 +72,8 @@ def test_init_gives_machines_exactly_the_rights_that_they_need(
     assert etcd.ctl("get", "/ordain/documents/x", user=node) == "/ordain/documents/x\n1\n"
     etcd.ctl("put", "/ordain/status/x", "1", user=node)
     etcd.ctl("put", "/ordain/locks/x/0", "1", user=node)
-    for key in ("/ordain/documents/x", "/ordain/releases/x", "/ordain/blobs/x", "/other"):
+    etcd.ctl("put", "/ordain/enroll/x", "1", user=node)
+    for key in ("/ordain/documents/x", "/ordain/releases/x", "/ordain/blobs/x", "/ordain/machines/x", "/other"):
         with pytest.raises(subprocess.CalledProcessError):
             etcd.ctl("put", key, "2", user=node)
     assert terminal.deviations() == []

@@ -176,7 +176,7 @@ ROWS = (
     Subcommand(
         name="store backup",
         group=STORE_FAMILY.name,
-        purpose="copy all documents and releases of a store to a directory",
+        purpose="copy the documents, releases and identities of a store to a directory",
         text=(
             "The copy is readable, the same for every kind of store, and complete: every release has its documents. "
             "`--store DIR` of other commands reads it. Reports and locks are left out, since machines write them again."

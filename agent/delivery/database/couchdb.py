@@ -30,7 +30,7 @@ from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.database.watch import WatchTiming, hints
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 
-READ_ONLY = ("documents", "releases", "blobs")
+READ_ONLY = ("documents", "releases", "blobs", "machines")
 """The first parts of the keys that machines only read; all other keys lie in the database that machines write to."""
 MOVED = "blobs/"
 """Keys that earlier versions kept in the database that machines write to.

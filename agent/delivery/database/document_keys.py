@@ -1,7 +1,7 @@
 """The keys of documents in a store, chosen so that a machine reads and watches no document that it can never match.
 
     documents/SCOPE/KIND/NAME        common/layer/base, role=web/layer/nginx, hostname=web3/node/web3
-    releases/…   status/…   locks/…  apart: they have other writers, other rights and other watchers
+    releases/…  machines/…  status/…  enroll/…  locks/…    apart: other writers, other rights and other watchers
 
 A document lies in the scope of the narrowest condition of its ``match`` that names values literally, once for each
 value. A machine reads the scopes of its own facts and labels. The same text in several scopes is one document.
@@ -15,6 +15,8 @@ from urllib.parse import quote, unquote
 from ordain.transforms.model import Document, Facts, Kind, MatchCondition
 
 DOCUMENTS = "documents/"
+MACHINES = "machines/"
+"""The prefix of the records of machines, which only administrators write (`identity.machine_record`)."""
 COMMON = "common"
 MAX_COPIES = 16
 """A document for more values than this has one key, in a scope that every machine with the label reads (``role=*``)."""

@@ -20,6 +20,8 @@ from ordain.agent.delivery.database.semaphore import LOCKS, Semaphore
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait, stage_wait, window_wait
 from ordain.agent.delivery.fleet.staged_rollout import AT_WORK
+from ordain.agent.delivery.identity.machine_key import PrivateKey
+from ordain.agent.delivery.identity.slot_guard import IdentityGuard
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.spread import position
@@ -42,11 +44,14 @@ def _now() -> datetime:
 class RolloutGate:
     """The turn of ``machine``, whose agent reports below ``root``; ``own`` are the windows in its agent.yaml.
 
+    It signs its slot with ``key``, if it has one.
+
     The gate outlives connections to the store: ``database`` is the current one.
     """
 
     root: Path
     machine: str
+    key: PrivateKey | None = None
     database: Database | None = None
     own: tuple[Window, ...] = ()
     now: Callable[[], datetime] = _now
@@ -97,8 +102,13 @@ class RolloutGate:
 
     def _semaphore(self, head: Release) -> Semaphore:
         assert self.database is not None
-        count = head.rollout.parallel
-        return Semaphore(database=self.database, prefix=f"{LOCKS}{head.channel}/", count=count, holder=self.machine)
+        return Semaphore(
+            database=self.database,
+            prefix=f"{LOCKS}{head.channel}/",
+            count=head.rollout.parallel,
+            holder=self.machine,
+            guard=IdentityGuard(database=self.database, key=self.key),
+        )
 
     async def _resume(self, head: Release) -> None:
         """Hold the slot that an earlier process of this machine has left, and give it back in time."""

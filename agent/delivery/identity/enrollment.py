@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ordain.agent.delivery.database.database import StoredEntry, Write
+from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.delivery.identity.identities import Identities
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.machine_record import (
     FLEET_KEY,
-    MACHINES,
     REQUESTS,
     TOKENS,
     EnrollmentRequest,

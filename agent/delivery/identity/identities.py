@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ordain.agent.delivery.database.database import Database, StoredEntry
+from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.delivery.identity.machine_record import (
     FLEET_KEY,
-    MACHINES,
     TOKENS,
     FleetRecord,
     MachineRecord,

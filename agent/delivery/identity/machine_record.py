@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
 
-MACHINES = "machines/"
 FLEET_KEY = f"{MACHINES}_fleet"
 TOKENS = f"{MACHINES}_tokens/"
 REQUESTS = "enroll/"

@@ -1,6 +1,6 @@
 """A copy of a store in a directory: all documents and releases, readable, and the same for every kind of store.
 
-DIR/documents/… releases/… blobs/…   a file for each key, as `DirectoryDatabase` keeps them
+DIR/documents/… releases/… blobs/… machines/…   a file for each key, as `DirectoryDatabase` keeps them
 DIR/backup.json                      the store, the time, and the SHA-256 of each file; written last
 
 Reports and locks are not copied: machines write them again.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ordain.agent.delivery.database.database import ABSENT, Database, Write
 from ordain.agent.delivery.database.directory_database import file_of_key
-from ordain.agent.delivery.database.document_keys import DOCUMENTS
+from ordain.agent.delivery.database.document_keys import DOCUMENTS, MACHINES
 from ordain.agent.delivery.release.manifest import read_release
 from ordain.agent.delivery.release.publish import BLOBS
 from ordain.agent.delivery.release.publish_lock import INTERNAL, RELEASES
@@ -27,7 +27,7 @@ from ordain.transforms.errors import Refused
 
 MANIFEST = "backup.json"
 FORMAT = 1
-PREFIXES = RELEASES, BLOBS, DOCUMENTS
+PREFIXES = RELEASES, BLOBS, DOCUMENTS, MACHINES
 """In the order in which they are read; see `copy_store`."""
 ATTEMPTS = 5
 _HEAD = "head"

@@ -24,10 +24,12 @@ MACHINE_RIGHTS = {
     "documents/": Access.READ,
     "releases/": Access.READ,
     "blobs/": Access.READ,
+    "machines/": Access.READ,
     "status/": Access.BOTH,
+    "enroll/": Access.BOTH,
     "locks/": Access.BOTH,
 }
-"""By prefix. A machine that could write the first three could change what other machines run."""
+"""By prefix. A machine that could write the first four could change what other machines run, or who they are."""
 WRITER_RIGHTS = {"": Access.BOTH}
 
 

@@ -31,7 +31,7 @@ async def filled(folder: Path) -> DirectoryDatabase:
         made = assemble((("base.yaml", BASE), ("n.yaml", b"ordain: v1\nkind: Layer\nname: n%d\n" % number)))
         draft = ReleaseDraft(channel="stable", number=number, documents=made.names, created="now")
         await publish(database, draft.release(), dict(made.blobs))
-    for key in ("documents/common/layer/base", UNSIGNED, "status/m1", "locks/stable/0"):
+    for key in ("documents/common/layer/base", UNSIGNED, "machines/m1", "status/m1", "locks/stable/0"):
         await database.put(key, BASE, expect=None)
     return database
 
@@ -53,7 +53,7 @@ async def test_a_copy_restored_into_any_store_is_the_same_copy_again(open_store:
 
         assert again.entries == copy.entries
         assert UNSIGNED in again.entries
-        assert {key.partition("/")[0] for key in again.entries} == {"documents", "releases", "blobs"}
+        assert {key.partition("/")[0] for key in again.entries} == {"documents", "releases", "blobs", "machines"}
         head, _ = await read_head(database, "stable")
         assert head is not None
         assert head.number == 2
