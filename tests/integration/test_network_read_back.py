@@ -86,7 +86,7 @@ def test_an_interface_that_does_not_exist_is_a_fault_unless_it_is_optional(machi
     assert status in (0, 3), text
     machine.until("it is a condition", lambda: "DeviceMissing" in conditions(machine))
     assert "there is no network interface gone0" in conditions(machine)["DeviceMissing"]
-    assert state(machine) == "degraded"
+    machine.until("and a fault", lambda: state(machine) == "degraded")
 
     status, text = apply(machine, missing % ", optional: true")
 
