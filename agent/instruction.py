@@ -27,12 +27,14 @@ _SAME_SEC = 60.0
 class ClockReading:
     """The clocks of a machine at one moment.
 
-    ``wall_sec`` counts from 1970 (CLOCK_REALTIME), ``boot_sec`` from the start of the boot ``boot`` (CLOCK_BOOTTIME).
+    ``wall_sec`` counts from 1970 (CLOCK_REALTIME). ``boot_sec`` is CLOCK_BOOTTIME, in a container that of its host;
+    ``up_sec`` counts from the start of PID 1 in the boot ``boot``.
     ``synchronized``: systemd says that the time of day comes from another clock (NTPSynchronized of timedate1).
     """
 
     wall_sec: float
     boot_sec: float
+    up_sec: float
     boot: str
     synchronized: bool
 
@@ -41,8 +43,8 @@ class ClockReading:
 class Expiry:
     """The end of an instruction: at ``until`` (ISO 8601, UTC), which is ``left_sec`` after a moment.
 
-    That moment is ``at_sec`` after the start of the boot ``boot``. ``synchronized``: ``until`` was computed by a clock
-    that was synchronized.
+    That moment is ``at_sec`` of CLOCK_BOOTTIME in the boot ``boot``. ``synchronized``: ``until`` was computed by a
+    clock that was synchronized.
     """
 
     until: str
@@ -178,7 +180,7 @@ def left_sec(end: Expiry, clock: ClockReading) -> float:
     The time in which the machine was on counts in any case. If the clock is synchronized, and was when the time of day
     was computed, that time of day is the latest end.
     """
-    passed_sec = clock.boot_sec - end.at_sec if end.boot == clock.boot else clock.boot_sec
+    passed_sec = clock.boot_sec - end.at_sec if end.boot == clock.boot else clock.up_sec
     left = end.left_sec - max(passed_sec, 0.0)
     if end.synchronized and clock.synchronized:
         left = min(left, _seconds(end.until, clock) - clock.wall_sec)

@@ -13,7 +13,7 @@ from ordain.agent.model import ChangeCause
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.history_events import SOURCE, record_instruction
 from ordain.agent.state.holds import UnreadableHolds, read_holds
-from ordain.agent.system.clock import clock_now, is_synchronized
+from ordain.agent.system.clock import clock_now, is_synchronized, pid_1_started_sec
 
 log = logging.getLogger(__name__)
 COUNT_SEC = 600.0
@@ -32,7 +32,8 @@ class InstructionEnd:
     def __init__(self, *, parts: ApplyParts, request: Callable[[Work], None]) -> None:
         self._parts = parts
         self._request = request
-        self._clock = ClockReading(wall_sec=0.0, boot_sec=0.0, boot="", synchronized=False)
+        self._clock = ClockReading(wall_sec=0.0, boot_sec=0.0, up_sec=0.0, boot="", synchronized=False)
+        self._started_sec: float | None = None
         self._asked_sec = float("-inf")
         self._counted_sec = float("-inf")
 
@@ -65,11 +66,15 @@ class InstructionEnd:
 
     async def _read_clock(self) -> ClockReading:
         """Return the clocks; systemd is asked about their synchronization when they jumped, and now and then."""
-        clock = clock_now(boot_id(self._parts.root), synchronized=self._clock.synchronized)
+        bus = self._parts.systemd.bus
+        if self._started_sec is None:
+            self._started_sec = await pid_1_started_sec(bus)
+        boot, started_sec = boot_id(self._parts.root), self._started_sec
+        clock = clock_now(boot, started_sec=started_sec, synchronized=self._clock.synchronized)
         moved_sec = clock.wall_sec - self._clock.wall_sec - (clock.boot_sec - self._clock.boot_sec)
         if abs(moved_sec) >= STEP_SEC or clock.boot_sec - self._asked_sec >= COUNT_SEC:
-            synchronized = await is_synchronized(self._parts.systemd.bus)
-            clock = clock_now(clock.boot, synchronized=synchronized)
+            synchronized = await is_synchronized(bus)
+            clock = clock_now(boot, started_sec=started_sec, synchronized=synchronized)
             self._asked_sec, self._counted_sec = clock.boot_sec, float("-inf")
         self._clock = clock
         return clock

@@ -7,28 +7,41 @@ import time
 from ordain.agent.errors import Unavailable
 from ordain.agent.instruction import ClockReading
 from ordain.agent.system.bus import Bus, get
+from ordain.agent.system.systemd1 import MANAGER, NAME, PATH
 
-TIMEDATED = "org.freedesktop.timedate1"
+TIMEDATED, TIMEDATED_PATH = "org.freedesktop.timedate1", "/org/freedesktop/timedate1"
 
 
 async def read_clock(bus: Bus, boot: str) -> ClockReading:
-    """Return the clocks of the boot with this id; without systemd-timedated, they count as not synchronized."""
-    return clock_now(boot, synchronized=await is_synchronized(bus))
+    """Return the clocks in the boot with this id. Raises `Unavailable`."""
+    return clock_now(boot, started_sec=await pid_1_started_sec(bus), synchronized=await is_synchronized(bus))
 
 
-def clock_now(boot: str, *, synchronized: bool) -> ClockReading:
-    """Return the clocks now."""
+def clock_now(boot: str, *, started_sec: float, synchronized: bool) -> ClockReading:
+    """Return the clocks in a boot whose PID 1 started at ``started_sec`` of CLOCK_MONOTONIC."""
     return ClockReading(
         wall_sec=time.time(),
         boot_sec=time.clock_gettime(time.CLOCK_BOOTTIME),
+        up_sec=time.clock_gettime(time.CLOCK_MONOTONIC) - started_sec,
         boot=boot,
         synchronized=synchronized,
     )
 
 
+async def pid_1_started_sec(bus: Bus) -> float:
+    """Return when PID 1 started, by CLOCK_MONOTONIC. In a container, that clock is older than the boot.
+
+    Raises `Unavailable`.
+    """
+    return int(await get(bus, NAME, PATH, MANAGER, "UserspaceTimestampMonotonic")) / 1e6
+
+
 async def is_synchronized(bus: Bus) -> bool:
-    """Return whether the kernel's clock is synchronized (NTPSynchronized, org.freedesktop.timedate1(5))."""
+    """Return whether the kernel's clock is synchronized (NTPSynchronized, org.freedesktop.timedate1(5)).
+
+    Without systemd-timedated, it counts as not synchronized.
+    """
     try:
-        return bool(await get(bus, TIMEDATED, "/org/freedesktop/timedate1", TIMEDATED, "NTPSynchronized"))
+        return bool(await get(bus, TIMEDATED, TIMEDATED_PATH, TIMEDATED, "NTPSynchronized"))
     except Unavailable:
         return False

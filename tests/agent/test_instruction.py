@@ -26,9 +26,17 @@ FIRST, SECOND = "1" * 32, "2" * 32
 
 
 def clock(
-    *, wall_sec: float = NOW_SEC, boot_sec: float = 1000.0, boot: str = FIRST, synchronized: bool = True
+    *,
+    wall_sec: float = NOW_SEC,
+    boot_sec: float = 1000.0,
+    boot: str = FIRST,
+    synchronized: bool = True,
+    host_up_sec: float = 0.0,
 ) -> ClockReading:
-    return ClockReading(wall_sec=wall_sec, boot_sec=boot_sec, boot=boot, synchronized=synchronized)
+    """Return a reading; in a container, the clock of the boot is that of a host that started earlier."""
+    return ClockReading(
+        wall_sec=wall_sec, boot_sec=host_up_sec + boot_sec, up_sec=boot_sec, boot=boot, synchronized=synchronized
+    )
 
 
 def end_of(at: ClockReading, lasts_sec: int = 4 * HOUR) -> Expiry:
@@ -50,6 +58,13 @@ def test_the_time_that_the_machine_was_off_counts_if_the_clock_is_synchronized()
 
     assert left_sec(end, rebooted) < 0
     assert left_sec(end, replace(rebooted, synchronized=False)) == 3 * HOUR - 60
+
+
+def test_the_reboot_of_a_container_ends_nothing_although_its_host_runs_on() -> None:
+    end = end_of(clock(synchronized=False, host_up_sec=99 * HOUR))
+    rebooted = clock(synchronized=False, boot_sec=60, boot=SECOND, host_up_sec=100 * HOUR)
+
+    assert left_sec(end, rebooted) == 4 * HOUR - 60
 
 
 def test_a_clock_that_jumps_forward_ends_nothing_early() -> None:

@@ -317,6 +317,7 @@ class Ends:
         self.decisions = Decisions(root)
         monkeypatch.setattr(instruction_end, "clock_now", self.clock)
         monkeypatch.setattr(instruction_end, "is_synchronized", self.is_synchronized)
+        monkeypatch.setattr(instruction_end, "pid_1_started_sec", answer([], "", 0.0))
         parts = SimpleNamespace(
             root=root,
             systemd=SimpleNamespace(bus=None),
@@ -330,8 +331,14 @@ class Ends:
     async def is_synchronized(self, _bus: object) -> bool:
         return self.synchronized
 
-    def clock(self, boot: str, *, synchronized: bool) -> ClockReading:
-        return ClockReading(wall_sec=self.wall_sec, boot_sec=self.boot_sec, boot=boot, synchronized=synchronized)
+    def clock(self, boot: str, *, synchronized: bool, started_sec: float = 0.0) -> ClockReading:
+        return ClockReading(
+            wall_sec=self.wall_sec,
+            boot_sec=self.boot_sec,
+            up_sec=self.boot_sec,
+            boot=boot,
+            synchronized=synchronized,
+        )
 
     async def unhold(self, unit: str, *, why: str) -> None:
         self.released.append(unit)
