@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import hashlib
 import os
 import shlex
 import shutil
@@ -22,17 +23,28 @@ from typing import Any, TypeVar
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import contents, transforms
-from ordain.agent.cli.open_store import opened
+from ordain.agent.cli.open_store import opened, require_reason, store_author
+from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import ABSENT as DELETED
-from ordain.agent.delivery.database.database import Conflict
+from ordain.agent.delivery.database.database import Conflict, Write
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, split_file
 from ordain.agent.delivery.fleet.preview import ABSENT, PreviewGroup, preview_change
 from ordain.agent.delivery.fleet.reports import read_reports
 from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.release.change_log import (
+    Author,
+    ChangeAction,
+    StoreChange,
+    change_entry,
+    new_change,
+    read_changes,
+)
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.release.publish import head_key
 from ordain.agent.delivery.source.local_database import LocalDatabase
 from ordain.agent.errors import Failure
+from ordain.agent.local_time import local_time
+from ordain.agent.model import to_json
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.names import shared_versions
@@ -123,23 +135,32 @@ def get(request: Namespace, console: Console) -> Exit:
 def history(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents history`."""
 
-    async def work(shelf: NamedDocuments) -> tuple[NamedDocument, list[tuple[str, bytes]]]:
+    async def work(
+        shelf: NamedDocuments,
+    ) -> tuple[NamedDocument, list[tuple[str, bytes]], dict[str, StoreChange]]:
         text = _named(await shelf.all(), request.name)
-        return text, await _versions(shelf, text)
+        versions = await _versions(shelf, text)
+        return text, versions, await _writers(shelf, text, versions)
 
-    text, versions = _with_shelf(request, work)
+    text, versions, writers = _with_shelf(request, work)
     if request.json:
-        console.json([{"version": version, "text": data.decode()} for version, data in versions if version != DELETED])
+        console.json(
+            [
+                {"version": version, "text": data.decode(), "change": to_json(writers.get(version))}
+                for version, data in versions
+                if version != DELETED
+            ]
+        )
         return Exit.OK
     if not versions:
         console.line(f"the store keeps no earlier versions of {text.title}", Style.DIM)
         return Exit.OK
     rows: list[tuple[Cell, ...]] = [
-        (version, f"{len(data):,}", _changed_lines(older, data))
+        (version, f"{len(data):,}", *_writer_cells(writers.get(version)), _changed_lines(older, data))
         for (version, data), older in zip(versions, [*versions[1:], None], strict=True)
         if version != DELETED
     ]
-    console.table(("VERSION", "BYTES", "CHANGE"), rows)
+    console.table(("VERSION", "BYTES", "TIME", "BY", "WHY", "CHANGE"), rows)
     return Exit.OK
 
 
@@ -160,6 +181,7 @@ def put(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents put`."""
 
     async def work(shelf: NamedDocuments) -> None:
+        author = await _author(request, shelf, console)
         stored = await shelf.all()
         new_texts = _new_texts(request, stored)
         warnings = _check(new_texts, stored)
@@ -172,7 +194,7 @@ def put(request: Namespace, console: Console) -> Exit:
         if not request.preview:
             _refuse_problems(preview, request)
             for new in to_write:
-                await shelf.put(new.document, new.data, new.stored)
+                await shelf.put(new.document, new.data, new.stored, _put_entry(new, author))
         if not request.json:
             console.problems(warnings)
         if await shelf.database.get(head_key(STABLE)):
@@ -190,12 +212,14 @@ def delete(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents delete`."""
 
     async def work(shelf: NamedDocuments) -> None:
+        author = await _author(request, shelf, console)
         stored = await shelf.all()
         text = _named(stored, request.name)
         after = [document for other in stored if other is not text for document in other.documents()]
         preview = await _preview(request, shelf, stored, after)
         if not request.preview:
-            await shelf.delete(text)
+            also = [change_entry(new_change(ChangeAction.DELETE, [text.title], author))] if author else []
+            await shelf.delete(text, also)
         _report([(text.title, "deleted")], preview, request, console)
 
     _with_shelf(request, work)
@@ -206,6 +230,7 @@ def edit(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents edit`."""
 
     async def work(shelf: NamedDocuments) -> None:
+        author = await _author(request, shelf, console)
         stored = await shelf.all()
         text = _named(stored, request.name)
         path, data = _edited(text)
@@ -217,7 +242,7 @@ def edit(request: Namespace, console: Console) -> Exit:
                 console.problems(_check([new], stored))
                 preview = await _preview(request, shelf, stored, _after([new], stored))
                 _refuse_problems(preview, request)
-                await shelf.put(new.document, data, text)
+                await shelf.put(new.document, data, text, _put_entry(new, author))
             except Conflict:
                 now = _named(await shelf.all(), text.title)
                 console.text(_unified(text.data, now.data, "as you opened it", "as it is in the store now"))
@@ -230,6 +255,33 @@ def edit(request: Namespace, console: Console) -> Exit:
 
     _with_shelf(request, work)
     return Exit.OK
+
+
+async def _author(request: Namespace, shelf: NamedDocuments, console: Console) -> Author | None:
+    """Return who changes the store, and why; None for the directory of this machine, which has no log.
+
+    Raises `Failure` if a reason is missing.
+    """
+    if isinstance(shelf.database, LocalDatabase):
+        if request.why:
+            raise Usage(
+                "the directory of this machine keeps no reasons; leave out --why (`ordainctl history` has the owner)"
+            )
+        return None
+    if getattr(request, "preview", False):
+        return store_author(request)
+    return await require_reason(shelf.database, store_author(request), console)
+
+
+def _put_entry(new: NewText, author: Author | None) -> list[Write]:
+    """Return the entry of the log of a store for a document that is written."""
+    if author is None:
+        return []
+    old = (new.stored.title, new.stored.data) if new.stored else (DELETED, b"")
+    change = new_change(
+        ChangeAction.PUT, [new.title], author, what=_changed_lines(old, new.data), texts={new.title: new.data}
+    )
+    return [change_entry(change)]
 
 
 def _edited(text: NamedDocument) -> tuple[Path, bytes]:
@@ -286,6 +338,27 @@ async def _versions(shelf: NamedDocuments, text: NamedDocument) -> list[tuple[st
     """Return the versions of a document that the store keeps, latest first."""
     entries = await shelf.database.history(min(text.versions), MOST_VERSIONS)
     return [(entry.version, entry.data) for entry in entries]
+
+
+async def _writers(
+    shelf: NamedDocuments, text: NamedDocument, versions: Sequence[tuple[str, bytes]]
+) -> dict[str, StoreChange]:
+    """Return the entry of the log that wrote each version: the latest one with its hash that is not used yet."""
+    if isinstance(shelf.database, LocalDatabase):
+        return {}
+    log = [change for change in (await read_changes(shelf.database)).changes if text.title in change.sha256]
+    writers = {}
+    for version, data in versions:
+        sha256 = hashlib.sha256(data).hexdigest()
+        while log and log[-1].sha256[text.title] != sha256 and any(c.sha256[text.title] == sha256 for c in log):
+            log.pop()
+        if log and log[-1].sha256[text.title] == sha256:
+            writers[version] = log.pop()
+    return writers
+
+
+def _writer_cells(change: StoreChange | None) -> tuple[str, str, str]:
+    return (local_time(change.time), change.by, change.why) if change else ("", "", "")
 
 
 def _named(texts: Sequence[NamedDocument], name: str) -> NamedDocument:

@@ -14,6 +14,7 @@ from ordain.agent.cli.apply import RESULTS
 from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
+from ordain.agent.cli.moments import is_between, time_range
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.local_time import local_time
@@ -48,23 +49,28 @@ class HistoryRow:
 def history(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl history`."""
     store = Store(request.root)
+    since, until = time_range(request)
     rows = history_rows(store.history(), store.events())
     current = store.applied().number  # as in the status: the two must not disagree
     applied = [at for at, row in enumerate(rows) if not (row.event and row.event.is_instruction)]
     last = max((at for at in applied if rows[at].number == current and rows[at].saved), default=-1)
+    listed = [(at, row) for at, row in enumerate(rows) if is_between(row.time, since, until)]
+    if request.count:
+        console.line(str(len(listed)))
+        return Exit.OK
     if request.json:
-        console.json([_to_json(row, store, in_force=at == last) for at, row in enumerate(rows)])
+        console.json([_to_json(row, store, in_force=at == last) for at, row in listed])
         return Exit.OK
     table: list[tuple[Cell, ...]] = []
-    for at, row in enumerate(rows):
+    for at, row in listed:
         note: Cell = ("in force", Style.GOOD) if at == last else "" if row.saved else ("removed", Style.DIM)
         by = row.event.origin.by if row.event else ""
         damaged = row.saved.damaged if row.saved else ""
         change: Cell = (damaged, Style.BAD) if damaged else describe_event(row.event) if row.event else ""
         table.append((str(row.number), local_time(row.time), by, note, change))
     console.table(("NUMBER", "TIME", "BY", "NOTE", "CHANGE"), table)
-    if not rows:
-        console.line("no generation has been applied yet", Style.DIM)
+    if not listed:
+        console.line("nothing changed in this time" if rows else "no generation has been applied yet", Style.DIM)
     return Exit.OK
 
 

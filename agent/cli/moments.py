@@ -139,3 +139,22 @@ def spoken_span(seconds: float) -> str:
         if seconds >= (4 if unit == "d" else 2) * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(0, seconds):.0f} s"
+
+
+def time_range(request: Namespace) -> tuple[datetime | None, datetime | None]:
+    """Return the times of --since and --until. Raises `Usage`."""
+    now = datetime.now().astimezone()
+    since = past(request.since, now) if request.since else None
+    until = past(request.until, now) if request.until else None
+    if since and until and until <= since:
+        raise Usage(f"--until {request.until} is not after --since {request.since}")
+    return since, until
+
+
+def is_between(time: str, since: datetime | None, until: datetime | None) -> bool:
+    """Return whether a time in ISO 8601 lies in the range; a text that is not a time lies in none with a beginning."""
+    try:
+        moment = datetime.fromisoformat(time)
+    except ValueError:
+        return since is None and until is None
+    return (since is None or moment >= since) and (until is None or moment < until)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
+import socket
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,10 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ordain.agent.apply.change_origin import user_of_process
+from ordain.agent.cli.console import Console
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Conflict, Database
 from ordain.agent.delivery.fleet.report_publisher import STATUS
 from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.release.change_log import Author, read_policy, require_why
 from ordain.agent.delivery.setup.deviation import FleetUsers, StoreSetup
 from ordain.agent.delivery.setup.store_setup import open_setup
 from ordain.agent.delivery.source.source_factory import open_database
@@ -59,6 +64,21 @@ async def opened_setup(request: Namespace, accounts: FleetUsers) -> AsyncIterato
             await setup.close()
     except SourceError as error:
         raise Failure(f"{error} [{error.code}]" + (f" ({error.hint})" if error.hint else "")) from None
+
+
+def store_author(request: Namespace) -> Author:
+    """Return the person who runs this command, as ``alice@host``, and the reason on the command line."""
+    return Author(by=f"{user_of_process(os.getpid())}@{socket.gethostname()}", why=request.why or "")
+
+
+async def require_reason(database: Database, author: Author, console: Console) -> Author:
+    """Return the author with a reason, which is asked for on a terminal if the policy of the store wants one.
+
+    Raises `Failure` if there is none.
+    """
+    if not author.why and (await read_policy(database)).requires_why:
+        author = Author(by=author.by, why=console.reply("Reason: "))
+    return await require_why(database, author)
 
 
 def with_store(request: Namespace, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:

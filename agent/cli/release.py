@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import contents
-from ordain.agent.cli.open_store import with_store
+from ordain.agent.cli.open_store import require_reason, store_author, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Database
-from ordain.agent.delivery.fleet.prune import KEEP, prune
+from ordain.agent.delivery.fleet.prune import KEEP, Pruned, prune
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release import verify as accept
 from ordain.agent.delivery.release.assemble import Assembled, assemble
 from ordain.agent.delivery.release.bundle import is_manifest
+from ordain.agent.delivery.release.change_log import ChangeAction, new_change, prune_changes, record_change
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.release.highest_accepted import forget_accepted
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_release
@@ -110,7 +111,17 @@ def publish_(request: Namespace, console: Console) -> Exit:
     if not release.signatures:
         console.note(f"release {release.title} is not signed: only machines with `trust: open` accept it", Style.WARN)
     have = accept.by_hash(data for _, data in _contents(request.file))
-    new = with_store(request, lambda database: publish(database, release, have))
+
+    async def work(database: Database) -> bool:
+        author = await require_reason(database, store_author(request), console)
+        new = await publish(database, release, have)
+        if new:
+            await record_change(
+                database, new_change(ChangeAction.PUBLISH, [release.title], author, what=_about(release))
+            )
+        return new
+
+    new = with_store(request, work)
     console.line(f"release {release.title}: {'published' if new else 'already published'}", Style.GOOD)
     return Exit.OK
 
@@ -121,6 +132,7 @@ def promote(request: Namespace, console: Console) -> Exit:
         raise Usage("--key FILE is missing")
 
     async def work(database: Database) -> tuple[Release, Release]:
+        author = await require_reason(database, store_author(request), console)
         old, have = await _fetched(database, request.origin, request)
         if missing := frozenset(old.documents.values()) - have.keys():
             raise accept.incomplete_release(old, missing)
@@ -128,6 +140,9 @@ def promote(request: Namespace, console: Console) -> Exit:
         number = int(request.number) if request.number else max(now.number if now else 0, old.number) + 1
         new = _signed(_made(request, request.to, number, old.documents, about=f"as {old.title}"), request.key)
         await publish(database, new, have)
+        await record_change(
+            database, new_change(ChangeAction.PROMOTE, [new.title], author, what=f"{old.title} as {new.title}")
+        )
         return old, new
 
     old, new = with_store(request, work)
@@ -173,7 +188,14 @@ def prune_(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl release prune`."""
     keep = _whole(request.keep) if request.keep else KEEP
     channel = request.channel or ""
-    pruned = with_store(request, lambda database: prune(database, channel=channel, keep=keep, dry_run=request.dry_run))
+
+    async def work(database: Database) -> Pruned:
+        pruned = await prune(database, channel=channel, keep=keep, dry_run=request.dry_run)
+        if not request.dry_run:
+            await prune_changes(database)
+        return pruned
+
+    pruned = with_store(request, work)
     for problem in pruned.problems:
         console.note(problem, Style.WARN)
     if request.json:
@@ -333,6 +355,13 @@ async def _fetched(database: Database, text: str, request: Namespace) -> tuple[R
     release = await _stored(database, text)
     _verified(release, request)
     return release, await read_blobs(database, release, set(release.documents.values()))
+
+
+def _about(release: Release) -> str:
+    """Return the sentence on a release that its author wrote, and the keys that signed it."""
+    about = str(release.data.get("about", ""))
+    signed = f"signed by {', '.join(release.signatures)}" if release.signatures else "not signed"
+    return f"{about}; {signed}" if about else signed
 
 
 def _write(path: Path, release: Release) -> None:

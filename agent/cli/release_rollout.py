@@ -12,13 +12,14 @@ from datetime import datetime
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.fleet import note_unused_reports
-from ordain.agent.cli.open_store import opened, wait_for_reports
+from ordain.agent.cli.open_store import opened, require_reason, store_author, wait_for_reports
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.reports import machines_named, read_reports
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout, encode_rollout
 from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, ignore, is_finished, name_machines
+from ordain.agent.delivery.release.change_log import ChangeAction, new_change, record_change
 from ordain.agent.delivery.release.manifest import Release, parse_share
 from ordain.agent.delivery.release.publish import read_head, rollout_key
 from ordain.agent.errors import Failure
@@ -39,13 +40,21 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
     opening = _share(request.open) if request.open else None
     shown = ""
     newest: dict[str, int] = {}
+    orders = _orders(request)
     async with opened(request) as database:
+        author = store_author(Namespace(why=request.why or request.stop))
+        if orders:
+            author = await require_reason(database, author, console)
         while True:
             release, entry, state = await _read(database, request.channel)
             reports = await read_reports(database, newest)
             machines = reports.machines
             new = _step(request, release, machines, state, opening)
             if new == state or await _write(database, request.channel, new, entry):
+                if orders:
+                    change = new_change(ChangeAction.ROLLOUT, [release.title], author, what=", ".join(orders))
+                    await record_change(database, change)
+                    orders = []
                 opening = None
                 request.stop = None
                 request.ignore = ()
@@ -59,6 +68,13 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
                 if is_finished(release, new) and _settled(release, machines, new):
                     return _exit(release, machines, new)
                 await wait_for_reports(database, reports.revision, LOOK_SEC)
+
+
+def _orders(request: Namespace) -> list[str]:
+    """Return the orders on the command line, for the log; the stages that reports open are not a person's change."""
+    orders = [f"opened to {request.open}"] if request.open else []
+    orders += ["stopped"] if request.stop else []
+    return [*orders, *(f"ignores {machine}" for machine in request.ignore)]
 
 
 def _step(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import sys
 from argparse import Namespace
@@ -12,14 +13,23 @@ from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
-from ordain.agent.cli.open_store import opened_setup, with_store
+from ordain.agent.cli.open_store import opened_setup, require_reason, store_author, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.release.change_log import (
+    POLICY,
+    ChangeAction,
+    StorePolicy,
+    new_change,
+    read_policy,
+    record_change,
+)
 from ordain.agent.delivery.release.store_copy import Restore, copy_store, plan_restore, read_copy, write_copy
 from ordain.agent.delivery.release.store_copy import restore as restore_copy
 from ordain.agent.delivery.setup.deviation import Deviation, Examination, FleetUsers, StoreSetup, StoreUser
 from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time
+from ordain.agent.model import to_json
 from ordain.agent.system import atomic_files
 
 MACHINE_USER = "node"
@@ -57,6 +67,27 @@ def init(request: Namespace, console: Console) -> Exit:
             return await _init(setup, request, console)
 
     return asyncio.run(work())
+
+
+def policy(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl store policy`."""
+
+    async def work(database: Database) -> StorePolicy:
+        if request.policy is None:
+            return await read_policy(database)
+        author = await require_reason(database, store_author(request), console)
+        entry = await database.get(POLICY)
+        new = StorePolicy(why=request.policy)
+        await database.put(POLICY, json.dumps(to_json(new)).encode(), expect=entry.version if entry else None)
+        await record_change(database, new_change(ChangeAction.POLICY, ["why"], author, what=request.policy))
+        return new
+
+    now = with_store(request, work)
+    if request.json:
+        console.json(to_json(now))
+    else:
+        console.line("every change needs a reason" if now.requires_why else "changes need no reason")
+    return Exit.OK
 
 
 def backup(request: Namespace, console: Console) -> Exit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.commands.shared_arguments import EXIT_CODE, JSON, UNITS
+from ordain.agent.cli.commands.shared_arguments import COUNT, EXIT_CODE, JSON, SINCE_UNTIL, UNITS
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Subcommand
 
 GROUP = "Look at this machine"
@@ -79,14 +79,18 @@ ROWS = (
         group=GROUP,
         purpose="list the changes of this machine and its generations, latest last",
         text=(
-            "A line for each apply and each rollback: the generation, the time, who asked for it, the jobs, and the "
-            "documents that changed with their owner. --json prints also the plans and the reasons of their jobs. "
+            "A line for each apply, rollback, hold and pause: the generation, the time, who asked for it and why, the "
+            "jobs, and the documents that changed with their owner. --json also prints the plans, with the reasons of "
+            "their jobs. "
             "The last 100 generations that worked are kept, and of older ones the last of each hour for two days and "
             "of each day for a month; those that were rolled back do not count."
         ),
         run="generations:history",
-        arguments=(JSON,),
-        examples=(("ordainctl history", "find the generation to roll back to"),),
+        arguments=(*SINCE_UNTIL, COUNT, JSON),
+        examples=(
+            ("ordainctl history", "find the generation to roll back to"),
+            ("ordainctl history --since Tue", "what changed since Tuesday, by whom and why"),
+        ),
     ),
     Subcommand(
         name="diff",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.agent.cli.commands.fleet_commands import GROUP
-from ordain.agent.cli.commands.shared_arguments import JSON, STORE
+from ordain.agent.cli.commands.shared_arguments import COUNT, JSON, SINCE_UNTIL, STORE
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 FAMILY = Family(
@@ -20,7 +20,6 @@ EXPRESSION = Argument(
     metavar="EXPRESSION", required=True, many=True, help="the condition, such as services/nginx/limits/memory<1G"
 )
 STATUSES = (Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED)
-COUNT = Argument(flag="--count", help="print only the number of results")
 
 ROWS = (
     Subcommand(
@@ -68,6 +67,31 @@ ROWS = (
         examples=(
             ("ordainctl query machines 'services/nginx and services/nginx/limits/memory<1G'", "too little memory"),
             ("ordainctl query machines 'role=web and (behind or silent)'", "machines that are late"),
+        ),
+        statuses=STATUSES,
+    ),
+    Subcommand(
+        name="query changes",
+        group=FAMILY.name,
+        purpose="list the changes in a store: what changed, by whom and why",
+        text=(
+            "Reads the log of the store, which every command that writes there continues: documents, releases, "
+            "rollouts, holds. Without EXPRESSION, lists all changes; its attributes are action, subject, by, why and "
+            "what. Releases of versions that wrote no log are listed with their keys. `ordainctl documents history` "
+            "has the texts that the store still keeps, and `ordainctl history` the changes of one machine."
+        ),
+        run="query_changes:changes",
+        arguments=(
+            Argument(metavar="EXPRESSION", many=True, help="the condition, such as by=alice* or subject=layer/web"),
+            *SINCE_UNTIL,
+            COUNT,
+            *STORE,
+            JSON,
+        ),
+        examples=(
+            ("ordainctl query changes --since Tue", "since Tuesday, 00:00"),
+            ("ordainctl query changes --since yesterday --until 12:00 'by=alice* and action=put'", "of one person"),
+            ("ordainctl query changes --since '3h ago' --count", "a number"),
         ),
         statuses=STATUSES,
     ),

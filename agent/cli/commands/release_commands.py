@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.agent.cli.commands.fleet_commands import GROUP
-from ordain.agent.cli.commands.shared_arguments import JSON, SOME_FILES, STORE
+from ordain.agent.cli.commands.shared_arguments import JSON, SOME_FILES, STORE, WHY
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 FAMILY = Family(
@@ -167,7 +167,7 @@ ROWS = (
             "publish the old documents under a new number (`ordainctl release promote`)."
         ),
         run="release:publish_",
-        arguments=(RELEASE, DOCUMENTS, *STORE),
+        arguments=(RELEASE, DOCUMENTS, WHY, *STORE),
         examples=(("ordainctl release publish canary.json documents/", "machines of canary get it now"),),
     ),
     Subcommand(
@@ -189,6 +189,7 @@ ROWS = (
             ABOUT,
             *ROLLOUT,
             SHRINKS,
+            WHY,
             *STORE,
         ),
         examples=(
@@ -224,6 +225,7 @@ ROWS = (
                 many=True,
                 help="do not count the reports of this machine; also continues a rollout that reports have stopped",
             ),
+            WHY,
             JSON,
             *STORE,
         ),

@@ -32,6 +32,11 @@ ENDS = (
     Argument(flag="--until", metavar="TIME", help='end at TIME, such as "Mon 08:00", "18:00" or "2026-12-24 18:00"'),
 )
 """The options that end an instruction by itself."""
+COUNT = Argument(flag="--count", help="print only the number of results")
+SINCE_UNTIL = (
+    Argument(flag="--since", metavar="TIME", help='from TIME on, such as "Tue 08:00", yesterday or "3h ago"'),
+    Argument(flag="--until", metavar="TIME", help="before TIME"),
+)
 ANY_MACHINE = (
     Argument(flag="--os", metavar="ID-VERSION", help="another operating system, such as debian-13, rhel-9, arch"),
     Argument(flag="--systemd", metavar="N", help="another systemd version than the operating system ships"),

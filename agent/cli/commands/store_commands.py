@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.agent.cli.commands.fleet_commands import GROUP
-from ordain.agent.cli.commands.shared_arguments import EXIT_CODE, JSON, SOME_FILES, STORE
+from ordain.agent.cli.commands.shared_arguments import EXIT_CODE, JSON, SOME_FILES, STORE, WHY
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 FAMILY = Family(
@@ -76,10 +76,11 @@ ROWS = (
             "the store. If the documents conflict on one of them, nothing is written, and the machines are named."
         ),
         run="documents:put",
-        arguments=(SOME_FILES, PREVIEW, FORCE, *STORE, JSON),
+        arguments=(SOME_FILES, PREVIEW, FORCE, WHY, *STORE, JSON),
         examples=(
             ("ordainctl documents put --preview web.yaml", "see the effect first"),
             ("ordainctl documents put web.yaml", "then write it"),
+            ('ordainctl documents put web.yaml --why "more memory for the sale"', "`query changes` shows the reason"),
         ),
     ),
     Subcommand(
@@ -88,7 +89,7 @@ ROWS = (
         purpose="delete a document from a store",
         text="Reports the machines that this affects, of those that report to the store.",
         run="documents:delete",
-        arguments=(NAME, PREVIEW, *STORE, JSON),
+        arguments=(NAME, PREVIEW, WHY, *STORE, JSON),
         examples=(("ordainctl documents delete layer/web --preview", "see which machines use it"),),
     ),
     Subcommand(
@@ -100,7 +101,7 @@ ROWS = (
             "written; a message names the file that keeps your text."
         ),
         run="documents:edit",
-        arguments=(NAME, FORCE, *STORE),
+        arguments=(NAME, FORCE, WHY, *STORE),
         examples=(("ordainctl documents edit web", "in the editor that $VISUAL or $EDITOR names"),),
     ),
     Subcommand(
@@ -109,7 +110,8 @@ ROWS = (
         purpose="list the versions of a document, latest first",
         text=(
             "Lists the versions that the store still keeps: etcd since its last compaction, CouchDB until it compacts; "
-            "a directory keeps none."
+            "a directory keeps none. The time, the author and the reason come from the log of the store; versions "
+            "that other programs wrote have none."
         ),
         run="documents:history",
         arguments=(NAME, *STORE, JSON),
@@ -172,6 +174,26 @@ ROWS = (
             (f"ordainctl store init --store {_ETCD} --user root --machine-password-file node.password", "a new etcd"),
         ),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Subcommand(
+        name="store policy",
+        group=STORE_FAMILY.name,
+        purpose="print or set whether changes of a store need a reason",
+        text=(
+            "With `required`, commands that change documents, releases, rollouts or holds in this store refuse to work "
+            "without --why; on a terminal they ask for the reason. Programs that write without `ordainctl` are not "
+            "held to it. The `why` of agent.yaml is the same rule for one machine."
+        ),
+        run="store:policy",
+        arguments=(
+            Argument(
+                metavar="POLICY", choices=("required", "optional"), help="the new policy; without it, print the policy"
+            ),
+            WHY,
+            *STORE,
+            JSON,
+        ),
+        examples=((f"ordainctl store policy required --store {_ETCD}", "nobody forgets the reason"),),
     ),
     Subcommand(
         name="store backup",

@@ -23,7 +23,7 @@ _ordainctl() {
             ;;
         store)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "check init backup restore" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "check init policy backup restore" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -44,7 +44,7 @@ _ordainctl() {
             ;;
         query)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "documents machines" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "documents machines changes" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -112,7 +112,11 @@ _ordainctl() {
             flags='--json' operand='units'
             ;;
         history)
-            flags='--json' operand='text'
+            flags='--since --until --count --json' operand='text'
+            case $previous in
+                --since) operand='text' ;;
+                --until) operand='text' ;;
+            esac
             ;;
         diff)
             flags='--exit-code --json' operand='text'
@@ -190,24 +194,27 @@ _ordainctl() {
             esac
             ;;
         'documents put')
-            flags='--preview --force --store --user --password-file --json' operand='files'
+            flags='--preview --force --why --store --user --password-file --json' operand='files'
             case $previous in
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'documents delete')
-            flags='--preview --store --user --password-file --json' operand='text'
+            flags='--preview --why --store --user --password-file --json' operand='text'
             case $previous in
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'documents edit')
-            flags='--force --store --user --password-file' operand='text'
+            flags='--force --why --store --user --password-file' operand='text'
             case $previous in
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;
@@ -246,6 +253,15 @@ _ordainctl() {
                 --writer-user) operand='text' ;;
                 --machine-password-file) operand='files' ;;
                 --writer-password-file) operand='files' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'store policy')
+            flags='--why --store --user --password-file --json' operand='required optional'
+            case $previous in
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;
@@ -310,15 +326,16 @@ _ordainctl() {
             esac
             ;;
         'release publish')
-            flags='--store --user --password-file' operand='files'
+            flags='--why --store --user --password-file' operand='files'
             case $previous in
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'release promote')
-            flags='--key --trust --number --about --splay --max-parallel --window --stages --stop-at --soak --expires --shrinks --store --user --password-file' operand='text'
+            flags='--key --trust --number --about --splay --max-parallel --window --stages --stop-at --soak --expires --shrinks --why --store --user --password-file' operand='text'
             case $previous in
                 --key) operand='files' ;;
                 --trust) operand='files' ;;
@@ -331,17 +348,19 @@ _ordainctl() {
                 --stop-at) operand='text' ;;
                 --soak) operand='text' ;;
                 --expires) operand='text' ;;
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'release rollout')
-            flags='--once --open --stop --ignore --json --store --user --password-file' operand='text'
+            flags='--once --open --stop --ignore --why --json --store --user --password-file' operand='text'
             case $previous in
                 --open) operand='text' ;;
                 --stop) operand='text' ;;
                 --ignore) operand='text' ;;
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;
@@ -479,6 +498,16 @@ _ordainctl() {
         'query machines')
             flags='--count --store --user --password-file --json' operand='text'
             case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'query changes')
+            flags='--since --until --count --store --user --password-file --json' operand='text'
+            case $previous in
+                --since) operand='text' ;;
+                --until) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;

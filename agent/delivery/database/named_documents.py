@@ -62,18 +62,24 @@ class NamedDocuments:
         """Return the keys where machines look for a document that is not stored there."""
         return tuple(key for doc in stored.documents() for key in self._keys(doc) if key not in stored.versions)
 
-    async def put(self, document: Document, data: bytes, previous: NamedDocument | None) -> None:
-        """Write a document to its keys and to no others, if it still is ``previous``. Raises `Conflict`."""
+    async def put(
+        self, document: Document, data: bytes, previous: NamedDocument | None, also: Iterable[Write] = ()
+    ) -> None:
+        """Write a document to its keys and to no others, if it still is ``previous``; then ``also``.
+
+        Raises `Conflict`.
+        """
         versions = previous.versions if previous else {}
         keys = self._keys(document)
         # First to the new places: for a moment it may exist twice, but it is never missing.
         writes = [Write(key=key, data=data, expect=versions.get(key)) for key in keys]
         writes += [Write(key=key, data=None, expect=v) for key, v in versions.items() if key not in keys]
-        await self.database.write(writes)
+        await self.database.write([*writes, *also])
 
-    async def delete(self, stored: NamedDocument) -> None:
-        """Remove a document, if it has not changed since it was read. Raises `Conflict`."""
-        await self.database.write([Write(key=key, data=None, expect=v) for key, v in stored.versions.items()])
+    async def delete(self, stored: NamedDocument, also: Iterable[Write] = ()) -> None:
+        """Remove a document, if it has not changed since it was read; then write ``also``. Raises `Conflict`."""
+        removals = [Write(key=key, data=None, expect=v) for key, v in stored.versions.items()]
+        await self.database.write([*removals, *also])
 
 
 def group_by_name(

@@ -3,7 +3,7 @@
 DIR/documents/… releases/… blobs/… machines/…   a file for each key, as `DirectoryDatabase` keeps them
 DIR/backup.json                      the store, the time, and the SHA-256 of each file; written last
 
-Reports and locks are not copied: machines write them again.
+Reports and locks are not copied: machines write them again. The log, the policy and the list of machines are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ordain.agent.delivery.database.directory_database import file_of_key
 from ordain.agent.delivery.database.document_keys import DOCUMENTS, MACHINES
 from ordain.agent.delivery.release.manifest import read_release
 from ordain.agent.delivery.release.publish import BLOBS
-from ordain.agent.delivery.release.publish_lock import INTERNAL, RELEASES
+from ordain.agent.delivery.release.publish_lock import LOCK, RELEASES
 from ordain.agent.errors import Failure
 from ordain.agent.system import atomic_files
 from ordain.transforms.errors import Refused
@@ -56,7 +56,7 @@ async def copy_store(database: Database) -> StoreCopy:
             if listing.conflicts:
                 key, reason = min(listing.conflicts.items())
                 raise Failure(f"{key}: {reason}; settle the conflict before the backup")
-            entries |= {entry.key: entry.data for entry in listing.entries if not entry.key.startswith(INTERNAL)}
+            entries |= {entry.key: entry.data for entry in listing.entries if not entry.key.startswith(LOCK)}
         missing = _missing_blobs(entries)
         if not missing:
             return StoreCopy(location=database.location, time=_now(), entries=entries)
@@ -130,7 +130,7 @@ async def plan_restore(database: Database, copy: StoreCopy) -> Restore:
         if entry is not None and entry.data != data:
             differing.append(key)
         writes.append(Write(key=key, data=data, expect=(entry.version or None) if entry else None))
-    others = sum(1 for key in present if key not in copy.entries and not key.startswith(INTERNAL))
+    others = sum(1 for key in present if key not in copy.entries and not key.startswith(LOCK))
     return Restore(writes=tuple(writes), differing=tuple(differing), kept=kept, others=others)
 
 

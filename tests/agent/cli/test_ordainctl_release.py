@@ -73,6 +73,31 @@ def canary(desk: Desk) -> None:
     desk.do("release publish canary.json documents")
 
 
+def test_publishing_promoting_and_orders_to_a_rollout_are_logged_with_their_reason(desk: Desk) -> None:
+    canary(desk)
+    desk.do("release publish canary.json documents")  # it was published before
+    desk.do("release promote canary stable --key ops.key", 0, "--why", "it was well for a day")
+    desk.do("release rollout stable --once", 0)
+    desk.do("release rollout stable --once", 4, "--stop", "slow disks")
+    desk.do("release rollout stable --once --open 100%", 0, "--why", "the disks are new")
+
+    changes = json.loads(desk.do("query changes --json"))
+    assert [(c["action"], c["subjects"], c["why"]) for c in changes] == [
+        ("publish", ["canary 1"], ""),
+        ("promote", ["stable 2"], "it was well for a day"),
+        ("rollout", ["stable 2"], "slow disks"),
+        ("rollout", ["stable 2"], "the disks are new"),
+    ]
+    assert changes[0]["what"].startswith("signed by ")
+    assert [c["what"] for c in changes[1:]] == ["canary 1 as stable 2", "stopped", "opened to 100%"]
+    for change in Path("store/releases/_changes").iterdir():
+        change.unlink()
+    assert [(c["action"], c["subjects"]) for c in json.loads(desk.do("query changes --json"))] == [
+        ("publish", ["canary 1"]),
+        ("publish", ["stable 2"]),
+    ]
+
+
 def test_a_release_is_created_signed_published_promoted_and_rolled_back(desk: Desk) -> None:
     assert "the private key; keep it secret" in desk.do("release keygen ops")
     assert Path("ops.key").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,30 @@
+"""The log of a store of each kind: written with the change, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.agent.delivery.database.database import Conflict
+from ordain.agent.delivery.database.named_documents import NamedDocuments, split_file
+from ordain.agent.delivery.release.change_log import Author, ChangeAction, change_entry, new_change, read_changes
+from support.store_fixtures import OpenStore
+
+ALICE = Author(by="alice", why="a test")
+WEB = b"ordain: v1\nkind: Layer\nname: web\nmatch: {role: [web, db]}\nservices: {web: {command: /bin/web}}\n"
+
+
+async def test_a_document_and_its_entry_are_written_together(open_store: OpenStore) -> None:
+    ((document, text),) = split_file("web.yaml", WEB)[0]
+    change = new_change(ChangeAction.PUT, ["layer/web"], ALICE, texts={"layer/web": WEB})
+    async with open_store() as database:
+        shelf = NamedDocuments(database)
+
+        await shelf.put(document, text, None, [change_entry(change)])
+        with pytest.raises(Conflict):
+            await shelf.put(document, text, None, [change_entry(change)])
+
+        (stored,) = await shelf.all()
+        assert (await read_changes(database)).changes == (change,)
+        assert stored.scopes == ("role=db", "role=web")
+        await shelf.delete(stored, [change_entry(new_change(ChangeAction.DELETE, ["layer/web"], ALICE))])
+        assert [entry.action for entry in (await read_changes(database)).changes] == ["put", "delete"]
