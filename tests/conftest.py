@@ -10,7 +10,7 @@ import gc
 import inspect
 import os
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pluggy
@@ -20,6 +20,7 @@ from hypothesis import settings
 from ordain.agent.delivery.database.couchdb import CouchDb
 from rig import debian_roots, oracles, package, source_harness, store_servers
 from rig.machine import Machine, Machines
+from support.shared_by_workers import folder_of_run, shared
 from support.store_fixtures import connect_store as connect_store
 from support.store_fixtures import open_store as open_store
 
@@ -110,21 +111,35 @@ def pouch_here() -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(etcd_here: None) -> Iterator[store_servers.EtcdCluster]:
-    """Return a cluster of three members of etcd, for tests that do not harm it."""
-    with store_servers.EtcdCluster() as cluster:
-        yield cluster
+def etcd_endpoints(etcd_here: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """Return the URLs of a cluster of three members of etcd, for tests that do not harm it."""
+
+    @contextmanager
+    def start() -> Iterator[str]:
+        with store_servers.EtcdCluster() as cluster:
+            yield " ".join(cluster.endpoints)
+
+    with shared(folder_of_run(tmp_path_factory), "etcd", start) as endpoints:
+        yield tuple(endpoints.split())
 
 
 @pytest.fixture(scope="session")
-def pouch(pouch_here: None) -> Iterator[store_servers.CouchServer]:
+def pouch(pouch_here: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[store_servers.CouchServer]:
     """Return a pouchdb-server, or the server that `ORDAIN_COUCHDB` names, for tests that do not harm it."""
-    with (
-        store_servers.given_couchdb() or store_servers.PouchServer() as pouch,
-        pytest.MonkeyPatch.context() as patch,
-    ):
+
+    @contextmanager
+    def start() -> Iterator[str]:
+        with store_servers.PouchServer() as server:
+            yield str(server.port)
+
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CouchDb, "settle_sec", 0.01)  # the server has one node, which needs no time to agree
-        yield pouch
+        if given := store_servers.given_couchdb():
+            with given:
+                yield given
+        else:
+            with shared(folder_of_run(tmp_path_factory), "pouch", start) as port:
+                yield store_servers.PouchServer(port=int(port))
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def _directory(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], D
 
 
 def _etcd(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Database]:
-    access = ServerAccess(endpoints=request.getfixturevalue("cluster").endpoints)
+    access = ServerAccess(endpoints=request.getfixturevalue("etcd_endpoints"))
     prefix = f"/t{secrets.token_hex(4)}/"
     return lambda: Etcd(HttpTransport(access), prefix, timing=TIMING)
 
