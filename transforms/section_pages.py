@@ -13,10 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ordain.transforms.artifact_text import as_text
 from ordain.transforms.catalog.audit_results import evidence
+from ordain.transforms.catalog.data_tables import read_table
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
@@ -36,7 +35,7 @@ MADE = "<!-- Made by `python3 -m ordain.transforms.section_pages docs/reference/
 @cache
 def page_texts() -> Mapping[str, Mapping[str, str]]:
     """Return for each section the texts that are not generated: ``about`` and ``example``."""
-    rows: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    rows: dict[str, dict[str, Any]] = read_table(TABLE)
     return rows
 
 

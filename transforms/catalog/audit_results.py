@@ -10,8 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ordain.transforms.catalog.data_tables import read_table
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.model import Branch, Leaf
 
@@ -43,7 +42,7 @@ def _claim(leaf: Leaf) -> str:
 @cache
 def verified() -> Mapping[str, Claims]:
     """Return for each system the values that its archive confirms, with the ``version`` of each package."""
-    rows: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    rows: dict[str, dict[str, dict[str, Any]]] = read_table(TABLE)
     return rows
 
 

@@ -7,8 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ordain.transforms.catalog.data_tables import read_table
 from ordain.transforms.errors import NOWHERE, Problem, Refused, did_you_mean
 from ordain.transforms.model import Facts
 
@@ -18,7 +17,7 @@ TABLE = Path(__file__).parents[1] / "data" / "systems.yaml"
 @cache
 def known_systems() -> Mapping[str, Mapping[str, Any]]:
     """Return the values of `Facts` for each known system, by the name that `facts_for` takes."""
-    rows: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    rows: dict[str, dict[str, Any]] = read_table(TABLE)
     return {name: {**row, "like": tuple(row.get("like", ()))} for name, row in rows.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ordain.transforms.document import transform_faults
 from ordain.transforms.document.node import pointer_below, unescape_key
@@ -11,7 +12,7 @@ from ordain.transforms.document.schema import sections
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, TransformFault, Tree
 from ordain.transforms.resolve.match import match_layer
-from ordain.transforms.resolve.merge import merge, rank
+from ordain.transforms.resolve.merge import Rank, merge, rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ def names_for(
         for _, leaf in document.sections.branch("versions").leaves()
     ]
     matching = [(d, m) for d in layers if (m := match_layer(d, facts, shared)).holds]
-    tree, wrong = merge(((d, rank(d, m.closeness)) for d, m in matching), sections(Kind.TRANSFORM))
+    tree, wrong = _merged(_Layers((d, rank(d, m.closeness)) for d, m in matching))
     faults = [fault for d, _ in matching for fault in d.faults]
     for problem in wrong:
         if problem.severity is Severity.ERROR:
@@ -128,3 +129,28 @@ def names_for(
         applying={(d.where.path, d.name): ", ".join(m.reasons) or "every machine" for d, m in matching},
     )
     return merged, (*problems, *(fault.problem for fault in faults))
+
+
+class _Layers(tuple[tuple[Document, Rank], ...]):
+    """Matching Transforms with their ranks, equal only to a tuple of the same objects: documents cannot be hashed."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash(tuple((id(document), order) for document, order in self))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Layers)
+            and len(self) == len(other)
+            and all(a is c and b == d for (a, b), (c, d) in zip(self, other, strict=True))
+        )
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+@lru_cache(maxsize=8)
+def _merged(layers: _Layers) -> tuple[Branch, tuple[Problem, ...]]:
+    """Merge the Transforms. The same ones match most machines of a fleet, whose facts decide nothing else here."""
+    return merge(layers, sections(Kind.TRANSFORM))

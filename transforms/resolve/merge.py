@@ -158,7 +158,9 @@ class _Merger:
                     self.dead(merged, leaf)
                     overrode += [replace(merged.leaf, overrode=()), *merged.leaf.overrode]
             into.items.pop(rival, None)
-        into.items[name] = _MergedLeaf(replace(leaf, overrode=tuple(overrode)), self.rank, self.document)
+        if overrode or leaf.overrode:
+            leaf = replace(leaf, overrode=tuple(overrode))
+        into.items[name] = _MergedLeaf(leaf, self.rank, self.document)
 
     def equals(self, item: _MergedLeaf | _MergedMap | None) -> Iterator[Leaf]:
         """Yield the leaves that other documents of this rank have set in ``item``."""
