@@ -43,6 +43,7 @@ def pytest_collection_finish() -> None:
     """Take the imported modules out of garbage collection: `pytest_pyfunc_call` collects after every coroutine."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)  # the default collects every 700 objects, which was 4 % of the CPU
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,14 @@ def modules() -> dict[str, Path]:
 MODULES = modules() if (TREE / "pyproject.toml").exists() else {}
 
 
-def imports(module: str) -> Iterator[str]:
-    """Yield the modules of Ordain that ``module`` imports, also inside functions."""
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Return the modules of Ordain that ``module`` imports, also inside functions."""
+    return frozenset(imported_by(module))
+
+
+def imported_by(module: str) -> Iterator[str]:
+    """Yield the modules of Ordain that ``module`` imports, as often as it does."""
     for node in ast.walk(ast.parse(MODULES[module].read_bytes())):
         names: list[str] = []
         if isinstance(node, ast.ImportFrom):
@@ -123,7 +130,7 @@ def test_every_package_has_a_row_in_the_table() -> None:
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
-    graph = {module: set(imports(module)) - {module} for module in MODULES}
+    graph = {module: imports(module) - {module} for module in MODULES}
     while leaves := {module for module, below in graph.items() if not below & graph.keys()}:
         for module in leaves:
             del graph[module]

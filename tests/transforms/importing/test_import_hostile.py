@@ -122,12 +122,13 @@ ODD = ("[]", "5", "[[]]", "{a: b}", "!own x")
 
 def with_odd_values(text: str) -> Iterator[bytes]:
     """Yield a YAML text with every value in it replaced by each of `ODD`."""
-    for at in range(sum(1 for _ in values_of(composed(text)))):
+    root = composed(text)
+    for holder, at in [*values_of(root)]:
+        whole = holder[at]
         for odd in ODD:
-            root = composed(text)
-            holder, key = [*values_of(root)][at]
-            holder[key] = (holder[key][0], composed(odd)) if isinstance(holder[key], tuple) else composed(odd)
+            holder[at] = (whole[0], composed(odd)) if isinstance(whole, tuple) else composed(odd)
             yield yaml.serialize(root, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)).encode()
+        holder[at] = whole
 
 
 def values_of(node: yaml.Node) -> Iterator[tuple[list[Any], int]]:
