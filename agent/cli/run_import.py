@@ -63,6 +63,9 @@ def _imported(path: str, data: bytes, kind: str | None) -> RunDraft | str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Failure(f"{path}: the byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8") from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise Failure(f"{path}:{line}: a NUL byte, which no script has; save the file as text")
     dialect = DIALECTS[kind] if kind else dialect_of(text)
     if dialect is None:
         raise Usage(f"{path}: no directive tells the scheduler of the script; use --from: {', '.join(DIALECTS)}")

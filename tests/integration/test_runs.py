@@ -210,14 +210,14 @@ def test_a_unit_of_this_machine_has_the_limits_of_the_run(machine: Machine) -> N
     by_name = {(state["run"], state["index"]): state for state in states}
 
     assert {key: (state["state"], state["exit"]) for key, state in by_name.items()} == {
-        ("limited", 0): ("done", 0),
+        ("limited", None): ("done", 0),
         ("element", 1): ("done", 0),
         ("element", 2): ("failed", 1),
-        ("timed", 0): ("timed-out", None),
-        ("dependent", 0): ("cancelled", None),
-        ("last", 0): ("done", 0),
+        ("timed", None): ("timed-out", None),
+        ("dependent", None): ("cancelled", None),
+        ("last", None): ("done", 0),
     }
-    limited = str(by_name["limited", 0]["id"])
+    limited = str(by_name["limited", None]["id"])
     properties = machine.show(limited, "MemoryMax", "MemorySwapMax", "CPUQuotaPerSecUSec", "TimeoutStartUSec")
     assert properties == {
         "MemoryMax": str(64 << 20),

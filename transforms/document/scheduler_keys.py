@@ -68,6 +68,12 @@ _SCHEDULER: dict[str, Shape] = {
         "a name of `directives`",
         "word",
     ),
+    "default-unless": Map(
+        text("", "a regular expression", "regex"),
+        "By directive, the directives of `native` beside which it is left out, unless a Run sets its value itself.",
+        "a name of `directives`",
+        "word",
+    ),
     "output-tokens": Map(
         text("", "a text"),
         "The texts for `{job}`, `{index}` and `{run}` in a file name; `array-job` is that for `{job}` in an array.",

@@ -16,6 +16,10 @@ from ordain.transforms.runs.scheduler_rows import RunSystem
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./^$-]+")
 _OPTION = r"(?:^|(?<=\s))--?[A-Za-z][\w-]*"
+_PLACES = frozenset({"resources/nodes", "resources/tasks", "resources/tasks-per-node"})
+_NAME = ""
+"""The pointer of the name of a run, which native words may replace."""
+_PLACE_NUMBERS = frozenset({"nodes", "tasks", "tasks-per-node", "serial", "cpus"})
 OUTPUT_TOKENS = ("job", "index", "run")
 
 
@@ -64,9 +68,18 @@ def quote_for(system: RunSystem, text: str) -> str:
     raise CannotQuote(text)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectiveLine:
+    """A directive: its name in the row, ``""`` for one of `native`; its line, if it needs one; and its variables."""
+
+    name: str
+    line: ScriptLine | None
+    used: frozenset[str] = frozenset()
+
+
 @dataclass(slots=True)
 class Directives:
-    """The directives of one job as they are found, and the variables that they used.
+    """The directives of one job as they are found.
 
     ``causes`` are the values of documents that a variable comes from, the main one first.
     """
@@ -74,15 +87,18 @@ class Directives:
     system: RunSystem
     values: dict[str, PatternValue]
     causes: dict[str, tuple[Leaf, ...]]
-    named: list[tuple[str, ScriptLine]] = field(default_factory=list)
-    """Each line with the name of its directive, ``""`` for one of `native`."""
-    used: set[str] = field(default_factory=set)
+    found: list[DirectiveLine] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     @property
     def lines(self) -> tuple[ScriptLine, ...]:
         """Return the lines, in order."""
-        return tuple(line for _, line in self.named)
+        return tuple(found.line for found in self.found if found.line)
+
+    @property
+    def used(self) -> set[str]:
+        """Return the variables that the directives express."""
+        return {name for found in self.found for name in found.used}
 
     @property
     def prefix(self) -> str:
@@ -103,13 +119,10 @@ class Directives:
                 self._cannot_quote(patterns, str(error))
             else:
                 if filled:
-                    self.used |= filled.used
                     cause, *more = causes_of(filled.used, self.causes) or (leaf,)
-                    self.named += (
-                        (name, ScriptLine(text=f"{self.prefix}{text}", cause=cause, more=tuple(more)))
-                        for text in filled.texts
-                        if text
-                    )
+                    for text in filled.texts:
+                        line = ScriptLine(text=f"{self.prefix}{text}", cause=cause, more=tuple(more)) if text else None
+                        self.found.append(DirectiveLine(name=name, line=line, used=filled.used))
 
     def _first(self, patterns: tuple[str, ...], quoting: object) -> Filled | None:
         for pattern in patterns:
@@ -131,21 +144,47 @@ class Directives:
     def add_native(self, texts: Iterable[str], cause: Leaf) -> None:
         """Add directives in the scheduler's own words. They replace defaults, and contradict keys of the run."""
         for text in texts:
-            kept = []
-            for name, line in self.named:
-                ours = line.text.removeprefix(self.prefix)
-                if not name or not self._same(name, ours, text):
-                    kept.append((name, line))
-                elif not is_row(line.cause):
-                    kept.append((name, line))
-                    what = f"{text} sets what {line.cause.where.pointer} sets with {ours}"
-                    hint = f"remove one of them; {line.cause.where.pointer} holds for every system"
+            kept: list[DirectiveLine] = []
+            for found in self.found:
+                ours = found.line.text.removeprefix(self.prefix) if found.line else ""
+                same = self._same(found.name, ours, text)
+                default = self._is_default(found)
+                if default and (same or self._names("default-unless", found.name, text)):
+                    if found.used & _PLACE_NUMBERS:
+                        self._forget_places()
+                    continue
+                kept.append(found)
+                if same and found.line:
+                    pointer = found.line.cause.where.pointer
+                    what = f"{text} sets what {pointer} sets with {ours}"
+                    hint = f"remove one of them; {pointer} holds for every system"
                     self.problems.append(Problem(where=cause.where, what=what, hint=hint, code="NativeConflict"))
-            self.named = [*kept, ("", ScriptLine(text=f"{self.prefix}{text}", cause=cause))]
+            line = ScriptLine(text=f"{self.prefix}{text}", cause=cause)
+            self.found = [*kept, DirectiveLine(name="", line=line)]
+
+    def _is_default(self, found: DirectiveLine) -> bool:
+        """Return whether no key of the run sets a value of a directive: it follows from others, or from the row."""
+        causes = {leaf.where.pointer for name in found.used for leaf in self.causes.get(name, ()) if not is_row(leaf)}
+        own = {pointer.rpartition("/")[2] for pointer in causes} & found.used
+        return bool(found.name) and causes <= {*_PLACES, _NAME} and not own
+
+    def _forget_places(self) -> None:
+        """Remove the places that the run does not set, because native words set them; a launcher must not use them."""
+        for pointer in _PLACES:
+            name = pointer.rpartition("/")[2]
+            if not any(leaf.where.pointer == pointer for leaf in self.causes.get(name, ())):
+                self.values.pop(name, None)
+        if "tasks" not in self.values:
+            self.values.pop("with-tasks", None)
+
+    def _names(self, key: str, name: str, native: str) -> bool:
+        pattern = self.system.texts(key).get(name)
+        return bool(pattern and re.search(rf"(?:^|\s)(?:{pattern})", native))
 
     def _same(self, name: str, ours: str, native: str) -> bool:
-        other = self.system.texts("same-options").get(name)
-        if other and re.search(rf"(?:^|\s)(?:{other})", native):
+        if not name:
+            return False
+        if self._names("same-options", name, native):
             return True
         pattern = self.system.text("option") or _OPTION
         options, own = ({" ".join(m[0].split()) for m in re.finditer(pattern, t)} for t in (native, ours))
@@ -240,7 +279,7 @@ def directive_path(
     return text
 
 
-def unexpressed(used: set[str], sets: tuple[frozenset[str], ...]) -> bool:
+def unexpressed(used: frozenset[str], sets: tuple[frozenset[str], ...]) -> bool:
     """Return whether none of ``sets`` was used as a whole."""
     return not any(names <= used for names in sets)
 

@@ -137,6 +137,7 @@ class _Numbers:
             what = f"{nodes} nodes are more than the {tasks} tasks that could run on them"
             self.problem("nodes", what, "set `tasks-per-node`, or use fewer nodes")
         self.set("tasks", tasks, *(("tasks",) if "tasks" in self.leaves else ("tasks-per-node", "nodes")))
+        self.set("with-tasks", True, "tasks")
         if nodes is None:
             return
         self.set("nodes", nodes, *(("nodes",) if "nodes" in self.leaves else ("tasks-per-node", "tasks")))

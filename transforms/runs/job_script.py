@@ -85,8 +85,9 @@ class _Job:
     def script(self) -> tuple[JobScript, list[Problem]]:
         """Return the job, and its problems."""
         directives = self.directives()
-        bodies = [_Body(self, element, directives, self.problems).parts() for element in self.elements]
-        self.check_expressed(directives)
+        elements = [_Body(self, element, directives, self.problems) for element in self.elements]
+        bodies = [element.parts() for element in elements]
+        self.check_expressed(frozenset(directives.used.union(*(element.used for element in elements))))
         as_arguments = self.system.row.value("prefix") is None
         own = () if as_arguments else directives.lines
         after = tuple(self.dependencies())
@@ -282,9 +283,9 @@ class _Job:
             else:
                 directives.add_native(words, child)
 
-    def check_expressed(self, directives: Directives) -> None:
-        """Add a problem for each key of the run that nothing in the script expresses."""
-        used = directives.used | set(self.numbers.facts())
+    def check_expressed(self, expressed: frozenset[str]) -> None:
+        """Add a problem for each key of the run that nothing in the script expresses, which uses ``expressed``."""
+        used = expressed.union(self.numbers.facts())
         for key, sets in EXPRESSED_BY.items():
             section, _, name = key.rpartition("/")
             leaf = (self.shared.branch(section) if section else self.shared).leaf(name)
@@ -391,8 +392,8 @@ class _Body:
         problems: list[Problem],
     ) -> None:
         self.job, self.element, self.tree, self.system = job, element, element.tree, job.system
-        self.values, self.used, self.causes = dict(directives.values), directives.used, directives.causes
-        self.problems = problems
+        self.values, self.causes, self.problems = dict(directives.values), directives.causes, problems
+        self.used: set[str] = set()
         self.container = self.container_words()
 
     def parts(self) -> list[_Part]:

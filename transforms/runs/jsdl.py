@@ -18,7 +18,7 @@ from ordain.transforms.importing.document_draft import Plain
 from ordain.transforms.model import Branch, Document, Leaf, Template, Tree, strings
 from ordain.transforms.runs.run_draft import RunDraft
 from ordain.transforms.runs.scheduler_rows import vectors
-from ordain.transforms.runs.script_import import span
+from ordain.transforms.runs.script_options import span
 from ordain.transforms.runs.xml_elements import XmlElement
 from ordain.transforms.systemd.values import size, timespan
 from ordain.transforms.template.expand import holds_template

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ordain.transforms.document.node import Node
 from ordain.transforms.document.reader import HEADER, read
-from ordain.transforms.document.run_keys import RUN
+from ordain.transforms.document.run_keys import RESOURCES, RUN
 from ordain.transforms.document.shapes import Record
 from ordain.transforms.errors import Problem, Where, warning
 from ordain.transforms.importing.document_draft import Plain
@@ -21,7 +21,8 @@ _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 class RunDraft:
     """Keys of a Run by pointer, with the place that each comes from.
 
-    ``accounted`` are the lines of the input that became a key, a default, a line of `script` or a problem.
+    ``accounted`` are the lines of the input that became a key, a default, a line of `script` or a problem. ``pending``
+    are options, as name, value and place, that only all others together explain.
     """
 
     name: str = ""
@@ -29,11 +30,17 @@ class RunDraft:
     places: dict[str, Where] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     accounted: set[int] = field(default_factory=set)
+    pending: list[tuple[str, str, Where]] = field(default_factory=list)
 
     def set(self, pointer: str, value: Plain, where: Where) -> None:
         """Set a key such as ``resources/nodes``; a second value for it is a problem."""
         self.accounted.add(where.line)
         *above, last = pointer.split("/")
+        for other in (f"{'/'.join(above)}/{name}" for group in RESOURCES.one_of if last in group for name in group):
+            if other != pointer and self.get(other) is not None:
+                what = f"{pointer} {value} excludes {other} (from {self.places[other]})"
+                self.not_carried(where, what, "write one of them")
+                return
         entries = self.keys
         for part in above:
             inner = entries.setdefault(part, {})
@@ -53,6 +60,7 @@ class RunDraft:
         assert isinstance(entries, dict)
         entries[name] = value
         self.places.setdefault(key, where)
+        self.places[f"{key}/{name}"] = where
 
     def add(self, pointer: str, value: str, where: Where) -> None:
         """Add a text to a list such as ``native/slurm``."""
@@ -89,18 +97,33 @@ class RunDraft:
         self.name = name or "imported"
 
     def remove_invalid(self) -> None:
-        """Remove each key whose value a document cannot have, and report it."""
-        for _ in range(len(self.keys) + 1):
+        """Remove each value that a document cannot have, and report it."""
+        while True:
             _, problems = read("import.yaml", self.text("").encode())
-            wrong = {problem.where.pointer.partition("/")[0]: problem for problem in problems}
-            found = [key for key in wrong if key in self.keys]
-            if not found:
+            wrong = {problem.where.pointer: problem for problem in problems}
+            removed = [pointer for pointer in wrong if self._remove(pointer)]
+            for pointer in removed:
+                problem = wrong[pointer]
+                place = next((w for p, w in self.places.items() if p == pointer or p.startswith(f"{pointer}/")), None)
+                place = place or self.places.get(pointer.partition("/")[0], Where())
+                self.not_carried(place, f"{pointer}: {problem.what}", problem.hint)
+            if not removed:
                 return
-            for key in found:
-                place = next((w for p, w in self.places.items() if p.partition("/")[0] == key), Where())
-                problem = wrong[key]
-                self.not_carried(place, f"{problem.where.pointer}: {problem.what}", problem.hint)
-                del self.keys[key]
+
+    def _remove(self, pointer: str) -> bool:
+        """Remove the value at ``pointer``, or the list that it is in. Return whether there was one."""
+        entries: Plain = self.keys
+        *above, last = pointer.split("/")
+        for at, part in enumerate(above):
+            inner = entries.get(part) if isinstance(entries, dict) else None
+            if isinstance(inner, list):
+                above, last = above[:at], part
+                break
+            entries = inner
+        if not isinstance(entries, dict) or last not in entries:
+            return False
+        del entries[last]
+        return True
 
     def text(self, header: str) -> str:
         """Return the document as YAML."""

@@ -65,7 +65,7 @@ def vectors(leaf: Leaf | None) -> tuple[tuple[str, ...], ...]:
 
 VARIABLES = frozenset(
     """
-    name shell unit nodes tasks tasks-per-node one-node many-nodes serial cpus-per-task cpus-each-task
+    name shell unit nodes tasks with-tasks tasks-per-node one-node many-nodes serial cpus-per-task cpus-each-task
     cpus-per-node cpus memory memory-per-task memory-each-cpu memory-total memory-per-cpu with-memory gpus
     gpus-per-task gpus-by-task gpus-total gpu-type with-gpus features time no-time exclusive scratch account queue
     output errors joined mail-to mail-events indices index-range most-at-once clean-environment inherit-environment

@@ -22,7 +22,7 @@ POSIX_SHELL = re.compile(r"(?:ba|da|a|ya|z|(?:mk|pdk|lk|ok)?k)?sh[0-9.-]*")
 TAKES_TEXT = re.compile(rf"{POSIX_SHELL.pattern}|python[0-9.]*")
 """The names of programs that take the text of a script of several lines as ``-c TEXT``; csh does not."""
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
-_BUILTINS = frozenset(
+BUILTINS = frozenset(
     """
     . : [ alias bg bind break builtin caller case cd chdir command compgen complete compopt continue coproc
     declare dirs disown do done echo elif else enable esac eval exec exit export false fc fg fi for function
@@ -58,7 +58,7 @@ def quoted(text: str) -> str:
 def command(words: Iterable[str]) -> str:
     """Return a command that runs the program that the first word names, whatever a shell means by that word."""
     first, *rest = words
-    if first in _BUILTINS or (first.startswith("%") and "=" not in first):
+    if first in BUILTINS or (first.startswith("%") and "=" not in first):
         program = f"env {quoted(first)}"  # bash takes %1 for a job, even in quotes
     elif first.startswith("%"):
         program = f'/bin/sh -c \'exec "$0" "$@"\' {quoted(first)}'  # env takes it for an assignment

@@ -328,6 +328,16 @@ def test_import_reports_each_line_and_exits_with_3(
     assert captured.err.splitlines()[-1] == "1 item not converted"
 
 
+def test_import_refuses_a_file_that_is_not_a_text(
+    scheduler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "job.sh").write_bytes(b"#!/bin/sh\n#SBATCH -n 2\necho a\0b\n")
+
+    assert run(tmp_path, "import", "job.sh") == 1
+
+    assert "job.sh:3: a NUL byte" in capsys.readouterr().err
+
+
 def test_validate_finds_a_circle_of_runs(scheduler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path, RUN.format("a", "after: [b]\n"), RUN.format("b", "after: [a]\n"))
 

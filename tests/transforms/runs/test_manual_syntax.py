@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ordain.transforms.runs.script_dialects import DIALECTS
-from ordain.transforms.runs.script_import import Dialect, convert, form_of
+from ordain.transforms.runs.script_import import convert
+from ordain.transforms.runs.script_options import Dialect, form_of
 
 EXPECTED = Path(__file__).parents[2] / "runs/expected"
 _RESOURCE = r"\w+=[^:+,\s]+"

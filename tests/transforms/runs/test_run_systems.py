@@ -394,7 +394,7 @@ def test_native_words_that_contradict_a_key_are_refused(system: str, native: str
 @pytest.mark.parametrize(
     ("system", "native", "kept"),
     [
-        ("slurm", "-N 2", "#SBATCH --ntasks=1"),
+        ("slurm", "--qos=high", "#SBATCH --ntasks=1"),
         ("pbs", "-l software=abaqus", "#PBS -l select=1:ncpus=1:mpiprocs=1"),
         ("lsf", '-R "select[haswell] rusage[lic=1]"', '#BSUB -R "rusage[mem=1024MB]"'),
         ("flux", "--env=A=b", "# flux: --env-remove=* --env=PATH --env=HOME --env=USER --env=LANG"),
@@ -563,3 +563,44 @@ def test_a_shell_that_takes_no_text_cannot_run_a_script_in_a_container() -> None
 
     assert problem.where.pointer == "shell"
     assert rendered(run("script: echo a\nshell: /usr/bin/python3.11\ncontainer: i.sif")).scripts
+
+
+@pytest.mark.parametrize(
+    ("system", "native", "resources", "expected"),
+    [
+        ("slurm", "--nodes=2-4", "", ["--nodes=2-4"]),
+        ("slurm", "--nodes=2-4", "tasks-per-node: 16", ["--ntasks-per-node=16", "--nodes=2-4"]),
+        ("slurm", "--nodes=2-4", "tasks: 16", ["--ntasks=16", "--nodes=2-4"]),
+        ("slurm", "-n 64", "nodes: 4", ["--nodes=4", "-n 64"]),
+        ("pbs", "-l select=1:ncpus=2+2:ncpus=4", "", ["-l select=1:ncpus=2+2:ncpus=4"]),
+        ("pbs", "-l nodes=a+b", "", ["-l nodes=a+b"]),
+        ("lsf", "-n 4,8", "tasks-per-node: 2", ['-R "span[ptile=2]"', "-n 4,8"]),
+        ("lsf", "-nnodes 2", "", ["-nnodes 2"]),
+        ("flux", "-N4", "", ["-N4"]),
+        ("sge", "-pe mpi-fill 8", "", ["-pe mpi-fill 8"]),
+    ],
+)
+def test_native_places_replace_those_that_only_follow(
+    system: str, native: str, resources: str, expected: list[str]
+) -> None:
+    keys = f"command: ./a\nlauncher: mpi\nresources: {{{resources}}}\nnative: {{{system}: {json.dumps(native)}}}"
+
+    made = lines(run(keys), system)
+
+    prefix = {"slurm": "#SBATCH ", "pbs": "#PBS ", "lsf": "#BSUB ", "flux": "# flux: ", "sge": "#$ "}[system]
+    directives = [line.removeprefix(prefix) for line in made if line.startswith(prefix)]
+    places = [
+        d
+        for d in directives
+        if re.match(r"--n\w*tasks|--nodes|--nslots|-[nN]\b|-N\d|-nnodes|-l (select|nodes|place)|-pe|-R", d)
+    ]
+    assert [d for d in places if d != "-N x"] == expected
+    # No launcher starts a number of tasks that the native words do not have.
+    (launched,) = [line for line in made if line.endswith("./a")]
+    assert not re.search(r" (-n|-np|--ntasks=?|--nodes=?) ?1\b", launched)
+
+
+def test_a_native_name_replaces_that_of_the_run() -> None:
+    assert [
+        line for line in lines(run("command: a\nnative: {slurm: -J other}")) if "-J" in line or "job-name" in line
+    ] == ["#SBATCH -J other"]
