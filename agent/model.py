@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.instruction import Instruction
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import Problem
@@ -343,6 +344,7 @@ class Outcome:
     ``generation`` and ``hash`` are in force now. After a rollback, ``rejected`` is the number of the generation that
     failed, ``why`` its fault, ``back`` the plan of the rollback, and ``back_verdicts`` its results. ``confirm_by`` is
     the local time of the rollback unless the apply is confirmed, ``""`` if it needs no confirmation.
+    ``left`` are the differences from the documents that were found after the apply; none are read after a rollback.
     ``caller`` is the process that asked for the apply, 0 if nobody did.
     """
 
@@ -359,6 +361,7 @@ class Outcome:
     back: Plan | None = None
     back_verdicts: tuple[UnitVerdict, ...] = ()
     confirm_by: str = ""
+    left: tuple[StatusCondition, ...] = ()
     origin: ChangeOrigin = field(default_factory=ChangeOrigin)
     caller: int = 0
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.instruction import StandingInstruction
 from ordain.agent.model import ChangeOrigin, Job, Note, UnitState, UnitVerdict
-from ordain.transforms.errors import Problem
 from ordain.transforms.model import Member
 
 
@@ -28,35 +28,6 @@ class AgentState(StrEnum):
     def at_work(self) -> bool:
         """Return whether an apply is running, or is on trial."""
         return self in {AgentState.APPLYING, AgentState.STARTING, AgentState.TRIAL}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusCondition:
-    """A fact that the administrator should know; ``code`` is a stable CamelCase name, ``item`` the item concerned.
-
-    ``fault``: the machine is not as the documents want it. While there is such a condition, the state is not
-    `AgentState.CONVERGED`. ``enforced``: the agent corrects it by itself (`drift: enforce`). ``public`` is the
-    text for users other than root, if ``what`` may quote a document, a program or its journal; "" if it is the same.
-    """
-
-    code: str
-    what: str
-    hint: str = ""
-    item: str = ""
-    fault: bool = False
-    enforced: bool = False
-    public: str = ""
-
-    @classmethod
-    def of(cls, problem: Problem, code: str = "", *, fault: bool = False) -> Self:
-        """Return a condition for a problem, with ``code`` instead of the problem's own code if it is given."""
-        place = f"{problem.where}: " if problem.where.path else ""
-        pointer = f"{problem.where.pointer}: " if problem.where.pointer else ""
-        what = f"{place}{pointer}{problem.what}"
-        public = f"{place}{pointer}".removesuffix(": ") or "a problem in the documents"
-        return cls(
-            code=code or problem.code, what=what, hint=problem.hint, item=problem.item, fault=fault, public=public
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

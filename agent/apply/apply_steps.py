@@ -34,6 +34,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from ordain.agent.apply.comparison import compare
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
 from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.generator_repair import GeneratorRepair
@@ -357,6 +358,8 @@ class ApplySteps:
             outcome = replace(outcome, confirm_by=trial.until_text)
         else:
             outcome = await self._commit(progress.new, outcome)
+        if not progress.rolls_back:
+            outcome = await self.compared(outcome, progress.new, caller=progress.caller)
         await self._repair.look_for_others(progress.new)
         if outcome.plan.from_hash != outcome.plan.to_hash:
             await asyncio.to_thread(self._store.save_outcome, outcome)
@@ -367,6 +370,12 @@ class ApplySteps:
         if self.listener:
             self.listener.ended(outcome)
         return outcome
+
+    async def compared(self, outcome: Outcome, new: Generation, *, caller: int) -> Outcome:
+        """Return ``outcome`` with the differences from ``new`` that are left, as a status would find them now."""
+        comparison = await compare(new, systemd=self._systemd, root=self._root, observer=self._observer, caller=caller)
+        left = comparison.faults
+        return replace(outcome, left=left, exit_status=exit_status(outcome.verdicts, outcome.plan, left))
 
     def _rolled_back(self, entry: JournalEntry, outcome: Outcome) -> Outcome:
         assert entry.failed is not None

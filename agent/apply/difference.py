@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Change, Generation
-from ordain.agent.status import StatusCondition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

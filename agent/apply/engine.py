@@ -37,7 +37,6 @@ from ordain.agent.model import (
     Plan,
     RawDocument,
 )
-from ordain.agent.plan.outcome import exit_status
 from ordain.agent.state.decisions import Decisions, DecisionState, RejectedGeneration
 from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
@@ -135,7 +134,8 @@ class Engine:
                 before = replace(before, pin=None)
             if self._is_in_force(planned, old, new):
                 self._decisions.restore(self._decided(request, old))
-                return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=exit_status((), planned))
+                outcome = Outcome(generation=old.number, hash=old.hash, plan=planned)
+                return await self._steps.compared(outcome, old, caller=request.caller)
             if old.members and not old.number:  # made in this boot: from now on it can be rolled back to
                 await asyncio.to_thread(self._writer.save, old)
             new = await asyncio.to_thread(self._writer.save, new)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation
 from ordain.agent.state.store import NotPersistent, Store
-from ordain.agent.status import StatusCondition
 
 NOT_PERSISTENT = "NotPersistent"
 NOT_IN_HISTORY = "NotInHistory"

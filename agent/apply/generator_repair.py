@@ -16,6 +16,7 @@ from pathlib import Path
 from ordain.agent.apply.admin_overrides import BEFORE_OURS
 from ordain.agent.apply.jobs import run_jobs
 from ordain.agent.apply.observe import look
+from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Job, UnitState, UnitVerdict, Verb
 from ordain.agent.plan.explain import DIRECTORIES as PLACES
 from ordain.agent.state.boot_record import boot_id
@@ -26,7 +27,6 @@ from ordain.agent.state.running_record import (
     write_running_record,
 )
 from ordain.agent.state.store import Store
-from ordain.agent.status import StatusCondition
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.artifacts import PlacedFile, UnitFile, UnitLink

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.apply.difference import Difference
+from ordain.agent.condition import StatusCondition
 from ordain.agent.generation import use_of
 from ordain.agent.model import Change, Effect, Generation
 from ordain.agent.plan.file_contents import MAX_VALUE, content_changes, item_causes
-from ordain.agent.status import StatusCondition
 from ordain.agent.system.cached_file import CachedFile
 from ordain.generator import safe_tree
 from ordain.generator.files import RECORDS

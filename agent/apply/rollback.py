@@ -17,6 +17,7 @@ from ordain.agent.apply.change_origin import user_of_process
 from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.observe import Observer
 from ordain.agent.apply.trial import Trial, Trials, deadman_runs, watch_with_deadman
+from ordain.agent.condition import StatusCondition
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.instruction import Instruction, InstructionKind, StandingInstruction, describe, standing
 from ordain.agent.local_time import local_time
@@ -25,7 +26,6 @@ from ordain.agent.plan.outcome import ROLLED_BACK
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
 from ordain.agent.state.decisions import NOBODY, Decisions, Pin
 from ordain.agent.state.store import Store
-from ordain.agent.status import StatusCondition
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
 

@@ -12,7 +12,7 @@ from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.document_files import STANDARD_INPUT, contents
 from ordain.agent.cli.moments import spoken_span, terms_of
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.status import unit_name
+from ordain.agent.cli.status import condition_text, unit_name
 from ordain.agent.compile.executor import REQUIRE_DOCUMENT, run_inline
 from ordain.agent.daemon.client import Client, Documents
 from ordain.agent.errors import Denied, Failure
@@ -45,6 +45,9 @@ RESULTS = {
     Exit.INCOMPLETE: "failed, and the rollback is incomplete",
     Exit.BUSY: "another apply is running",
 }
+
+UNCHANGED = RESULTS | {Exit.DEGRADED: "in force, but something is degraded"}
+"""The results of an apply that had nothing to do."""
 
 
 def plan(request: Namespace, console: Console) -> Exit:
@@ -276,10 +279,12 @@ def _report(outcome: Outcome, request: Namespace, console: Console) -> Exit:
         console.line(f"rolled back to generation {outcome.generation}:", Style.STRONG)
         _print_plan(outcome.back, console)
         _print_verdicts(outcome.back_verdicts, console)
+    for condition in outcome.left:
+        console.line(condition_text(condition), Style.WARN)
     if not outcome.persistent:
         console.note("this lasts only until the next boot, because /etc is not writable [NotPersistent]", Style.WARN)
     if outcome.plan or status:
-        result = f"generation {outcome.generation}: {RESULTS[status]}"
+        result = f"generation {outcome.generation}: {RESULTS[status] if outcome.plan else UNCHANGED[status]}"
         console.line(result, Style.BAD if status else Style.GOOD)
     if outcome.confirm_by:
         console.note(f"rolls back at {outcome.confirm_by}, unless you run `ordainctl confirm`", Style.WARN)

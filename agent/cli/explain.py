@@ -13,6 +13,7 @@ from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.generations import in_force
 from ordain.agent.cli.status import blocked_items, blocked_text
+from ordain.agent.condition import StatusCondition
 from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
@@ -27,7 +28,7 @@ from ordain.agent.plan.explain import (
     unit_name_of,
 )
 from ordain.agent.plan.explain import explain as trace
-from ordain.agent.status import StatusCondition, UnitExplanation
+from ordain.agent.status import UnitExplanation
 
 
 def show(request: Namespace, console: Console) -> Exit:

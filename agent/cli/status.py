@@ -11,11 +11,12 @@ from datetime import datetime
 from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
+from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.connect import connect
 from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
-from ordain.agent.status import AgentState, Status, StatusCondition, UnitStatus
+from ordain.agent.status import AgentState, Status, UnitStatus
 from ordain.transforms.document.node import unescape_key
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.graph.essential_units import BOOT_ITEM
@@ -49,7 +50,7 @@ def status(request: Namespace, console: Console) -> Exit:
         kept_out = [] if request.unit else [unit for unit in units if unit.item == BOOT_ITEM and unit.ok]
         shown = [unit for unit in units if unit not in kept_out and not (request.problems and _is_plain(unit))]
         rows = [_row(unit) for unit in shown]
-        rows += [(name, "", ("blocked", Style.BAD), _condition(reason)) for name, reason in missing.items()]
+        rows += [(name, "", ("blocked", Style.BAD), condition_text(reason)) for name, reason in missing.items()]
         console.table(("UNIT", "WANTED", "STATE", "NOTE"), rows)
         if kept_out:
             console.line(
@@ -104,7 +105,7 @@ def changes(last: Status, now: Status) -> Iterator[tuple[str, Style]]:
         yield now.source.problem, Style.BAD
     for condition in now.conditions:
         if condition not in last.conditions:
-            yield _condition(condition), Style.WARN
+            yield condition_text(condition), Style.WARN
     before = {unit.unit: unit for unit in last.units}
     for unit in now.units:
         if unit != before.pop(unit.unit, None):
@@ -140,7 +141,7 @@ def blocked_items(now: Status) -> dict[str, StatusCondition]:
 
 def blocked_text(name: str, condition: StatusCondition) -> str:
     """Return the sentence for a blocked unit, with the reason and the remedy."""
-    return f"{name} is in the documents, but blocked: {_condition(condition)}"
+    return f"{name} is in the documents, but blocked: {condition_text(condition)}"
 
 
 def _chosen(units: Sequence[UnitStatus], words: Iterable[str]) -> tuple[UnitStatus, ...]:
@@ -171,11 +172,11 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
         rows.append((("Services", Style.STRONG), f"started by {now.taken_over_by}"))
     if now.source.problem and not now.source.code:
         rows.append((("Documents", Style.STRONG), (now.source.problem, Style.BAD)))
-    rows += [(("Condition", Style.STRONG), (_condition(condition), Style.WARN)) for condition in now.conditions]
+    rows += [(("Condition", Style.STRONG), (condition_text(condition), Style.WARN)) for condition in now.conditions]
     return rows
 
 
-def _condition(condition: StatusCondition) -> str:
+def condition_text(condition: StatusCondition) -> str:
     """Return a condition on one line. The text of a problem already contains its item, hint and code."""
     parts = [f"{condition.item}:", condition.what, f"({condition.hint})", f"[{condition.code}]"]
     values = [condition.item, "", condition.hint, condition.code]

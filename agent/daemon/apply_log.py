@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Outcome
 from ordain.agent.plan.outcome import ROLLED_BACK, summary
-from ordain.agent.status import StatusCondition
 from ordain.transforms.errors import NOWHERE, Problem, Severity
 
 log = logging.getLogger(__name__)

@@ -24,6 +24,7 @@ from dataclasses import replace
 
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.parts import ApplyParts
+from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.apply_log import ApplyLog
 from ordain.agent.daemon.boot_verdict import BootVerdict
 from ordain.agent.daemon.client import Documents
@@ -44,7 +45,7 @@ from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExce
 from ordain.agent.model import RUNNING, ChangeCause, Outcome
 from ordain.agent.settings import Settings
 from ordain.agent.state.last_outcome import read_last_outcome
-from ordain.agent.status import AgentState, Status, StatusCondition
+from ordain.agent.status import AgentState, Status
 from ordain.agent.system.rate_limit import RateLimit
 from ordain.transforms.errors import NOWHERE, Problem, Refused
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Change, FileChange, Job, Outcome, Plan, UnitVerdict
-from ordain.agent.status import Status, StatusCondition, UnitExplanation
+from ordain.agent.status import Status, UnitExplanation
 from ordain.transforms.errors import Problem
 
 ASK_ROOT = "root can see more with `ordainctl status`"

@@ -5,27 +5,25 @@ PID 1, files of the state, SourceReader, the agent's own view ──read──�
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 
-from ordain.agent.apply.admin_overrides import administrator_files, hiding_files
-from ordain.agent.apply.observe import look
+from ordain.agent.apply.comparison import compare
 from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.apply.place_files import read_reports
 from ordain.agent.apply.rollback import decision_conditions, hold_conditions, instructions_in_force
+from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.daemon.takeover import read_takeover
 from ordain.agent.delivery.protocol import ReleaseReference
-from ordain.agent.model import Generation, Observed, Outcome
-from ordain.agent.plan.unit_status import differences, left_undone, reboots, unit_statuses
+from ordain.agent.model import Generation, Outcome
+from ordain.agent.plan.unit_status import left_undone, reboots
 from ordain.agent.state.apply_journal import ApplyJournal
 from ordain.agent.state.boot_record import placed_hash, read_boot_record
-from ordain.agent.state.holds import UnreadableHolds
 from ordain.agent.state.source_loss_record import read_source_loss
-from ordain.agent.status import AgentState, Status, StatusCondition
+from ordain.agent.status import AgentState, Status
 from ordain.transforms.errors import Problem
 
 SHOWN_FILES = 10
@@ -92,34 +90,22 @@ class StatusReader:
 
     async def _observe(self) -> Status:
         parts = self._parts
-        generation = await asyncio.to_thread(parts.observer.with_kept_out, parts.store.applied())
-        names = [member.unit for member in generation.members]
-        observed = await look(parts.systemd, names)
-        ended = [
-            state.name
-            for state in observed.units.values()
-            if state.name.endswith(".service") and state.active_state == "inactive" and state.invocation_id
-        ]
-        oneshots = [name for name in ended if await self._is_done(name)]
-        observed = replace(observed, hidden=hiding_files(parts.root, generation))
+        generation = parts.store.applied()
         await parts.repair.look_for_others(generation)
-        observed, unreadable_holds = await self._with_obstacles(observed, generation)
-        observed, found = await parts.observer.with_differences(observed, generation)
-        edited = administrator_files(parts.root, names)
-        unread = {unit for unit, paths in edited.items() if await parts.systemd.unread(unit, paths)}
-        units = unit_statuses(generation, observed, oneshots, edited, unread)
+        comparison = await compare(
+            generation, systemd=parts.systemd, root=parts.root, observer=parts.observer, caller=self._caller
+        )
+        units = comparison.units
         # The view comes last: what the agent did meanwhile is in it.
         view = self._view() if self._view else None
         wanted_generation, wanted_hash = self._wanted(generation, view)
         conditions = (
             *self._conditions(),
             *(view.conditions if view else (AGENT_DOWN,)),
-            *unreadable_holds,
-            *hold_conditions(observed.holds),
-            *(difference.condition for difference in found),
+            *hold_conditions(comparison.observed.holds),
+            *comparison.conditions,
             *self._not_in_force(generation, wanted_generation, wanted_hash, view),
             *self._not_persistent(generation, view),
-            *differences(units),
             *left_undone(units, view.wanted.verdicts if view and view.wanted else ()),
             *reboots(units),
         )
@@ -135,21 +121,8 @@ class StatusReader:
             units=units,
             drift=tuple(unit.unit for unit in units if not unit.ok),
             taken_over_by=read_takeover(parts.root)[0],
-            instructions=tuple(instructions_in_force(parts.decisions, observed.holds)),
+            instructions=tuple(instructions_in_force(parts.decisions, comparison.observed.holds)),
         )
-
-    async def _with_obstacles(
-        self, observed: Observed, generation: Generation
-    ) -> tuple[Observed, tuple[StatusCondition, ...]]:
-        try:
-            return await self._parts.observer.with_obstacles(observed, generation, caller=self._caller), ()
-        except UnreadableHolds as failure:
-            return observed, (StatusCondition(code="BadHolds", what=str(failure), fault=True),)
-
-    async def _is_done(self, unit: str) -> bool:
-        """Return whether a service that has ended is a oneshot; one that remains active was stopped by somebody."""
-        systemd = self._parts.systemd
-        return await systemd.property(unit, "Type") == "oneshot" and not await systemd.property(unit, "RemainAfterExit")
 
     def _wanted(self, generation: Generation, view: AgentView | None) -> tuple[int, str]:
         """Return number and hash of the generation that the documents want; ``generation`` is in force."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.model import NoteReason, Outcome, Plan, UnitVerdict
 from ordain.transforms.errors import Severity
 
@@ -12,11 +13,14 @@ DEGRADED, ROLLED_BACK, INCOMPLETE = 3, 4, 5
 """Exit statuses of the contract (docs/design/contract.md, rule 24)."""
 
 
-def exit_status(verdicts: Sequence[UnitVerdict], plan: Plan) -> int:
-    """Return the exit status of an apply that is not rolled back: 0, or `DEGRADED`."""
+def exit_status(verdicts: Sequence[UnitVerdict], plan: Plan, left: Sequence[StatusCondition] = ()) -> int:
+    """Return the exit status of an apply that is not rolled back: 0, or `DEGRADED`.
+
+    ``left`` are the faults of the machine after the apply.
+    """
     blocked = any(problem.severity is Severity.BLOCKED for problem in plan.problems)
     hidden = any(note.why is NoteReason.HIDDEN for note in plan.notes)
-    return DEGRADED if blocked or hidden or not all(verdict.ok for verdict in verdicts) else 0
+    return DEGRADED if left or blocked or hidden or not all(verdict.ok for verdict in verdicts) else 0
 
 
 def blame(verdicts: Sequence[UnitVerdict]) -> str:

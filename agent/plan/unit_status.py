@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Note, NoteReason, Observed, UnitState, UnitVerdict
 from ordain.agent.plan.planner import plan
-from ordain.agent.status import StatusCondition, UnitStatus
+from ordain.agent.status import UnitStatus
 from ordain.transforms.model import Drift, Member, Wanted
 
 SHOWN = 3

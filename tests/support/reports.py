@@ -2,6 +2,7 @@
 
 converged          ⇔  exit status 0, no fault, and nothing paused, on trial or rolled back
 converged          ⇒  the plan is empty, every unit is as wanted, the documents' generation is in force
+an apply           ⇒  it exited with 0 or 3 as the status does afterwards
 in every state     the properties on the bus are those of the status, and the history has the generation in force
 """
 
@@ -18,7 +19,8 @@ def disagreements(reports: Mapping[str, Any]) -> Iterator[str]:
     """Yield each contradiction of two reports.
 
     ``reports``: ``status`` as JSON, ``exit`` of `ordainctl status`, ``properties`` by name, ``plan`` (the exit status
-    of `ordainctl plan --exit-code`), ``planned`` (its text) and ``history`` as JSON.
+    of `ordainctl plan --exit-code`), ``planned`` (its text) and ``history`` as JSON; optionally ``applied``, the exit
+    status of an apply right before.
     """
     status = reports["status"]
     state = status["state"]
@@ -30,6 +32,8 @@ def disagreements(reports: Mapping[str, Any]) -> Iterator[str]:
         yield f"it is {state}, with the faults {faults} and {stays}"
     if (reports["exit"] == 0) != (not faults and state != "rolled-back"):
         yield f"the exit status is {reports['exit']} with the faults {faults}"
+    if (applied := reports.get("applied")) in (0, 3) and applied != reports["exit"]:
+        yield f"the apply exited with {applied}, and the status with {reports['exit']}: {faults}"
     if state == "converged":
         if reports["plan"] != 0:
             yield f"it is converged, and the plan exits with {reports['plan']}: {reports['planned']}"

@@ -42,7 +42,8 @@ ROWS = (
             "all documents of the source. If that would remove an entry that is in force now, `apply` lists what "
             "stops, and asks on a terminal; elsewhere it needs --remove. To add to the documents of this machine, put "
             "the file in its source (/etc/ordain/documents) instead. The agent then follows the source no more until "
-            "`ordainctl follow`; with --once, only until the source changes."
+            "`ordainctl follow`; with --once, only until the source changes. Exits with 3 if a unit or a value differs "
+            "from the documents afterwards; these differences are listed, as `status` lists them."
         ),
         run="apply:apply",
         arguments=(

@@ -9,9 +9,9 @@ import pytest
 
 from ordain.agent.apply.actual_values import AS_WANTED, as_text, read_back_values, unit_values
 from ordain.agent.apply.difference import Difference
+from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation
 from ordain.agent.plan.explain import ExplainedFile, ExplainedLine, Explanation
-from ordain.agent.status import StatusCondition
 from ordain.agent.system.bus import BusError
 from support.network_compile import generation_of
 

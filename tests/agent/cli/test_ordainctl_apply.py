@@ -19,13 +19,14 @@ import pytest
 from ordain.agent.cli import apply, ask_agent, status
 from ordain.agent.cli.console import Console
 from ordain.agent.cli.main import main
+from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.client import Documents
 from ordain.agent.errors import Busy, Denied, Failure, Unavailable
 from ordain.agent.generation import digest
 from ordain.agent.instruction import NO_TERMS, Expiry, Instruction, Terms
 from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, Outcome, Plan, UnitVerdict, Verb
 from ordain.agent.state.store import Store
-from ordain.agent.status import AgentState, SourceState, Status, StatusCondition, UnitStatus
+from ordain.agent.status import AgentState, SourceState, Status, UnitStatus
 from ordain.agent.system.apply_lock import PATH as LOCK
 from ordain.transforms.errors import Problem, Refused, Where
 
@@ -36,6 +37,9 @@ PLAN = Plan(
     jobs=(Job(unit="new.service", verb=Verb.START, reason="new"),),
     changes=(CHANGE,),
     notes=(Note(unit="held.service", what="masked by an administrator"),),
+)
+LEFT = StatusCondition(
+    code="KernelParameter", what="there is no kernel parameter net.nope", hint="check the spelling", fault=True
 )
 PAUSE = Instruction(
     end=Expiry(until="2026-11-30T08:00:00+00:00", left_sec=4 * 3600, at_sec=5, boot="1", synchronized=False)
@@ -206,8 +210,19 @@ def test_a_missing_file_is_an_error_before_the_agent_is_asked(agent: Agent, caps
             "new.service  failed  failed: exit-code\ngeneration 8: applied, but something is degraded\n",
         ),
         (Outcome(generation=8, hash="h", plan=PLAN, persistent=False), 0, "[NotPersistent]"),
+        (
+            Outcome(generation=8, hash="h", plan=PLAN, exit_status=3, left=(LEFT,)),
+            3,
+            "there is no kernel parameter net.nope (check the spelling) [KernelParameter]\n"
+            "generation 8: applied, but something is degraded\n",
+        ),
+        (
+            Outcome(generation=8, hash="h", plan=Plan(), exit_status=3, left=(LEFT,)),
+            3,
+            "[KernelParameter]\ngeneration 8: in force, but something is degraded\n",
+        ),
     ],
-    ids=["done", "nothing to do", "degraded", "for this boot"],
+    ids=["done", "nothing to do", "degraded", "for this boot", "a difference is left", "nothing to do, but different"],
 )  # fmt: skip
 def test_apply_reports_its_result(
     outcome: Outcome, status: int, message: str, agent: Agent, capsys: pytest.CaptureFixture[str]

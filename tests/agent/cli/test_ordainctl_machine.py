@@ -26,6 +26,7 @@ from ordain.agent.cli.doctor import (
     writers,
 )
 from ordain.agent.cli.main import main
+from ordain.agent.condition import StatusCondition
 from ordain.agent.instruction import Expiry, Instruction
 from ordain.agent.model import (
     ChangeCause,
@@ -42,7 +43,7 @@ from ordain.agent.model import (
 from ordain.agent.plan.explain import OverrideFile
 from ordain.agent.state.history_events import record_instruction
 from ordain.agent.state.store import Store
-from ordain.agent.status import Status, StatusCondition
+from ordain.agent.status import Status
 from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.model import Member, Wanted
 from ordain.transforms.systemd.unit_file import Setting, write

@@ -49,15 +49,19 @@ class Model:
         self.log = ApplyLog(lambda: None)
         self.text = BROKEN
         self.parts: ApplyParts = parts(systemd)
+        self.applied: int | None = None
 
     def follow(self) -> None:
-        """Apply the documents, as the follower does."""
+        """Apply the documents, as the follower does; ``applied`` is the exit status of this apply, None if refused."""
+        self.applied = None
         decisions = self.parts.decisions
         if decisions.paused or (decisions.pin and decisions.pin.revision == self.text):
             return
         request = ApplyRequest(texts=[("/model.json", self.text.encode())], by_administrator=False)
         try:
-            self.log.record(asyncio.run(self.parts.engine.apply(request)))
+            outcome = asyncio.run(self.parts.engine.apply(request))
+            self.log.record(outcome)
+            self.applied = outcome.exit_status
         except Refused as refused:
             self.log.refuse(refused.problems)
         except AlreadyRejected:
@@ -80,6 +84,7 @@ class Model:
             "status": to_json(status),
             "exit": 3 if status.faulty else 0,
             "properties": {name: getattr(interface, name) for name in (*PROPERTIES, "Conditions", "Drift")},
+            "applied": self.applied,
             "plan": plan,
             "planned": text,
             "history": json.loads(capsys.readouterr().out),

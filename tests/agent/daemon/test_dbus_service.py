@@ -12,12 +12,13 @@ import pytest
 from dbus_next.errors import DBusError
 from dbus_next.signature import Variant
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
 from ordain.agent.daemon.dbus_service import AgentInterface
 from ordain.agent.daemon.status_publisher import StatusPublisher
 from ordain.agent.instruction import Instruction, InstructionKind, StandingInstruction, Terms
 from ordain.agent.model import Hold
-from ordain.agent.status import AgentState, SourceState, Status, StatusCondition
+from ordain.agent.status import AgentState, SourceState, Status
 from ordain.agent.system.dbus_guard import current_call
 from support.status_samples import unit_status
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon import idle_release, instruction_end, late_installation
 from ordain.agent.daemon.boot_verdict import CHECK_SEC, COMPLETE, GOOD, BootVerdict
 from ordain.agent.daemon.drift_enforcement import ENFORCE_SEC, DriftEnforcement
@@ -24,7 +25,7 @@ from ordain.agent.model import Generation, Hold
 from ordain.agent.state.decisions import Decisions, RejectedGeneration
 from ordain.agent.state.history_events import read_events
 from ordain.agent.state.holds import read_holds, write_holds
-from ordain.agent.status import Status, StatusCondition, UnitStatus
+from ordain.agent.status import Status, UnitStatus
 from support.status_samples import unit_status
 
 

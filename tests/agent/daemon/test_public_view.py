@@ -7,6 +7,7 @@ import json
 from ordain.agent.apply.failure_details import FailureDetails
 from ordain.agent.apply.jobs import JobResult
 from ordain.agent.apply.verdicts import job_verdict
+from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.public_view import (
     public_explanation,
     public_plan,
@@ -26,7 +27,7 @@ from ordain.agent.model import (
     Verb,
     to_json,
 )
-from ordain.agent.status import Status, StatusCondition, StepsOfLastApply, UnitExplanation
+from ordain.agent.status import Status, StepsOfLastApply, UnitExplanation
 from ordain.transforms.errors import Problem, Where
 from ordain.transforms.model import Member, Wanted
 

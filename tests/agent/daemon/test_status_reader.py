@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import pytest
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.status_reader import AGENT_DOWN, AgentPhase, AgentView, StatusReader
 from ordain.agent.model import Generation, Outcome, Plan, UnitVerdict
 from ordain.agent.plan.unit_status import differences, left_undone
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
 from ordain.agent.state.decisions import RejectedGeneration
-from ordain.agent.status import AgentState, Status, StatusCondition
+from ordain.agent.status import AgentState, Status
 from support.status_samples import unit_status
 
 FAULT = StatusCondition(code="Drift", what="a.service", fault=True)
