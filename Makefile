@@ -9,7 +9,7 @@ RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-n
 STORES := etcd-server etcd-client $(shell command -v npm >/dev/null || echo nodejs npm)
 MACHINES := mmdebstrap debian-archive-keyring systemd-container util-linux mount $(BUILD)
 DOCS := python3-sphinx python3-myst-parser python3-sphinx-rtd-theme
-TESTS := tox python3-venv dbus systemd busybox curl netplan.io $(RUNTIME)
+TESTS := tox python3-venv dbus zsh fish systemd busybox curl netplan.io $(RUNTIME)
 
 # $(call need,PACKAGES): install those that are missing.
 define need
@@ -69,7 +69,9 @@ PAGES := agent.cli.manual.ordainctl_page:docs/man/ordainctl.1.rst \
 	agent.cli.manual.codes_reference,man:docs/man/ordain-codes.7.rst \
 	agent.cli.manual.codes_reference,markdown:docs/reference/codes.md \
 	agent.cli.manual.commands_reference:docs/reference/commands.md \
-	agent.cli.manual.completion:agent/cli/manual/ordainctl.bash \
+	agent.cli.manual.bash_completion:agent/cli/manual/ordainctl.bash \
+	agent.cli.manual.zsh_completion:agent/cli/manual/_ordainctl \
+	agent.cli.manual.fish_completion:agent/cli/manual/ordainctl.fish \
 	transforms.document.reference:docs/reference/documents.md
 
 pages:

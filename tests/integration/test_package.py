@@ -16,6 +16,11 @@ from rig.upgrade import OFFLINE, SYSTEMD, fetch
 
 pytestmark = pytest.mark.integration
 
+COMPLETIONS = (
+    "/usr/share/bash-completion/completions/ordainctl",
+    "/usr/share/zsh/vendor-completions/_ordainctl",
+    "/usr/share/fish/vendor_completions.d/ordainctl.fish",
+)
 GENERATOR = "/usr/lib/systemd/system-generators/ordain-generator"
 WEB = """\
 ordain: v1
@@ -75,6 +80,8 @@ def test_a_package_installed_on_a_running_machine_applies_documents_at_once(
 
     until_web_runs(machine)
     assert machine.run("systemctl", "is-enabled", "ordain-agent.service").stdout == "enabled\n"
+    for completion in COMPLETIONS:
+        assert machine.path(completion).is_file()
 
 
 def test_an_upgrade_touches_no_service_and_the_generator_always_works(machine: Machine, upgrade: Path) -> None:

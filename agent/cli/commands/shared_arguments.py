@@ -38,7 +38,12 @@ SINCE_UNTIL = (
     Argument(flag="--until", metavar="TIME", help="before TIME"),
 )
 ANY_MACHINE = (
-    Argument(flag="--os", metavar="ID-VERSION", help="another operating system, such as debian-13, rhel-9, arch"),
+    Argument(
+        flag="--os",
+        metavar="ID-VERSION",
+        completion=Completion.SYSTEMS,
+        help="another operating system, such as debian-13, rhel-9, arch",
+    ),
     Argument(flag="--systemd", metavar="N", help="another systemd version than the operating system ships"),
     Argument(flag="--arch", metavar="ARCH", help="the architecture in systemd's spelling, such as x86-64, arm64"),
     LABEL,

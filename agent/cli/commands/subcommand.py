@@ -38,6 +38,7 @@ class Completion(StrEnum):
     FILES = "files"
     DIRECTORIES = "directories"
     UNITS = "units"
+    SYSTEMS = "systems"  # the operating systems of the transformation database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

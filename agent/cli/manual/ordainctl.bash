@@ -1,4 +1,4 @@
-# bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.manual.completion`: do not edit.
+# bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.manual.bash_completion`: do not edit.
 
 _ordainctl_units() {
     systemctl list-units --all --full --plain --no-legend --no-pager -- "$1*" 2>/dev/null |
@@ -64,7 +64,7 @@ _ordainctl() {
         render)
             flags='--os --systemd --arch --label --facts --node --all-os --output --json' operand='files'
             case $previous in
-                --os) operand='text' ;;
+                --os) operand='debian-11 debian-12 debian-13 debian-sid ubuntu-22.04 ubuntu-24.04 ubuntu-26.04 fedora-40 fedora-41 fedora-42 fedora-43 rhel-8 rhel-9 rhel-10 centos-9 centos-10 rocky-8 rocky-9 rocky-10 almalinux-8 almalinux-9 almalinux-10 ol-8 ol-9 ol-10 amzn-2023 opensuse-leap-15.6 opensuse-leap-16.0 opensuse-tumbleweed sles-15 sles-16 arch gentoo flatcar' ;;
                 --systemd) operand='text' ;;
                 --arch) operand='text' ;;
                 --label) operand='text' ;;
@@ -76,7 +76,7 @@ _ordainctl() {
         match)
             flags='--os --systemd --arch --label --facts --node --json' operand='files'
             case $previous in
-                --os) operand='text' ;;
+                --os) operand='debian-11 debian-12 debian-13 debian-sid ubuntu-22.04 ubuntu-24.04 ubuntu-26.04 fedora-40 fedora-41 fedora-42 fedora-43 rhel-8 rhel-9 rhel-10 centos-9 centos-10 rocky-8 rocky-9 rocky-10 almalinux-8 almalinux-9 almalinux-10 ol-8 ol-9 ol-10 amzn-2023 opensuse-leap-15.6 opensuse-leap-16.0 opensuse-tumbleweed sles-15 sles-16 arch gentoo flatcar' ;;
                 --systemd) operand='text' ;;
                 --arch) operand='text' ;;
                 --label) operand='text' ;;

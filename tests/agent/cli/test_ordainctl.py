@@ -16,10 +16,9 @@ import pytest
 
 from ordain.agent.cli import parse
 from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES, GROUPS
-from ordain.agent.cli.commands.subcommand import Completion, Subcommand
+from ordain.agent.cli.commands.subcommand import Subcommand
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.main import main
-from ordain.agent.cli.manual import completion
 from ordain.transforms.errors import Problem, Severity, Where
 
 COMMAND_LIST = list(COMMANDS.values())
@@ -210,72 +209,6 @@ def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
     assert main(["facts"]) == 130
     assert capsys.readouterr() == ("", "")
-
-
-# Completion
-
-
-def test_the_committed_completion_is_current() -> None:
-    committed = Path(completion.__file__).with_name("ordainctl.bash")
-
-    assert committed.read_text() == completion.script()
-
-
-def complete(*words: str, cwd: Path, path: str = "") -> list[str]:
-    """Return what bash offers for TAB after the last of ``words``."""
-    script = Path(completion.__file__).with_name("ordainctl.bash")
-    line = "; ".join(
-        [
-            f"source {script}",
-            'COMP_WORDS=("$@")',
-            f"COMP_CWORD={len(words) - 1}",
-            "compopt() { :; }",
-            "_ordainctl",
-        ]
-    )
-    run = subprocess.run(
-        ["bash", "-c", line + '; printf "%s\\n" "${COMPREPLY[@]}"', "-", *words],
-        capture_output=True, text=True, check=True, cwd=cwd, env={"PATH": f"{path}:{os.environ['PATH']}"},
-    )  # fmt: skip
-    assert run.stderr == ""
-    return run.stdout.split()
-
-
-def test_every_command_and_option_is_completed(tmp_path: Path) -> None:
-    assert {name.split()[0] for name in COMMANDS} <= set(complete("ordainctl", "", cwd=tmp_path))
-    for command in COMMAND_LIST:
-        first, *second = command.name.split()
-        assert not second or second[0] in complete("ordainctl", first, "", cwd=tmp_path)
-        offered = complete("ordainctl", first, *second, "-", cwd=tmp_path)
-        assert offered == [*(a.flag for a in command.arguments if a.flag), "--help"]
-
-
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        (["rend"], ["render"]),
-        (["render", "w"], ["web.yaml"]),
-        (["render", "--output", ""], ["docs"]),
-        (["render", "--label", ""], []),
-        (["schema", "N"], ["Node"]),
-        (["status", "web"], ["web.service", "web.socket"]),
-        (["help", "sch"], ["schema"]),
-    ],
-    ids=lambda words: " ".join(words),
-)
-def test_words_are_completed(words: list[str], offered: list[str], tmp_path: Path) -> None:
-    (tmp_path / "web.yaml").touch()
-    (tmp_path / "docs").mkdir()
-    systemctl = tmp_path / "docs/systemctl"
-    systemctl.write_text("#!/bin/sh\necho 'web.service loaded active running x\nweb.socket loaded active y z'\n")
-    systemctl.chmod(0o755)
-
-    assert complete("ordainctl", *words, cwd=tmp_path, path=str(systemctl.parent)) == offered
-
-
-def test_every_kind_of_completion_is_in_the_script() -> None:
-    for kind in Completion:
-        assert kind in completion.script()
 
 
 # Output

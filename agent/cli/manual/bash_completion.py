@@ -1,4 +1,4 @@
-"""The completion for bash, generated from the table of commands: `python3 -m ordain.agent.cli.manual.completion`.
+"""The completion for bash, generated from the table of commands: `python3 -m ordain.agent.cli.manual.bash_completion`.
 
 ``ordainctl.bash`` beside this module is its output, for packages to install as
 /usr/share/bash-completion/completions/ordainctl; a test compares the two.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from ordain.agent.cli.commands.all_commands import COMMANDS
+from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Subcommand
+from ordain.agent.cli.manual.completion_words import COMMAND_OPTIONS, closed_words, first_words, second_words
 
 _HEAD = """\
-# bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.manual.completion`: do not edit.
+# bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.manual.bash_completion`: do not edit.
 
 _ordainctl_units() {
     systemctl list-units --all --full --plain --no-legend --no-pager -- "$1*" 2>/dev/null |
@@ -51,8 +52,8 @@ complete -F _ordainctl ordainctl
 
 def script() -> str:
     """Return the whole completion script."""
-    first = dict.fromkeys(name.partition(" ")[0] for name in COMMANDS)
-    names = " ".join((*first, "help", "--help", "--version"))
+    first = first_words()
+    names = " ".join((*first, "help", *COMMAND_OPTIONS))
     commands = "".join(line for command in COMMANDS.values() for line in _command(command))
     others = f"        help) operand='{' '.join(first)}' ;;\n"
     return _HEAD.replace("@COMMANDS@", names) + "".join(_second()) + commands + others + _TAIL
@@ -60,14 +61,10 @@ def script() -> str:
 
 def _second() -> Iterator[str]:
     """Yield a case for each first word of two-word commands, with the second words."""
-    below: dict[str, list[str]] = {}
-    for name in COMMANDS:
-        first, _, second = name.partition(" ")
-        if second:
-            below.setdefault(first, []).append(second)
-    for first, words in below.items():
+    for first in FAMILIES:
         yield f"        {first})\n            if ((COMP_CWORD == 2)); then\n"
-        yield f"""                mapfile -t COMPREPLY < <(compgen -W "{" ".join(words)}" -- "$current")\n"""
+        words = " ".join(second_words(first))
+        yield f"""                mapfile -t COMPREPLY < <(compgen -W "{words}" -- "$current")\n"""
         yield '                return\n            fi\n            command+=" ${COMP_WORDS[2]}"\n            ;;\n'
     yield "    esac\n    case $command in\n"
 
@@ -88,7 +85,7 @@ def _command(command: Subcommand) -> Iterator[str]:
 
 
 def _words(argument: Argument) -> str:
-    return " ".join(argument.choices) or argument.completion
+    return " ".join(closed_words(argument)) or argument.completion
 
 
 if __name__ == "__main__":
