@@ -69,6 +69,7 @@ PAGES := agent.cli.manual.ordainctl_page:docs/man/ordainctl.1.rst \
 	agent.cli.manual.codes_reference,man:docs/man/ordain-codes.7.rst \
 	agent.cli.manual.codes_reference,markdown:docs/reference/codes.md \
 	agent.cli.manual.commands_reference:docs/reference/commands.md \
+	agent.cli.manual.json_reference:docs/reference/json.md \
 	agent.cli.manual.bash_completion:agent/cli/manual/ordainctl.bash \
 	agent.cli.manual.zsh_completion:agent/cli/manual/_ordainctl \
 	agent.cli.manual.fish_completion:agent/cli/manual/ordainctl.fish \

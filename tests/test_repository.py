@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "agent/runs": "",
     "agent/daemon": "apply compile delivery/source delivery/fleet delivery/identity delivery plan state system",
     "agent/cli/commands": "",
-    "agent/cli/manual": "cli cli/commands",
+    "agent/cli/manual": "cli cli/commands daemon delivery/fleet delivery/identity delivery/release plan state",
     "agent/cli": "cli/commands daemon server runs apply compile delivery/source delivery/fleet delivery/release"
     " delivery/identity delivery/setup delivery/database delivery plan state system",
 }

@@ -10,6 +10,7 @@ from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.document_files import STANDARD_INPUT, contents
+from ordain.agent.cli.json_shapes import JsonHeldUnit
 from ordain.agent.cli.moments import spoken_span, terms_of
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import condition_text, unit_name
@@ -142,7 +143,7 @@ def hold(request: Namespace, console: Console) -> Exit:
     terms = terms_of(request, reason(request, console), datetime.now().astimezone())
     held = ask(request.root, lambda client: client.hold(unit, unmask=request.unmask, terms=terms))
     if request.json:
-        console.json({"unit": unit, **to_json(held)})
+        console.json({**to_json(held), **JsonHeldUnit(unit=unit)})
     else:
         state = "it stays stopped, also after a reboot" if held.stopped else "it stays as it runs"
         unmasked = " and unmasked" if held.unmask else ""

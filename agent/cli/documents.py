@@ -23,6 +23,16 @@ from typing import Any, TypeVar
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import contents, transforms
+from ordain.agent.cli.json_shapes import (
+    JsonDocumentDifference,
+    JsonDocumentText,
+    JsonDocumentVersion,
+    JsonDocumentWrite,
+    JsonEffect,
+    JsonStoredDocument,
+    JsonValueChange,
+    json_problems,
+)
 from ordain.agent.cli.open_store import opened, require_reason, store_author
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import ABSENT as DELETED
@@ -100,9 +110,14 @@ def list_(request: Namespace, console: Console) -> Exit:
     for title, keys in misplaced.items():
         console.note(f"{title}: machines look for it at {', '.join(keys)}; write it again", Style.WARN)
     if request.json:
-        names = ("kind", "name", "scopes", "bytes", "versions")
-        values = [(t.kind, t.name, t.scopes, len(t.data), t.versions) for t in texts]
-        console.json([dict(zip(names, row, strict=True)) for row in values])
+        console.json(
+            [
+                JsonStoredDocument(
+                    kind=t.kind, name=t.name, scopes=t.scopes, bytes=len(t.data), versions=dict(t.versions)
+                )
+                for t in texts
+            ]
+        )
         return Exit.OK
     rows: list[tuple[Cell, ...]] = [(t.kind, t.name, f"{len(t.data):,}", ", ".join(t.scopes)) for t in texts]
     console.table(("KIND", "NAME", "BYTES", "SCOPE"), rows)
@@ -126,7 +141,7 @@ def get(request: Namespace, console: Console) -> Exit:
     text, data = _with_shelf(request, work)
     _note_conflicts([text], console)
     if request.json:
-        console.json({"kind": text.kind, "name": text.name, "scopes": text.scopes, "text": data.decode()})
+        console.json(JsonDocumentText(kind=text.kind, name=text.name, scopes=text.scopes, text=data.decode()))
     else:
         console.text(data.decode("utf-8", "replace"))
     return Exit.OK
@@ -146,7 +161,7 @@ def history(request: Namespace, console: Console) -> Exit:
     if request.json:
         console.json(
             [
-                {"version": version, "text": data.decode(), "change": to_json(writers.get(version))}
+                JsonDocumentVersion(version=version, text=data.decode(), change=to_json(writers.get(version)))
                 for version, data in versions
                 if version != DELETED
             ]
@@ -171,9 +186,14 @@ def diff(request: Namespace, console: Console) -> Exit:
         return _new_texts(request, await shelf.all())
 
     changed = [new for new in _with_shelf(request, work) if new.differs]
-    for new in changed:
-        stored = new.stored.data if new.stored else b""
-        console.text(_unified(stored, new.data, new.title, new.document.where.path))
+    texts = {
+        new.title: _unified(new.stored.data if new.stored else b"", new.data, new.title, new.document.where.path)
+        for new in changed
+    }
+    if request.json:
+        console.json([JsonDocumentDifference(document=title, diff=text) for title, text in texts.items()])
+    else:
+        console.text("".join(texts.values()))
     return Exit.CHANGES if changed and request.exit_code else Exit.OK
 
 
@@ -466,7 +486,7 @@ def _report(results: Sequence[tuple[str, str]], preview: Preview, request: Names
     if getattr(request, "json", False):
         machines = [_effect_to_json(effect) for effect in preview.effects]
         console.json(
-            {"documents": dict(results), "written": not only_preview, "known": preview.known, "touches": machines}
+            JsonDocumentWrite(documents=dict(results), written=not only_preview, known=preview.known, touches=machines)
         )
         return
     for title, result in results:
@@ -482,15 +502,15 @@ def _report(results: Sequence[tuple[str, str]], preview: Preview, request: Names
             console.line(f"    {value.pointer}: {_shown(value.before)} → {_shown(value.after)}")
 
 
-def _effect_to_json(effect: PreviewGroup) -> dict[str, object]:
-    return {
-        "machines": effect.machines,
-        "changes": [
-            {"pointer": v.pointer, "before": _json_value(v.before), "after": _json_value(v.after)}
+def _effect_to_json(effect: PreviewGroup) -> JsonEffect:
+    return JsonEffect(
+        machines=effect.machines,
+        changes=[
+            JsonValueChange(pointer=v.pointer, before=_json_value(v.before), after=_json_value(v.after))
             for v in effect.values
         ],
-        "problems": [problem.to_json() for problem in effect.problems],
-    }
+        problems=json_problems(effect.problems),
+    )
 
 
 def _names(machines: Sequence[str]) -> str:

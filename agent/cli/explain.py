@@ -12,6 +12,7 @@ from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.generations import in_force
+from ordain.agent.cli.json_shapes import JsonBlockedSubject, JsonMergedDocument
 from ordain.agent.cli.status import blocked_items, blocked_text
 from ordain.agent.condition import StatusCondition
 from ordain.agent.errors import Failure
@@ -35,8 +36,10 @@ def show(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl show`."""
     generation = in_force(request.root)
     if request.json:
-        shown = {"number": generation.number, "hash": generation.hash, "document": generation.document}
-        console.json({**shown, "provenance": generation.provenance} if request.provenance else shown)
+        shown = JsonMergedDocument(number=generation.number, hash=generation.hash, document=generation.document)
+        if request.provenance:
+            shown["provenance"] = generation.provenance
+        console.json(shown)
     elif request.provenance:
         _print_origins(origins("", generation), console)
     else:
@@ -66,7 +69,10 @@ def explain(request: Namespace, console: Console) -> Exit:
         for name, condition in blocked.items():
             if name == unit or condition.item == item:
                 if request.json:
-                    console.json({"about": request.subject, "item": condition.item, "blocked": to_json(condition)})
+                    blocked_subject = JsonBlockedSubject(
+                        about=request.subject, item=condition.item, blocked=to_json(condition)
+                    )
+                    console.json(blocked_subject)
                 else:
                     console.line(blocked_text(name, condition), Style.WARN)
                 return Exit.DEGRADED

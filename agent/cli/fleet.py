@@ -12,6 +12,7 @@ from pathlib import Path
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import STANDARD_INPUT
+from ordain.agent.cli.json_shapes import JsonReportMore
 from ordain.agent.cli.moments import spoken_span
 from ordain.agent.cli.open_store import opened, wait_for_reports, with_store
 from ordain.agent.cli.parse import Usage
@@ -196,7 +197,7 @@ def _print(machines: Iterable[MachineReport], request: Namespace, console: Conso
     now = time.time()
     machines = tuple(machines)
     if request.json:
-        console.json([{**to_json(report), "lost": is_lost(report, now)} for report in machines])
+        console.json([{**to_json(report), **JsonReportMore(lost=is_lost(report, now))} for report in machines])
         return
     console.table(
         ("MACHINE", "RELEASE", "GENERATION", "STATE", "SOURCE", "LAST REPORT", "CONDITIONS"),

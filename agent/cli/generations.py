@@ -14,6 +14,7 @@ from ordain.agent.cli.apply import RESULTS
 from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
+from ordain.agent.cli.json_shapes import JsonHistoryMore
 from ordain.agent.cli.moments import is_between, time_range
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import DamagedGeneration, Failure
@@ -155,14 +156,14 @@ def _to_json(row: HistoryRow, store: Store, *, in_force: bool) -> dict[str, obje
     """Return a row as JSON data. The outcome has the whole plan; it is that of the last apply of the generation."""
     entry = row.saved or HistoryEntry(number=row.number)
     outcome = store.outcome(row.number)
-    return {
-        **to_json(entry),
-        "time": row.time,
-        "kept": row.saved is not None,
-        "in_force": in_force,
-        "event": to_json(row.event),
-        "outcome": to_json(outcome),
-    }
+    more = JsonHistoryMore(
+        time=row.time,
+        kept=row.saved is not None,
+        in_force=in_force,
+        event=to_json(row.event),
+        outcome=to_json(outcome),
+    )
+    return {**to_json(entry), **more}
 
 
 def diff(request: Namespace, console: Console) -> Exit:

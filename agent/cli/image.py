@@ -8,6 +8,7 @@ from pathlib import Path
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import contents
+from ordain.agent.cli.json_shapes import JsonImage, json_problems
 from ordain.agent.compile.image import bake
 from ordain.transforms.errors import Refused, Severity
 
@@ -20,13 +21,13 @@ def image(request: Namespace, console: Console) -> Exit:
     baked = bake(Path(request.directory).absolute(), texts)
     if request.json:
         console.json(
-            {
-                "hash": baked.generation.hash,
-                "documents": baked.documents,
-                "written": list(baked.written),
-                "unknown": list(baked.unknown),
-                "problems": [problem.to_json() for problem in baked.problems],
-            }
+            JsonImage(
+                hash=baked.generation.hash,
+                documents=baked.documents,
+                written=baked.written,
+                unknown=baked.unknown,
+                problems=json_problems(baked.problems),
+            )
         )
     else:
         console.problems(baked.problems)

@@ -17,6 +17,7 @@ from typing import TextIO, cast
 from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES
 from ordain.agent.cli.commands.subcommand import Exit, Subcommand
 from ordain.agent.cli.console import Console, Style, terminal_columns, wants_colour
+from ordain.agent.cli.json_shapes import JsonRefusal, json_problems
 from ordain.agent.cli.parse import Help, Usage, parse
 from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
@@ -71,6 +72,7 @@ def _discard(out: TextIO) -> None:
 
 
 def _run(words: Sequence[str], root: Path, console: Console) -> Exit:
+    request = Namespace()
     try:
         command, request = parse(words)
         request.root = root
@@ -84,6 +86,8 @@ def _run(words: Sequence[str], root: Path, console: Console) -> Exit:
         console.note(f"ordainctl: {usage}\nTry `{command_words} --help`.")
         return Exit.USAGE
     except Refused as refused:
+        if getattr(request, "json", False):
+            console.json(JsonRefusal(problems=json_problems(refused.problems)))
         console.problems(refused.problems)
         return Exit.REFUSED
     except Failure as failure:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.document_files import read_valid, transforms, valid
+from ordain.agent.cli.json_shapes import JsonLayerMatch
 from ordain.agent.cli.target_machine import facts_to_json, machine
 from ordain.agent.daemon.source_reader import open_configured_source
 from ordain.agent.delivery.protocol import SourceError
@@ -72,19 +73,19 @@ def _row(layer: Candidate, reason: str, style: Style) -> tuple[Cell, ...]:
     return (document.name, style), document.tier, str(document.weight), str(document.where), reason
 
 
-def _to_json(layer: Candidate) -> dict[str, object]:
+def _to_json(layer: Candidate) -> JsonLayerMatch:
     document = layer.document
-    return {
-        "kind": document.kind,
-        "name": document.name,
-        "tier": document.tier,
-        "weight": document.weight,
-        "path": document.where.path,
-        "line": document.where.line,
-        "applies": layer.match.holds,
-        "reasons": list(layer.match.reasons),
-        "against": list(layer.match.mismatches),
-    }
+    return JsonLayerMatch(
+        kind=document.kind,
+        name=document.name,
+        tier=document.tier,
+        weight=document.weight,
+        path=document.where.path,
+        line=document.where.line,
+        applies=layer.match.holds,
+        reasons=layer.match.reasons,
+        against=layer.match.mismatches,
+    )
 
 
 def facts(request: Namespace, console: Console) -> Exit:

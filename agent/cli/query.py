@@ -11,6 +11,7 @@ from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.document_files import contents, transforms
 from ordain.agent.cli.fleet import note_unused_reports
+from ordain.agent.cli.json_shapes import JsonFoundDocument, JsonFoundMachine, JsonFoundValue
 from ordain.agent.cli.open_store import with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import STATES
@@ -60,7 +61,7 @@ def documents(request: Namespace, console: Console) -> Exit:
     elif request.json:
         console.json(
             [
-                {"kind": document.kind.lower(), "name": document.name, "values": _as_json(values)}
+                JsonFoundDocument(kind=document.kind.lower(), name=document.name, values=_as_json(values))
                 for document, values in results
             ]
         )
@@ -198,16 +199,16 @@ def _note_problems(expression: Expression, everyone: Sequence[QueriedMachine], c
     return not broken
 
 
-def _machine_as_json(machine: QueriedMachine, expression: Expression) -> dict[str, object]:
+def _machine_as_json(machine: QueriedMachine, expression: Expression) -> JsonFoundMachine:
     attributes = machine.subject.attributes
-    return {
-        "machine": machine.report.machine,
-        "hostname": machine.report.hostname,
-        "attributes": {name: values for name, values in attributes.items() if values and not name.startswith("label.")},
-        "values": _as_json(_values(expression, machine.subject.tree)),
-        "problem": machine.problem,
-    }
+    return JsonFoundMachine(
+        machine=machine.report.machine,
+        hostname=machine.report.hostname,
+        attributes={name: values for name, values in attributes.items() if values and not name.startswith("label.")},
+        values=_as_json(_values(expression, machine.subject.tree)),
+        problem=machine.problem,
+    )
 
 
-def _as_json(values: Iterable[FoundValue]) -> list[dict[str, str]]:
-    return [{"pointer": value.pointer, "value": value.value, "place": value.where} for value in values]
+def _as_json(values: Iterable[FoundValue]) -> list[JsonFoundValue]:
+    return [JsonFoundValue(pointer=value.pointer, value=value.value, place=value.where) for value in values]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import contents
+from ordain.agent.cli.json_shapes import JsonPrunedReleases, JsonReleaseMore, JsonReleaseVerification
 from ordain.agent.cli.open_store import require_reason, store_author, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Database
@@ -99,8 +100,11 @@ def verify(request: Namespace, console: Console) -> Exit:
     names = _verified(release, request)
     if have is not None and (missing := frozenset(release.documents.values()) - have.keys()):
         raise _failure(accept.incomplete_release(release, missing))
-    number = plural(len(set(release.documents.values())), "document")
-    documents = "" if have is None else f"; {number} with the signed content"
+    number = None if have is None else len(set(release.documents.values()))
+    if request.json:
+        console.json(JsonReleaseVerification(release=release.title, signed_by=names, documents=number))
+        return Exit.OK
+    documents = "" if number is None else f"; {plural(number, 'document')} with the signed content"
     console.line(f"release {release.title}: signed by {', '.join(names)}{documents}", Style.GOOD)
     return Exit.OK
 
@@ -157,7 +161,7 @@ def list_(request: Namespace, console: Console) -> Exit:
     for problem in listed.problems:
         console.note(problem, Style.WARN)
     if request.json:
-        console.json([{**release.data, "hash": release.hash, "head": is_head} for release, is_head in stored])
+        console.json([{**release.data, **JsonReleaseMore(hash=release.hash, head=head)} for release, head in stored])
         return Exit.OK
     rows: list[tuple[Cell, ...]] = [
         (
@@ -199,8 +203,8 @@ def prune_(request: Namespace, console: Console) -> Exit:
     for problem in pruned.problems:
         console.note(problem, Style.WARN)
     if request.json:
-        names = {"gone": [r.title for r in pruned.removed], "stay": [r.title for r in pruned.kept]}
-        console.json({**names, "blobs": list(pruned.blobs)})
+        gone, stay = [r.title for r in pruned.removed], [r.title for r in pruned.kept]
+        console.json(JsonPrunedReleases(gone=gone, stay=stay, blobs=list(pruned.blobs)))
         return Exit.OK
     console.table(
         (),

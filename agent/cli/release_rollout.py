@@ -12,6 +12,7 @@ from datetime import datetime
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.fleet import note_unused_reports
+from ordain.agent.cli.json_shapes import JsonRollout
 from ordain.agent.cli.open_store import opened, require_reason, store_author, wait_for_reports
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
@@ -165,7 +166,7 @@ def _print(
 ) -> None:
     if request.json:
         counted = count_machines(release, machines, state, time.time())
-        console.json({"release": release.title, "state": to_json(state), "machines": to_json(counted)})
+        console.json(JsonRollout(release=release.title, state=to_json(state), machines=to_json(counted)))
     else:
         console.table((), [(local_time(datetime.now()), (text, Style.BAD if state.halted else Style.PLAIN))])
     console.out.flush()

@@ -8,6 +8,7 @@ from pathlib import Path
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import read_valid, transforms
+from ordain.agent.cli.json_shapes import JsonRendered, JsonRenderedForAll, JsonSystemGroup, json_problems
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.target_machine import machine
 from ordain.agent.errors import Failure
@@ -44,12 +45,12 @@ def render(request: Namespace, console: Console) -> Exit:
         _write(Path(request.output), compiled)
     if request.json:
         console.json(
-            {
-                "artifacts": [row(a) for a in compiled.artifacts],
-                "members": [to_json(m) for m in compiled.members],
-                "layers": list(compiled.resolved.layers),
-                "problems": [p.to_json() for p in problems],
-            }
+            JsonRendered(
+                artifacts=[row(a) for a in compiled.artifacts],
+                members=[to_json(m) for m in compiled.members],
+                layers=compiled.resolved.layers,
+                problems=json_problems(problems),
+            )
         )
     else:
         if not request.output:
@@ -74,15 +75,15 @@ def _render_all(
     differences = [difference(groups[0], group) for group in groups]
     if request.json:
         listed = [
-            {
-                "systems": list(group.systems),
-                "artifacts": [row(a) for a in group.artifacts],
-                "problems": [p.to_json() for p in group.problems],
-                "difference": text,
-            }
+            JsonSystemGroup(
+                systems=group.systems,
+                artifacts=[row(a) for a in group.artifacts],
+                problems=json_problems(group.problems),
+                difference=text,
+            )
             for group, text in zip(groups, differences, strict=True)
         ]
-        console.json({"groups": listed, "problems": [p.to_json() for p in sorted_problems(warnings)]})
+        console.json(JsonRenderedForAll(groups=listed, problems=json_problems(sorted_problems(warnings))))
     else:
         for group, text in zip(groups, differences, strict=True):
             console.line(f"{plural(len(group.systems), 'system')}: {', '.join(group.systems)}", Style.STRONG)

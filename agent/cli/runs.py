@@ -14,6 +14,17 @@ from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
+from ordain.agent.cli.json_shapes import (
+    JsonJob,
+    JsonOverriddenLine,
+    JsonRunSystem,
+    JsonScript,
+    JsonScriptLine,
+    JsonScripts,
+    JsonScriptText,
+    JsonValueOrigin,
+    json_problems,
+)
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.run_files import read_run_files
 from ordain.agent.errors import Failure
@@ -54,7 +65,7 @@ def render(request: Namespace, console: Console) -> Exit:
     if request.output:
         _write(Path(request.output), rendered.scripts, console)
     if request.json:
-        console.json({"scripts": [_to_json(s) for s in rendered.scripts], "problems": [p.to_json() for p in problems]})
+        console.json(JsonScripts(scripts=[_to_json(s) for s in rendered.scripts], problems=json_problems(problems)))
         return Exit.OK
     if not rendered.scripts:
         raise Failure("there is no Run without `match` in the files, so there is nothing to render")
@@ -89,26 +100,35 @@ def _print_provenance(script: JobScript, console: Console) -> None:
     console.table(("LINE", "SET BY"), rows)
 
 
-def _to_json(script: JobScript) -> dict[str, object]:
-    def origin(leaf: Leaf) -> dict[str, object]:
-        overrode = [{"layer": old.layer, "path": old.where.path, "line": old.where.line} for old in leaf.overrode]
-        place = {"path": leaf.where.path, "line": leaf.where.line, "layer": leaf.layer, "pointer": leaf.where.pointer}
-        return {**place, "overrode": overrode}
+def _to_json(script: JobScript) -> JsonScript:
+    def origin(leaf: Leaf) -> JsonValueOrigin:
+        overrode = [
+            JsonOverriddenLine(layer=old.layer, path=old.where.path, line=old.where.line) for old in leaf.overrode
+        ]
+        return JsonValueOrigin(
+            path=leaf.where.path,
+            line=leaf.where.line,
+            layer=leaf.layer,
+            pointer=leaf.where.pointer,
+            overrode=overrode,
+        )
 
-    def lines(found: Iterable[ScriptLine]) -> list[dict[str, object]]:
-        return [{"text": line.text, **origin(line.cause), "also": list(map(origin, line.more))} for line in found]
+    def lines(found: Iterable[ScriptLine]) -> list[JsonScriptLine]:
+        return [
+            JsonScriptLine(text=line.text, **origin(line.cause), also=list(map(origin, line.more))) for line in found
+        ]
 
-    return {
-        "name": script.name,
-        "run": script.run,
-        "system": script.system,
-        "elements": script.elements,
-        "after": dict(script.after),
-        "output": script.output,
-        "script": script_text(script),
-        "lines": lines(script.lines),
-        "arguments": lines(script.arguments),
-    }
+    return JsonScript(
+        name=script.name,
+        run=script.run,
+        system=script.system,
+        elements=script.elements,
+        after=dict(script.after),
+        output=script.output,
+        script=script_text(script),
+        lines=lines(script.lines),
+        arguments=lines(script.arguments),
+    )
 
 
 def _write(directory: Path, scripts: Sequence[JobScript], console: Console) -> None:
@@ -145,7 +165,7 @@ def _render_all(
     rendering = [name for name, (text, _) in outputs.items() if text]
     if request.json:
         console.json(
-            {name: {"text": text, "problems": [p.to_json() for p in ps]} for name, (text, ps) in outputs.items()}
+            {name: JsonScriptText(text=text, problems=json_problems(ps)) for name, (text, ps) in outputs.items()}
         )
         return Exit.OK if len(rendering) == len(outputs) else Exit.DEGRADED if rendering else Exit.REFUSED
     first = rendering[0] if rendering else ""
@@ -288,11 +308,20 @@ def systems(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl run systems`."""
     _, known, warnings = read_run_files(request.file, request)
     rows: list[tuple[Cell, ...]] = []
-    listed: list[dict[str, object]] = []
+    listed: list[JsonRunSystem] = []
     for name in known.names():
         system = known.system(name)
         about = {key: sorted(system.row.branch(key)) for key in ("queues", "accounts", "modules")}
-        listed.append({"name": name, "scheduler": system.scheduler, "about": system.text("about"), **about})
+        listed.append(
+            JsonRunSystem(
+                name=name,
+                scheduler=system.scheduler,
+                about=system.text("about"),
+                queues=about["queues"],
+                accounts=about["accounts"],
+                modules=about["modules"],
+            )
+        )
         rows.append((name, system.scheduler, *(", ".join(words) or "-" for words in about.values())))
     console.problems(warnings)
     if request.json:
@@ -356,17 +385,17 @@ def _print_states(states: Sequence[tuple[JobRecord, JobState]], request: Namespa
     console.table(("ID", "RUN", "SYSTEM", "STATE", "EXIT"), rows)
 
 
-def _record_json(record: JobRecord, state: JobState | None) -> dict[str, object]:
-    found: dict[str, object] = {
-        "id": record.id,
-        "run": record.run,
-        "system": record.system,
-        "index": record.index,
-        "elements": record.elements,
-        "submitted": record.submitted,
-        "output": record.output,
-    }
-    return {**found, "state": state.state, "exit": state.exit_status, "word": state.word} if state else found
+def _record_json(record: JobRecord, state: JobState | None) -> JsonJob:
+    job = JsonJob(
+        id=record.id,
+        run=record.run,
+        system=record.system,
+        index=record.index,
+        elements=record.elements,
+        submitted=record.submitted,
+        output=record.output,
+    )
+    return {**job, "state": state.state, "exit": state.exit_status, "word": state.word} if state else job
 
 
 def _exit(states: Iterable[JobState]) -> Exit:

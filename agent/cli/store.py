@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
+from ordain.agent.cli.json_shapes import JsonDeviation, JsonFigure, JsonStoreCheck
 from ordain.agent.cli.open_store import opened_setup, require_reason, store_author, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Database
@@ -205,12 +206,12 @@ def _print_deviations(deviations: Sequence[Deviation], console: Console) -> None
         console.line(f"{deviation.place} {deviation.what}" + (f" ({remedy})" if remedy else ""), Style.WARN)
 
 
-def _as_json(location: str, examination: Examination) -> dict[str, object]:
-    return {
-        "store": location,
-        "deviations": [
-            {"place": one.place, "what": one.what, "change": one.change, "hint": one.hint}
+def _as_json(location: str, examination: Examination) -> JsonStoreCheck:
+    return JsonStoreCheck(
+        store=location,
+        deviations=[
+            JsonDeviation(place=one.place, what=one.what, change=one.change, hint=one.hint)
             for one in examination.deviations
         ],
-        "figures": [{"place": one.place, "name": one.name, "value": one.value} for one in examination.figures],
-    }
+        figures=[JsonFigure(place=one.place, name=one.name, value=one.value) for one in examination.figures],
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import contents, read_all
+from ordain.agent.cli.json_shapes import JsonDocumentPlace, JsonValidation, json_problems
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.settings import read_settings
@@ -38,8 +39,8 @@ def validate(request: Namespace, console: Console) -> Exit:
     if request.this_machine and not wrong:
         problems = (*problems, *_problems_here(request, settings))
     if request.json:
-        listed = [{"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents]
-        console.json({"documents": listed, "problems": [p.to_json() for p in sorted_problems(problems)]})
+        listed = [JsonDocumentPlace(kind=d.kind, name=d.name, path=d.where.path, line=d.where.line) for d in documents]
+        console.json(JsonValidation(documents=listed, problems=json_problems(sorted_problems(problems))))
     else:
         console.problems(problems)
         if not wrong and (documents or not settings):

@@ -150,6 +150,7 @@ ROWS = (
             ),
             DOCUMENTS,
             TRUST,
+            JSON,
             *STORE,
         ),
         examples=(
@@ -252,7 +253,11 @@ ROWS = (
         purpose="print a release of the store as JSON",
         text="",
         run="release:show",
-        arguments=(Argument(metavar="RELEASE", required=True, help="CHANNEL or CHANNEL/NUMBER"), *STORE),
+        arguments=(
+            Argument(metavar="RELEASE", required=True, help="CHANNEL or CHANNEL/NUMBER"),
+            Argument(flag="--json", help="accepted for consistency; a release is always JSON"),
+            *STORE,
+        ),
         examples=(
             ("ordainctl release show stable", "the latest of the channel"),
             ("ordainctl release show stable/41", "an earlier one"),

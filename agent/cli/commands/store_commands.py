@@ -123,7 +123,7 @@ ROWS = (
         purpose="show the changes that `documents put` would write",
         text="",
         run="documents:diff",
-        arguments=(SOME_FILES, EXIT_CODE, *STORE),
+        arguments=(SOME_FILES, EXIT_CODE, JSON, *STORE),
         examples=(("ordainctl documents diff documents/", "a directory under version control against the store"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.CHANGES),
     ),

@@ -229,7 +229,7 @@ _ordainctl() {
             esac
             ;;
         'documents diff')
-            flags='--exit-code --store --user --password-file' operand='files'
+            flags='--exit-code --json --store --user --password-file' operand='files'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
@@ -317,7 +317,7 @@ _ordainctl() {
             esac
             ;;
         'release verify')
-            flags='--trust --store --user --password-file' operand='files'
+            flags='--trust --json --store --user --password-file' operand='files'
             case $previous in
                 --trust) operand='files' ;;
                 --store) operand='text' ;;
@@ -375,7 +375,7 @@ _ordainctl() {
             esac
             ;;
         'release show')
-            flags='--store --user --password-file' operand='text'
+            flags='--json --store --user --password-file' operand='text'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;

@@ -13,7 +13,7 @@ import pytest
 from ordain.agent.cli import default_agent_yaml
 from ordain.agent.cli.commands.all_commands import COMMANDS
 from ordain.agent.cli.manual import agent_yaml_page as manual_agent_yaml
-from ordain.agent.cli.manual import agent_yaml_reference, codes_reference, commands_reference
+from ordain.agent.cli.manual import agent_yaml_reference, codes_reference, commands_reference, json_reference
 from ordain.agent.cli.manual import document_page as manual_document
 from ordain.agent.cli.manual import ordainctl_page as manual
 from ordain.agent.settings import Settings, parse_settings
@@ -40,6 +40,7 @@ GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "man/ordain-codes.7.rst": ("codes_reference man", codes_reference.man_page),
     "reference/codes.md": ("codes_reference markdown", codes_reference.markdown),
     "reference/commands.md": ("commands_reference", commands_reference.markdown),
+    "reference/json.md": ("json_reference", json_reference.markdown),
 }
 """By page, the module that prints it."""
 

@@ -1,0 +1,441 @@
+"""The objects that commands print with --json, where they are not a value of the agent (`agent.model`, `agent.status`).
+
+A key, once printed, keeps its name and its type; new keys may come. docs/reference/json.md is made from these shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NotRequired, TypedDict, cast
+
+from ordain.transforms.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class JsonOf:
+    """The class whose fields an object has; it is named, so that a command need not import it."""
+
+    name: str
+
+
+class JsonProblem(TypedDict):
+    """A problem: ``severity`` is error, blocked or warning, ``path``, ``line`` and ``column`` are its place.
+
+    ``pointer`` is its place in the document (RFC 6901 without the first slash), ``hint`` the remedy.
+    """
+
+    severity: str
+    code: str
+    path: str
+    line: int
+    column: int
+    pointer: str
+    what: str
+    hint: str
+    item: str
+
+
+class JsonRefusal(TypedDict):
+    """The problems because of which the documents are refused. The exit status is 1."""
+
+    problems: Sequence[JsonProblem]
+
+
+class JsonDocumentPlace(TypedDict):
+    """A document, and the place where it begins."""
+
+    kind: str
+    name: str
+    path: str
+    line: int
+
+
+class JsonValidation(TypedDict):
+    """The documents that were read, and their problems."""
+
+    documents: Sequence[JsonDocumentPlace]
+    problems: Sequence[JsonProblem]
+
+
+class JsonArtifact(TypedDict):
+    """A file to place: with ``content``, a ``link``, a ``directory``, a secret (``credential``), or none (``absent``).
+
+    ``path`` of a unit file begins with ``normal/``, ``early/`` or ``late/``, the directories of generators.
+    """
+
+    path: str
+    item: str
+    mode: int
+    content: str | None
+    link: str | None
+    directory: bool
+    credential: str
+    absent: bool
+    owner: str
+    group: str
+    on_remove: str
+    mount: str
+    remote: bool
+    home: str
+
+
+class JsonRendered(TypedDict):
+    """The files and units of one machine, and the ``layers`` that match it."""
+
+    artifacts: Sequence[Annotated[Mapping[str, Any], JsonOf("JsonArtifact")]]
+    members: Sequence[Annotated[Mapping[str, Any], JsonOf("Member")]]
+    layers: Sequence[str]
+    problems: Sequence[JsonProblem]
+
+
+class JsonSystemGroup(TypedDict):
+    """The systems for which the documents result in the same files. ``difference`` is the one to the first group."""
+
+    systems: Sequence[str]
+    artifacts: Sequence[Annotated[Mapping[str, Any], JsonOf("JsonArtifact")]]
+    problems: Sequence[JsonProblem]
+    difference: str
+
+
+class JsonRenderedForAll(TypedDict):
+    """The files for all systems (`render --all-os`)."""
+
+    groups: Sequence[JsonSystemGroup]
+    problems: Sequence[JsonProblem]
+
+
+class JsonLayerMatch(TypedDict):
+    """A layer and whether it ``applies``, with the conditions that hold (``reasons``) and those that do not."""
+
+    kind: str
+    name: str
+    tier: str
+    weight: int
+    path: str
+    line: int
+    applies: bool
+    reasons: Sequence[str]
+    against: Sequence[str]
+
+
+class JsonImage(TypedDict):
+    """The generation in an image, the number of its documents, the files ``written``, the facts ``unknown`` there."""
+
+    hash: str
+    documents: int
+    written: Sequence[str]
+    unknown: Sequence[str]
+    problems: Sequence[JsonProblem]
+
+
+class JsonMergedDocument(TypedDict):
+    """The generation in force and its document, which all matching layers merge into.
+
+    ``provenance`` (with --provenance) has the layer and line of each value, by pointer.
+    """
+
+    number: int
+    hash: str
+    document: Mapping[str, Any]
+    provenance: NotRequired[Mapping[str, Any]]
+
+
+class JsonExplanationMore(TypedDict, total=False):
+    """The answer of the running machine: its values by pointer (``actual``), and the pointers that differ.
+
+    ``state``, ``status`` and ``last``, the steps of the last apply, are there for a unit.
+    """
+
+    actual: Mapping[str, str]
+    differs: Sequence[str]
+    state: Annotated[Mapping[str, Any], JsonOf("UnitState")]
+    status: Annotated[Mapping[str, Any], JsonOf("UnitStatus")]
+    last: Annotated[Mapping[str, Any], JsonOf("StepsOfLastApply")]
+
+
+class JsonHistoryMore(TypedDict):
+    """The apply or rollback: ``kept`` while one can roll back to the generation, ``in_force`` if it is in force now.
+
+    ``outcome`` is that of the last apply of the generation; null if it is not kept.
+    """
+
+    time: str
+    kept: bool
+    in_force: bool
+    event: Annotated[Any, JsonOf("HistoryEvent")]
+    outcome: Annotated[Any, JsonOf("Outcome")]
+
+
+class JsonBlockedSubject(TypedDict):
+    """An item that the documents want and this machine cannot have. The exit status is 3."""
+
+    about: str
+    item: str
+    blocked: Annotated[Mapping[str, Any], JsonOf("StatusCondition")]
+
+
+class JsonHeldUnit(TypedDict):
+    """The unit that is held."""
+
+    unit: str
+
+
+class JsonReportMore(TypedDict):
+    """``lost``: the machine has not reported for too long."""
+
+    lost: bool
+
+
+class JsonIdentities(TypedDict):
+    """The identities of machines. ``fleet`` is null before the first one; ``damaged`` has the faults of records."""
+
+    fleet: Annotated[Any, JsonOf("FleetRecord")]
+    machines: Sequence[Annotated[Mapping[str, Any], JsonOf("IdentifiedMachine")]]
+    damaged: Mapping[str, str]
+
+
+class JsonStoredDocument(TypedDict):
+    """A document in a store: its ``scopes``, its length in bytes, and its version by key."""
+
+    kind: str
+    name: str
+    scopes: Sequence[str]
+    bytes: int
+    versions: Mapping[str, str]
+
+
+class JsonDocumentText(TypedDict):
+    """The text of a document in a store."""
+
+    kind: str
+    name: str
+    scopes: Sequence[str]
+    text: str
+
+
+class JsonDocumentVersion(TypedDict):
+    """An earlier text of a document; ``change`` is who wrote it and why, null if that is not known."""
+
+    version: str
+    text: str
+    change: Annotated[Any, JsonOf("StoreChange")]
+
+
+class JsonDocumentDifference(TypedDict):
+    """A document that differs from the one in the store; ``diff`` is a unified diff."""
+
+    document: str
+    diff: str
+
+
+class JsonValueChange(TypedDict):
+    """A value of merged documents; null where there is none."""
+
+    pointer: str
+    before: Any
+    after: Any
+
+
+class JsonEffect(TypedDict):
+    """The machines for which a change has the same effect."""
+
+    machines: Sequence[str]
+    changes: Sequence[JsonValueChange]
+    problems: Sequence[JsonProblem]
+
+
+class JsonDocumentWrite(TypedDict):
+    """The result for each document, whether it was ``written``, and the effects on the ``known`` machines."""
+
+    documents: Mapping[str, str]
+    written: bool
+    known: int
+    touches: Sequence[JsonEffect]
+
+
+class JsonDeviation(TypedDict):
+    """A deviation of a store; ``change`` is what `store init` would do, ``hint`` the remedy where it can do nothing."""
+
+    place: str
+    what: str
+    change: str
+    hint: str
+
+
+class JsonFigure(TypedDict):
+    """A figure about a store, such as its size."""
+
+    place: str
+    name: str
+    value: str
+
+
+class JsonStoreCheck(TypedDict):
+    """A store and everything in which it deviates from what a fleet needs. The exit status is 3 if there is any."""
+
+    store: str
+    deviations: Sequence[JsonDeviation]
+    figures: Sequence[JsonFigure]
+
+
+class JsonReleaseMore(TypedDict):
+    """``hash`` is that of the signed text; ``head``: it is the latest of its channel."""
+
+    hash: str
+    head: bool
+
+
+class JsonReleaseManifest(TypedDict, total=False):
+    """A signed release, as [file formats](../design/file-formats.md) describes it; only keys that are set."""
+
+    ordain: str
+    kind: str
+    name: str
+    channel: str
+    number: int
+    schema: str
+    created: str
+    expires: str
+    about: str
+    shrinks: bool
+    documents: Mapping[str, str]
+    rollout: Mapping[str, Any]
+    signatures: Mapping[str, str]
+
+
+class JsonReleaseVerification(TypedDict):
+    """A release and the names of the trusted keys that signed it.
+
+    ``documents`` is the number of documents that have the signed content; null if they were not compared.
+    """
+
+    release: str
+    signed_by: Sequence[str]
+    documents: int | None
+
+
+class JsonPrunedReleases(TypedDict):
+    """The releases that are deleted (with --dry-run: would be) and kept, and the hashes of the deleted documents."""
+
+    gone: Sequence[str]
+    stay: Sequence[str]
+    blobs: Sequence[str]
+
+
+class JsonRollout(TypedDict):
+    """The progress of a release: its state in the store, and the number of machines."""
+
+    release: str
+    state: Annotated[Mapping[str, Any], JsonOf("RolloutState")]
+    machines: Annotated[Mapping[str, Any], JsonOf("MachineCounts")]
+
+
+class JsonFoundValue(TypedDict):
+    """A value that a condition names, and its ``place`` in a document."""
+
+    pointer: str
+    value: str
+    place: str
+
+
+class JsonFoundDocument(TypedDict):
+    """A document that matches a query."""
+
+    kind: str
+    name: str
+    values: Sequence[JsonFoundValue]
+
+
+class JsonFoundMachine(TypedDict):
+    """A machine that matches a query. ``problem`` is the reason why its documents are not known."""
+
+    machine: str
+    hostname: str
+    attributes: Mapping[str, Sequence[str]]
+    values: Sequence[JsonFoundValue]
+    problem: str
+
+
+class JsonOverriddenLine(TypedDict):
+    """A layer that sets the value too, and does not count."""
+
+    layer: str
+    path: str
+    line: int
+
+
+class JsonValueOrigin(TypedDict):
+    """The place in the documents that a value comes from."""
+
+    path: str
+    line: int
+    layer: str
+    pointer: str
+    overrode: Sequence[JsonOverriddenLine]
+
+
+class JsonScriptLine(JsonValueOrigin):
+    """A line of a script, and the value that it comes from; ``also`` are further values in it."""
+
+    text: str
+    also: Sequence[JsonValueOrigin]
+
+
+class JsonScript(TypedDict):
+    """The script of a Run; ``after`` are the Runs that it waits for, with the condition."""
+
+    name: str
+    run: str
+    system: str
+    elements: int
+    after: Mapping[str, str]
+    output: str
+    script: str
+    lines: Sequence[JsonScriptLine]
+    arguments: Sequence[JsonScriptLine]
+
+
+class JsonScripts(TypedDict):
+    """The scripts of all Runs for one system."""
+
+    scripts: Sequence[JsonScript]
+    problems: Sequence[JsonProblem]
+
+
+class JsonScriptText(TypedDict):
+    """The scripts for one of several systems, "" if it cannot express the Run."""
+
+    text: str
+    problems: Sequence[JsonProblem]
+
+
+class JsonJob(TypedDict):
+    """A job of a scheduler. ``state``, ``exit`` and the scheduler's own ``word`` are there where it was asked."""
+
+    id: str
+    run: str
+    system: str
+    index: int | None
+    elements: int
+    submitted: str
+    output: str
+    state: NotRequired[str]
+    exit: NotRequired[int | None]
+    word: NotRequired[str]
+
+
+class JsonRunSystem(TypedDict):
+    """A system that Runs can be rendered for."""
+
+    name: str
+    scheduler: str
+    about: str
+    queues: Sequence[str]
+    accounts: Sequence[str]
+    modules: Sequence[str]
+
+
+def json_problems(problems: Iterable[Problem]) -> list[JsonProblem]:
+    """Return problems as --json prints them."""
+    return [cast(JsonProblem, problem.to_json()) for problem in problems]
