@@ -15,7 +15,7 @@ from ordain.agent.model import Generation
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
-from ordain.transforms.document.schema import DIALECT
+from ordain.transforms.document.schema import DIALECT, for_editors
 from ordain.transforms.document.schema import schema as schema_of
 from ordain.transforms.errors import Problem, Severity, Where, sorted_problems, warning
 from ordain.transforms.model import Kind
@@ -85,9 +85,10 @@ def schema(request: Namespace, console: Console) -> Exit:
     if request.kind == "agent":
         from ordain.transforms.document import agent_keys
 
-        console.json(agent_keys.schema())
+        console.json(for_editors(agent_keys.schema()))
     elif request.kind:
-        console.json(schema_of(Kind(request.kind)))
+        console.json(for_editors(schema_of(Kind(request.kind))))
     else:
-        console.json({"$schema": DIALECT, "title": "a document", "oneOf": [schema_of(kind) for kind in Kind]})
+        kinds = [for_editors(schema_of(kind)) for kind in Kind]
+        console.json({"$schema": DIALECT, "title": "a document", "oneOf": kinds})
     return Exit.OK

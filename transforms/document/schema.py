@@ -135,3 +135,31 @@ def sections(kind: Kind) -> Record:
     if kind is Kind.RUN:
         return Record(run_keys.RUN, one_of=run_keys.ONE_OF)
     return Record(language.TRANSFORM_SECTIONS if kind is Kind.TRANSFORM else language.SECTIONS)
+
+
+_NAMED_SCHEMAS = frozenset({"properties", "patternProperties"})
+_SCHEMAS = frozenset({"items", "additionalProperties", "not", "if", "then", "else"})
+_LISTED_SCHEMAS = frozenset({"allOf", "anyOf", "oneOf"})
+
+
+def for_editors(schema: Schema) -> Schema:
+    """Return a schema for programs that read `80` as a number: where a text may stand, a number may, too.
+
+    Our reader takes plain scalars as they are written (docs/design/documents.md), so for it such a value is a text.
+    """
+    shown: Schema = {}
+    for keyword, value in schema.items():
+        if keyword == "type":
+            types = [value] if isinstance(value, str) else list(value)
+            shown[keyword] = [*types, "number"] if "string" in types else value
+        elif keyword == "enum":
+            shown[keyword] = [*value, *(int(word) for word in value if isinstance(word, str) and word.isdecimal())]
+        elif keyword in _NAMED_SCHEMAS:
+            shown[keyword] = {name: for_editors(child) for name, child in value.items()}
+        elif keyword in _SCHEMAS and isinstance(value, dict):
+            shown[keyword] = for_editors(value)
+        elif keyword in _LISTED_SCHEMAS:
+            shown[keyword] = [for_editors(child) for child in value]
+        else:
+            shown[keyword] = value
+    return shown

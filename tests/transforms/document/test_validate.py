@@ -11,12 +11,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from ordain.transforms.catalog import shipped
 from ordain.transforms.document import agent_formats, agent_keys, formats, network_formats, run_formats
 from ordain.transforms.document.node import Number, Plain
 from ordain.transforms.document.reader import read_nodes
-from ordain.transforms.document.schema import schema
+from ordain.transforms.document.schema import for_editors, schema
 from ordain.transforms.document.schema_errors import validator
 from ordain.transforms.document.validate import fits
 from ordain.transforms.model import Kind
@@ -65,6 +66,38 @@ def test_the_fast_check_agrees_with_jsonschema(seed: int) -> None:
             else:
                 container[key] = deepcopy(chance.choice(ODD))
     assert min(counts.values()) > 50
+
+
+def as_an_editor_reads(value: Plain) -> Any:
+    """Return a value with numbers in place of plain scalars that look like numbers, as a YAML library reads them."""
+    if isinstance(value, dict):
+        return {key: as_an_editor_reads(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [as_an_editor_reads(child) for child in value]
+    if not isinstance(value, Number):
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        return float(value)
+
+
+def test_the_printed_schema_takes_every_valid_document_as_an_editor_reads_it() -> None:
+    valid = [(kind, value) for kind, value in samples() if fits(value, schema(kind))]
+    assert len(valid) > 50
+
+    for kind, value in valid:
+        errors = Draft202012Validator(for_editors(schema(kind))).iter_errors(as_an_editor_reads(value))
+        assert [error.message for error in errors] == [], value
+
+
+def test_the_printed_schema_still_refuses_an_unknown_key_and_a_wrong_type() -> None:
+    printed = Draft202012Validator(for_editors(schema(Kind.LAYER)))
+    head = {"ordain": "v1", "kind": "Layer", "name": "a"}
+
+    assert printed.is_valid({**head, "services": {"a": {"command": "sleep 1", "limits": {"open-files": 65536}}}})
+    assert not printed.is_valid({**head, "services": {"a": {"comand": "sleep 1"}}})
+    assert not printed.is_valid({**head, "services": {"a": {"command": "sleep 1", "limits": 5}}})
 
 
 AGENT_YAML: tuple[dict[str, Plain], ...] = (
