@@ -226,6 +226,16 @@ def _cache(root: Path, about: str, path: str) -> Iterator[DoctorFinding]:
     yield _ok(about, f"generation {cache.title}, {plural(len(cache.entries), 'file')}")
 
 
+def generations(root: Path) -> Iterator[DoctorFinding]:
+    """Verify the generations in the history, to which an administrator may roll back."""
+    store = Store(root)
+    damaged = list(store.damaged())
+    for damage in damaged:
+        yield _failed("history", str(damage), "a rollback to it is refused; choose another one (`ordainctl history`)")
+    if not damaged:
+        yield _ok("history", f"{plural(len(store.numbers()), 'generation')} to roll back to")
+
+
 def attempts(root: Path) -> Iterator[DoctorFinding]:
     """Report boots that did not complete since the last one that did."""
     lines = (rootfs.read(root, "etc/ordain/boot/attempts") or b"").splitlines()
@@ -396,6 +406,7 @@ CHECKS: tuple[Callable[[Path], Iterator[DoctorFinding]], ...] = (
     generator,
     last_run,
     caches,
+    generations,
     attempts,
     units,
     agent,

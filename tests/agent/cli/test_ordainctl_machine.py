@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -163,11 +164,11 @@ def test_commands_report_that_nothing_has_been_applied_yet(box: Box) -> None:
 
 def test_history_lists_generations_oldest_first_and_reports_damage(box: Box) -> None:
     box.apply(generation("1G"), generation("2G"))
-    (box.root / "var/lib/ordain/generations/1/document.json").write_text("{}")
+    (box.root / "var/lib/ordain/generations/1/manifest.json").write_text("{}")
 
     lines = box.run("history").splitlines()
     assert [line.split()[0] for line in lines] == ["NUMBER", "1", "2"]
-    assert "its content does not match its hash" in lines[1]
+    assert "generation 1 in" in lines[1]
     assert [entry["number"] for entry in json.loads(box.run("history", "--json"))] == [1, 2]
 
 
@@ -542,6 +543,26 @@ def test_the_disks_have_room(box: Box) -> None:
         ("/var/lib", CheckResult.OK),
         ("/run", CheckResult.OK),
     ]
+
+
+def test_history_reads_one_file_of_each_generation(box: Box) -> None:
+    box.apply(generation("1G"), generation("2G"))
+    for folder in (box.root / "var/lib/ordain/generations").iterdir():
+        shutil.rmtree(folder / "artifacts")
+        (folder / "document.json").unlink()
+
+    assert [line.split()[0] for line in box.run("history").splitlines()] == ["NUMBER", "1", "2"]
+
+
+def test_doctor_names_a_damaged_generation_of_the_history(box: Box) -> None:
+    box.apply(generation("64M"))
+    assert "1 generation to roll back to" in box.run("doctor", status=1)
+
+    (box.root / "var/lib/ordain/generations/1/document.json").write_text("{}")
+
+    said = " ".join(box.run("doctor", status=1).split())
+    assert "history failed generation 1 in" in said
+    assert "its content does not match its hash" in said
 
 
 def test_doctor_fails_if_a_check_fails_also_as_json(box: Box) -> None:
