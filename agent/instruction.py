@@ -103,7 +103,7 @@ class InstructionKind(StrEnum):
 class StandingInstruction:
     """An instruction that is in force, for the status; ``subject`` is a unit, the number of a generation, or ""."""
 
-    kind: InstructionKind
+    kind: InstructionKind = InstructionKind.HOLD
     subject: str = ""
     since: str = ""
     by: str = ""

@@ -36,7 +36,7 @@ class SourceState:
 
     ``code`` is a `delivery.protocol.Fault`, ``hint`` the remedy. ``since`` is the time of the loss (ISO 8601, UTC),
     ``""`` while the source is ``connected``. ``release`` is the signed release of the documents (``stable 42``), or
-    ``""``.
+    ``""``; ``waiting`` is the reason why the machine does not get a newer one yet.
     """
 
     type: str = "directory"
@@ -48,6 +48,7 @@ class SourceState:
     hint: str = ""
     since: str = ""
     release: str = ""
+    waiting: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
@@ -18,6 +19,7 @@ from ordain.agent.cli.open_store import opened, wait_for_reports, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import STATES
 from ordain.agent.delivery.database.database import ANY, Database
+from ordain.agent.delivery.fleet.fleet_holds import FleetHolds, read_holds
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, STATUS, status_key
 from ordain.agent.delivery.fleet.reports import (
@@ -50,13 +52,13 @@ def status(request: Namespace, console: Console) -> Exit:
 
 
 async def _status(request: Namespace, console: Console) -> Exit:
-    labels = [_label(word) for word in request.label]
+    labels = [parse_label(word) for word in request.label]
     newest: dict[str, int] = {}
     async with opened(request) as database:
         while True:
             reports = await read_reports(database, newest)
             machines = having_labels(reports.machines, labels)
-            _print(machines, request, console)
+            _print(machines, (await read_holds(database))[0], request, console)
             note_unused_reports(reports, console)
             console.out.flush()
             if not request.watch:
@@ -122,7 +124,7 @@ def _file(name: str) -> bytes:
 
 def show(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl fleet show`."""
-    report = with_store(request, lambda database: _machine(database, request.machine))
+    report = with_store(request, lambda database: machine_named(database, request.machine))
     if request.json:
         console.json(to_json(report))
         return Exit.OK
@@ -171,7 +173,7 @@ def forget(request: Namespace, console: Console) -> Exit:
             if await database.get(key) is None:
                 raise Failure(f"there is no report {key}")
         else:
-            report = await _machine(database, request.machine)
+            report = await machine_named(database, request.machine)
             key, name = status_key(report.machine), f"{report.hostname} ({report.machine})"
         await database.delete(key, expect=ANY)
         return name
@@ -181,7 +183,8 @@ def forget(request: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-async def _machine(database: Database, name: str) -> MachineReport:
+async def machine_named(database: Database, name: str) -> MachineReport:
+    """Return the report of the machine with a hostname, or the beginning of a machine-id. Raises `Failure`."""
     reports = await read_reports(database)
     known = (*reports.machines, *reports.unlisted)
     matching = machines_named(known, name)
@@ -193,16 +196,26 @@ async def _machine(database: Database, name: str) -> MachineReport:
     raise Failure(f"no machine called {name} reports to the store" + (f"; {hint}" if hint else ""))
 
 
-def _print(machines: Iterable[MachineReport], request: Namespace, console: Console) -> None:
-    now = time.time()
+def _print(machines: Iterable[MachineReport], holds: FleetHolds, request: Namespace, console: Console) -> None:
+    now, moment = time.time(), datetime.now(UTC)
     machines = tuple(machines)
     if request.json:
-        console.json([{**to_json(report), **JsonReportMore(lost=is_lost(report, now))} for report in machines])
+        console.json(
+            [
+                {
+                    **to_json(report),
+                    **JsonReportMore(lost=is_lost(report, now), fleet_hold=to_json(holds.of(report, moment))),
+                }
+                for report in machines
+            ]
+        )
         return
     console.table(
         ("MACHINE", "RELEASE", "GENERATION", "STATE", "SOURCE", "LAST REPORT", "CONDITIONS"),
         [table_row(r, now) for r in machines],
     )
+    for hold in holds.in_force(moment):
+        console.line(hold.describe(), Style.WARN)
     for report in machines:
         for instruction in report.instructions:
             console.line(f"{report.hostname or report.machine}: {instruction_text(instruction)}", Style.WARN)
@@ -252,7 +265,8 @@ def _ago(seconds: float) -> str:
     return "just now" if seconds < 10 else f"{spoken_span(seconds)} ago"
 
 
-def _label(word: str) -> tuple[str, str]:
+def parse_label(word: str) -> tuple[str, str]:
+    """Return the name and the value of ``KEY=VALUE``. Raises `Usage`."""
     name, equals, value = word.partition("=")
     if not (name and equals):
         raise Usage(f"--label must be KEY=VALUE, not {word!r}")

@@ -182,9 +182,10 @@ class JsonHeldUnit(TypedDict):
 
 
 class JsonReportMore(TypedDict):
-    """``lost``: the machine has not reported for too long."""
+    """``lost``: the machine has not reported for too long. ``fleet_hold`` is the hold of the fleet, null if none is."""
 
     lost: bool
+    fleet_hold: Annotated[Any, JsonOf("FleetHold")]
 
 
 class JsonIdentities(TypedDict):

@@ -7,7 +7,7 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
@@ -16,10 +16,19 @@ from ordain.agent.cli.json_shapes import JsonRollout
 from ordain.agent.cli.open_store import opened, require_reason, store_author, wait_for_reports
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
+from ordain.agent.delivery.fleet.fleet_holds import FleetHold, FleetHolds, HoldTarget, read_holds
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.reports import machines_named, read_reports
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout, encode_rollout
-from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, ignore, is_finished, name_machines
+from ordain.agent.delivery.fleet.staged_rollout import (
+    advance,
+    count_machines,
+    has_release,
+    ignore,
+    initial_state,
+    is_finished,
+    name_machines,
+)
 from ordain.agent.delivery.release.change_log import ChangeAction, new_change, record_change
 from ordain.agent.delivery.release.manifest import Release, parse_share
 from ordain.agent.delivery.release.publish import read_head, rollout_key
@@ -49,8 +58,13 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
         while True:
             release, entry, state = await _read(database, request.channel)
             reports = await read_reports(database, newest)
-            machines = reports.machines
+            holding = _holding((await read_holds(database))[0], reports.machines, release)
+            # A machine that is held neither succeeds nor fails; one that has the release already counts.
+            machines = tuple(report for report in reports.machines if report.machine not in holding)
             new = _step(request, release, machines, state, opening)
+            is_held = any(hold.target is HoldTarget.CHANNEL for hold in holding.values())
+            if is_held and not orders:  # with no machine left that may take it, every stage would open
+                new = state if state and state.number == release.number else initial_state(release, time.time())
             if new == state or await _write(database, request.channel, new, entry):
                 if orders:
                     change = new_change(ChangeAction.ROLLOUT, [release.title], author, what=", ".join(orders))
@@ -59,16 +73,25 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
                 opening = None
                 request.stop = None
                 request.ignore = ()
-                text = _summary(release, machines, new)
+                text = "; ".join(
+                    [_summary(release, machines, new), *dict.fromkeys(hold.describe() for hold in holding.values())]
+                )
                 if text != shown:
                     shown = text
                     _print(request, release, machines, new, text, console)
                     note_unused_reports(reports, console)
                 if request.once:
                     return Exit.ROLLED_BACK if new.halted else Exit.OK
-                if is_finished(release, new) and _settled(release, machines, new):
+                if is_finished(release, new) and _settled(release, machines, new) and not is_held:
                     return _exit(release, machines, new)
                 await wait_for_reports(database, reports.revision, LOOK_SEC)
+
+
+def _holding(holds: FleetHolds, machines: Sequence[MachineReport], release: Release) -> dict[str, FleetHold]:
+    """Return the holds of machines that do not have the release yet, by machine-id."""
+    now = datetime.now(UTC)
+    waiting = (report for report in machines if not has_release(report, release))
+    return {report.machine: hold for report in waiting if (hold := holds.of(report, now))}
 
 
 def _orders(request: Namespace) -> list[str]:

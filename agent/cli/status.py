@@ -162,6 +162,8 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
     if now.agent and not now.source.connected:
         since = f" since {local_time(now.source.since)}" if now.source.since else ""
         source += f"; lost{since} [{now.source.code}]" if now.source.code else "; not read yet"
+    if now.source.waiting:
+        source += f"; no newer release yet: {now.source.waiting}"
     rows: list[tuple[Cell, Cell]] = [
         (("State", Style.STRONG), (str(now.state), STATES.get(now.state, Style.WARN))),
         (("Generation", Style.STRONG), generation),

@@ -89,9 +89,9 @@ class SourceReader:
             raise Unavailable(self.state.problem) from None
         self._may_remove_all = snapshot.own or snapshot.removals_intended
         self._read_source = source
-        health = snapshot.health
+        health, waiting = snapshot.health, snapshot.waiting
         if health is None or health.connected:
-            self._set_state(connected=True, revision=snapshot.revision)
+            self._set_state(connected=True, revision=snapshot.revision, waiting=waiting)
         else:
             lost_sec = time.clock_gettime(time.CLOCK_BOOTTIME) - health.since
             self._set_state(
@@ -99,6 +99,7 @@ class SourceReader:
                 problem=f"{health.what}; what was fetched last stays",
                 code=health.code,
                 hint=health.hint,
+                waiting=waiting,
                 since=(datetime.now(UTC) - timedelta(seconds=lost_sec)).isoformat(timespec="seconds"),
             )
         return snapshot.texts

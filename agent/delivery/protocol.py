@@ -24,7 +24,7 @@ class Snapshot:
     ``removals_intended`` is true where the limit on removals does not apply: a signed release says so, or the previous
     documents were only a substitute for these.
     ``health`` is given by a source that can fail while its last documents are still known; None: the documents were
-    read just now.
+    read just now. ``waiting`` is the reason why the machine does not get a newer release yet, "" if there is none.
     """
 
     texts: RawDocuments
@@ -32,6 +32,7 @@ class Snapshot:
     own: bool = False
     removals_intended: bool = False
     health: SourceHealth | None = None
+    waiting: str = ""
 
 
 def content_revision(texts: RawDocuments) -> str:

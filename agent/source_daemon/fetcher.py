@@ -14,6 +14,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.delivery.database.backoff import Backoff
@@ -98,15 +99,19 @@ class Fetcher:
             message = f"{self._settings.location}: the source has no documents"
             raise SourceError(message, code=SourceFault.EMPTY, hint="check the path, prefix or database")
         self._backoff.succeeded()
+        snapshot = replace(snapshot, waiting=_printable(snapshot.waiting))
         is_new = snapshot.texts != self._snapshot.texts
+        waits_for_other = snapshot.waiting != self._snapshot.waiting
+        self._snapshot = snapshot if is_new else replace(self._snapshot, waiting=snapshot.waiting)
+        if waits_for_other and snapshot.waiting:
+            log.info("%s: not newer documents yet: %s", self._settings.location, snapshot.waiting)
         if is_new:
-            self._snapshot = snapshot
             log.info("%s: new documents, revision %s", self._settings.location, snapshot.revision)
         last = self._health
         if last is None or not last.connected:
             log.info("%s: connected", self._settings.location)
             self._set_health(SourceHealth(connected=True, since=boottime()))
-        elif is_new:
+        elif is_new or waits_for_other:
             self._set_health(last)
         if is_new:
             self._write(self._state / CACHE, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.commands.shared_arguments import JSON, STORE
+from ordain.agent.cli.commands.shared_arguments import ENDS, JSON, STORE, WHY
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 GROUP = "Manage many machines"
@@ -13,6 +13,12 @@ FAMILY = Family(
     text="Machines whose source is a store write their status to it; these commands read it.",
 )
 MACHINE = Argument(metavar="MACHINE", required=True, help="a hostname, or the first characters of a machine-id")
+
+_HELD = (
+    Argument(metavar="MACHINE", help="a hostname, or the first characters of a machine-id"),
+    Argument(flag="--label", metavar="KEY=VALUE", help="all machines that report this label"),
+    Argument(flag="--channel", metavar="CHANNEL", help="all machines of this channel"),
+)
 
 ROWS = (
     Subcommand(
@@ -45,6 +51,36 @@ ROWS = (
         run="fleet:show",
         arguments=(MACHINE, JSON, *STORE),
         examples=(("ordainctl fleet show web3", "find out why it is degraded"),),
+    ),
+    Subcommand(
+        name="fleet hold",
+        group=FAMILY.name,
+        purpose="have machines take no other release for a while",
+        text=(
+            "Holds a machine, all machines with a label, or all machines of a channel: they keep the release that they "
+            "have until the hold ends by itself (--for, --until) or `ordainctl fleet follow` ends it. A second hold of "
+            "the same subject replaces the first. `ordainctl fleet status` shows the author, the reason and the end, "
+            "and so does `ordainctl status` on a machine that waits. A rollout does not count machines that are held, "
+            "and does not go on while its channel is. The end counts by the clock of each machine; a clock that is "
+            "earlier than the beginning of the hold ends nothing. Machines that take plain documents, and machines "
+            "without a release, are not held."
+        ),
+        run="fleet_hold:hold",
+        arguments=(*_HELD, WHY, *ENDS, *STORE, JSON),
+        examples=(
+            ('ordainctl fleet hold web3 --until "Mon 08:00" --why "its disk is replaced"', "one machine"),
+            ('ordainctl fleet hold --label role=db --for 4h --why "a backup runs"', "all with a label"),
+            ('ordainctl fleet hold --channel stable --why "no changes before the sale"', "a whole channel"),
+        ),
+    ),
+    Subcommand(
+        name="fleet follow",
+        group=FAMILY.name,
+        purpose="end a hold of the fleet",
+        text="Machines take the latest release of their channel then, in the order of its rollout.",
+        run="fleet_hold:follow",
+        arguments=(*_HELD, WHY, *STORE),
+        examples=(("ordainctl fleet follow web3", "after the work"),),
     ),
     Subcommand(
         name="fleet allow",

@@ -14,6 +14,7 @@ from ordain.agent import condition, model, status
 from ordain.agent.cli import json_shapes as shapes
 from ordain.agent.cli.doctor import DoctorFinding
 from ordain.agent.daemon.boot_chart import BootChart
+from ordain.agent.delivery.fleet.fleet_holds import FleetHold
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState
 from ordain.agent.delivery.fleet.staged_rollout import MachineCounts
@@ -58,6 +59,7 @@ NAMED = {
         model.Outcome,
         RolloutState,
         StoreChange,
+        FleetHold,
         shapes.JsonArtifact,
         status.StepsOfLastApply,
         status.UnitStatus,
@@ -139,6 +141,7 @@ OUTPUTS: Mapping[str, tuple[JsonOutput, ...]] = {
     "release prune": _one(shapes.JsonPrunedReleases),
     "fleet status": _many(MachineReport, shapes.JsonReportMore),
     "fleet show": _one(MachineReport),
+    "fleet hold": _one(FleetHold),
     "fleet allow": _one(list[str], optional=True, what="the list of machines; null: there is none"),
     "fleet approve": _many(IDENTITY_REQUEST),
     "fleet identity": _one(shapes.JsonIdentities),

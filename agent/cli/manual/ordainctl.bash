@@ -37,7 +37,7 @@ _ordainctl() {
             ;;
         fleet)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "status show allow forget token enroll approve revoke identity" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "status show hold follow allow forget token enroll approve revoke identity" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -406,6 +406,30 @@ _ordainctl() {
         'fleet show')
             flags='--json --store --user --password-file' operand='text'
             case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'fleet hold')
+            flags='--label --channel --why --for --until --store --user --password-file --json' operand='text'
+            case $previous in
+                --label) operand='text' ;;
+                --channel) operand='text' ;;
+                --why) operand='text' ;;
+                --for) operand='text' ;;
+                --until) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'fleet follow')
+            flags='--label --channel --why --store --user --password-file' operand='text'
+            case $previous in
+                --label) operand='text' ;;
+                --channel) operand='text' ;;
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.database.document_keys import DOCUMENTS
 from ordain.agent.delivery.database.named_documents import group_by_name
+from ordain.agent.delivery.fleet.fleet_holds import FleetHolds, read_holds
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.reports import BAD_STATES, is_lost
 from ordain.agent.delivery.protocol import ReleaseReference
@@ -57,6 +59,7 @@ class FleetQuery:
     left_out: list[Problem] = field(default_factory=list)
     _sets: dict[ReleaseReference, _DocumentSet] = field(default_factory=dict)
     _heads: dict[str, int] = field(default_factory=dict)
+    _holds: FleetHolds | None = None
 
     async def machines(self, reports: Iterable[MachineReport]) -> tuple[QueriedMachine, ...]:
         """Return a subject for each report. Raises `SourceError`."""
@@ -72,7 +75,10 @@ class FleetQuery:
         tree, problem = Branch(), documents.problem or ("" if report.facts else "it has not reported its facts")
         if report.facts and not problem:
             tree, problem = documents.resolved(report.facts)
-        attributes = attributes_of(report, self.now, self._heads.get(release.channel, 0))
+        if self._holds is None:
+            self._holds = (await read_holds(self.database))[0]
+        held = self._holds.of(report, datetime.fromtimestamp(self.now, UTC)) is not None
+        attributes = attributes_of(report, self.now, self._heads.get(release.channel, 0), held=held)
         return QueriedMachine(report=report, subject=Subject(tree=tree, attributes=attributes), problem=problem)
 
     async def _documents(self, release: ReleaseReference) -> _DocumentSet:
@@ -154,11 +160,11 @@ def _expanded(section: Branch, scope: Scope, pointer: str, problems: list[Proble
     return replace(section, children=children)
 
 
-def attributes_of(report: MachineReport, now: float, head: int) -> Mapping[str, tuple[str, ...]]:
+def attributes_of(report: MachineReport, now: float, head: int, *, held: bool = False) -> Mapping[str, tuple[str, ...]]:
     """Return what a machine reports, by the names of `ATTRIBUTES`, its facts and its labels.
 
-    ``head`` is the number of the latest release of its channel, 0 if there is none. A label that has the name of an
-    attribute or a fact is reached as ``label.NAME``.
+    ``head`` is the number of the latest release of its channel, 0 if there is none. ``held``: the fleet holds it. A
+    label that has the name of an attribute or a fact is reached as ``label.NAME``.
     """
     codes = tuple(sorted({condition.code for condition in report.conditions}))
     facts = fact_values(report.facts) if report.facts else {}
@@ -166,7 +172,7 @@ def attributes_of(report: MachineReport, now: float, head: int) -> Mapping[str, 
     flags = {
         "behind": report.wanted_generation > report.generation or report.release.number < head,
         "degraded": report.phase in BAD_STATES,
-        "held": any(code in HELD for code in codes),
+        "held": held or any(code in HELD for code in codes),
         "silent": is_lost(report, now),
     }
     return {
@@ -191,7 +197,7 @@ def attributes_of(report: MachineReport, now: float, head: int) -> Mapping[str, 
 ATTRIBUTES: Mapping[str, str] = {
     "state": "converged, degraded, rolled-back, paused, …",
     "behind": "it has not applied the newest release or generation yet",
-    "held": "units are held, or it follows no documents (paused, pinned)",
+    "held": "the fleet or an administrator holds it, units of it are held, or it is paused or pinned",
     "degraded": "its state is degraded or rolled-back",
     "silent": "it has not reported for too long",
     "condition": "the codes of its conditions",

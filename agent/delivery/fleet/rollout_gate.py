@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.database.semaphore import LOCKS, Semaphore
+from ordain.agent.delivery.fleet.fleet_holds import NO_HOLDS, FleetHolds
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait, stage_wait, window_wait
 from ordain.agent.delivery.fleet.staged_rollout import AT_WORK
@@ -62,9 +63,10 @@ class RolloutGate:
     _resumed: bool = False
     _holding: asyncio.Task[None] | None = field(default=None, repr=False)
 
-    async def release_number(self, head: Release, state: RolloutState | None) -> int:
+    async def release_number(self, head: Release, state: RolloutState | None, holds: FleetHolds = NO_HOLDS) -> int:
         """Return the number of ``head`` when it is this machine's turn, else the number of the release that it has.
 
+        ``holds`` are those of the fleet.
         ``waiting`` tells the reason for a wait. Raises `SourceError` if the semaphore cannot be used.
         """
         report = self._report()
@@ -73,7 +75,8 @@ class RolloutGate:
         await self._resume(head)
         if not 0 < current < head.number:
             return head.number
-        self.waiting = await self._wait(head, state)
+        held = holds.of(report, self.now()) if report else None
+        self.waiting = held.wait() if held else await self._wait(head, state)
         return current if self.waiting else head.number
 
     async def _wait(self, head: Release, state: RolloutState | None) -> Wait | None:

@@ -55,7 +55,7 @@ def count_machines(
         if report.release.channel != release.channel or report.machine in state.ignored:
             continue
         lost = is_lost(report, now)
-        has_it = _has(report, release)
+        has_it = has_release(report, release)
         invited = has_it or position(report.machine, release.title) < state.share
         back = has_it and report.phase is Phase.ROLLED_BACK
         at_work = has_it and report.phase in AT_WORK
@@ -71,7 +71,7 @@ def count_machines(
     return counts
 
 
-def _has(report: MachineReport, release: Release) -> bool:
+def has_release(report: MachineReport, release: Release) -> bool:
     """Return whether a machine reports this release: a higher number, or another hash, is nothing that it can have."""
     return report.release.number == release.number and report.release.hash in ("", release.hash)
 
@@ -85,7 +85,7 @@ def advance(release: Release, reports: Sequence[MachineReport], state: RolloutSt
     """
     stages = release.rollout.stages or (1.0,)
     if state is None or state.number != release.number:
-        state = RolloutState(number=release.number, share=stages[0], opened=now)
+        state = initial_state(release, now)
     if state.halted:
         return state
     counts = count_machines(release, reports, state, now)
@@ -101,6 +101,11 @@ def advance(release: Release, reports: Sequence[MachineReport], state: RolloutSt
         if larger:
             return replace(state, share=larger[0], opened=now)
     return state
+
+
+def initial_state(release: Release, now: float) -> RolloutState:
+    """Return the state in which a rollout begins: its first stage is open."""
+    return RolloutState(number=release.number, share=(release.rollout.stages or (1.0,))[0], opened=now)
 
 
 def ignore(state: RolloutState, machines: Iterable[str]) -> RolloutState:

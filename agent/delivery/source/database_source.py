@@ -59,10 +59,11 @@ class DatabaseSource:
     async def read(self) -> Snapshot:
         """See `Source.read`. The scopes are a coarse choice; ``match`` decides later which documents apply."""
         facts = self._facts()
-        release_keys = self._releases.prefixes if self._releases else ()
+        release_keys = self._releases.release_keys if self._releases else ()
+        watched_keys = self._releases.prefixes if self._releases else ()
         scopes = self._scopes or document_keys.scopes_for(facts)
         for _ in range(ROUNDS):
-            watched = (*release_keys, *(document_keys.prefixes(scopes) if self._unsigned else ()))
+            watched = (*watched_keys, *(document_keys.prefixes(scopes) if self._unsigned else ()))
             listing = await self.database.list(*watched)
             self._require_no_conflict(listing)
             has_release = bool(release_keys) and any(entry.key.startswith(release_keys) for entry in listing.entries)

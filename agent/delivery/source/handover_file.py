@@ -45,6 +45,7 @@ def encode(handover: Handover) -> bytes:
         "location": handover.location,
         "settings": handover.settings,
         "revision": handover.snapshot.revision,
+        "waiting": handover.snapshot.waiting,
         "health": asdict(handover.health) if handover.health else None,
         "documents": [[path, len(data)] for path, data in texts],
         "sha256": hashlib.sha256(body).hexdigest(),
@@ -65,7 +66,11 @@ def decode(data: bytes) -> Handover:
         handover = Handover(
             location=_text(header["location"]),
             settings=_text(header["settings"]),
-            snapshot=Snapshot(texts=_texts(header["documents"], body), revision=_text(header["revision"])),
+            snapshot=Snapshot(
+                texts=_texts(header["documents"], body),
+                revision=_text(header["revision"]),
+                waiting=_text(header.get("waiting", "")),  # earlier versions write none
+            ),
             health=_health(header["health"]),
         )
         if hashlib.sha256(body).hexdigest() != header["sha256"]:

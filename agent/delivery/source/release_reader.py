@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from ordain.agent.delivery.database.database import Database, StoredEntry
+from ordain.agent.delivery.fleet.fleet_holds import HOLDS, FleetHolds, decode_holds
 from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout
 from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
@@ -43,10 +44,15 @@ class ReleaseReader:
         self._blobs: dict[str, bytes] = {}
 
     @property
-    def prefixes(self) -> tuple[str, ...]:
-        """Return the keys to watch."""
+    def release_keys(self) -> tuple[str, ...]:
+        """Return the keys that exist if the channel has a release."""
         channel = channel_of(self._facts())
         return (head_key(channel), rollout_key(channel)) if self.gate else (head_key(channel),)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """Return the keys to watch."""
+        return (*self.release_keys, HOLDS) if self.gate else self.release_keys
 
     @property
     def patience_sec(self) -> float | None:
@@ -73,7 +79,8 @@ class ReleaseReader:
         key = head_key(channel)
         head = self._release(entries.get(key), key)
         if self.gate:
-            number = await self.gate.release_number(head, _rollout_state(entries.get(rollout_key(channel))))
+            state = _rollout_state(entries.get(rollout_key(channel)))
+            number = await self.gate.release_number(head, state, _holds(entries.get(HOLDS)))
             if number != head.number:
                 key = number_key(channel, number)
                 head = self._release(await self.database.get(key), key)
@@ -87,7 +94,9 @@ class ReleaseReader:
             named |= (await self._documents(pinned, facts))[1]
         self._blobs = {hash: data for hash, data in self._blobs.items() if hash in named}
         texts |= {f"{BLOBS}{hash}": data for hash, data in self._blobs.items()}
-        return Snapshot(texts=tuple(sorted(texts.items())), revision=f"{head.channel}-{head.number}-{head.hash[:12]}")
+        revision = f"{head.channel}-{head.number}-{head.hash[:12]}"
+        waiting = self.gate.waiting.why if self.gate and self.gate.waiting else ""
+        return Snapshot(texts=tuple(sorted(texts.items())), revision=revision, waiting=waiting)
 
     def _release(self, entry: StoredEntry | None, key: str) -> Release:
         if entry is None:
@@ -108,6 +117,14 @@ class ReleaseReader:
             if missing - fetched.keys():
                 raise verify.incomplete_release(release, missing - fetched.keys())
             self._blobs |= fetched
+
+
+def _holds(entry: StoredEntry | None) -> FleetHolds:
+    """Return the holds of the fleet; a text that cannot be read holds nobody, as nobody could end it."""
+    if entry is not None:
+        with contextlib.suppress(ValueError):
+            return decode_holds(entry.data)
+    return FleetHolds()
 
 
 def _rollout_state(entry: StoredEntry | None) -> RolloutState | None:

@@ -18,6 +18,7 @@ from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.highest_accepted import read_highest, record_accepted
 from ordain.agent.delivery.release.publish import BLOBS, head_key
 from ordain.agent.delivery.release.verify import AcceptedRelease
+from ordain.agent.delivery.spread import position
 from ordain.agent.status import AgentState
 
 BASE = "ordain: v1\nkind: Layer\nname: base\n"
@@ -281,6 +282,63 @@ def test_a_text_that_is_not_a_report_is_named_and_can_be_deleted(desk: Desk) -> 
     assert "report deleted" in desk.do("fleet forget status/odd")
     assert "does not count" not in desk.do("fleet status")
     assert "there is no report status/odd" in desk.do("fleet forget status/odd", 1)
+
+
+def test_the_fleet_holds_machines_with_author_reason_and_end(desk: Desk) -> None:
+    desk.report(3, hostname="web3", labels={"role": ("web",)}, phase=AgentState.CONVERGED)
+    desk.report(4, hostname="db4", labels={"role": ("db",)}, phase=AgentState.CONVERGED)
+    held = desk.do("fleet hold web3 --for 4h", 0, "--why", "its disk is replaced")
+    assert "machine web3 is held by " in held
+    assert " because: its disk is replaced; ends " in held
+    desk.do("fleet hold --label role=db", 0, "--why", "a backup")
+
+    shown = desk.do("fleet status")
+    assert "machine web3 is held by " in shown
+    assert "label role=db is held by " in shown
+    reports = {report["hostname"]: report for report in json.loads(desk.do("fleet status --json"))}
+    assert reports["web3"]["fleet_hold"]["why"] == "its disk is replaced"
+    assert reports["db4"]["fleet_hold"]["until"] == ""
+    assert desk.do("query machines held --count") == "2\n"
+
+    assert "channel stable is not held; held are: machine web3, label role=db" in desk.do(
+        "fleet follow --channel stable", 1
+    )
+    assert desk.do("fleet follow web3") == "machine web3: no longer held\n"
+    assert desk.do("query machines held --count") == "1\n"
+    assert [(c["action"], c["subjects"], bool(c["until"])) for c in json.loads(desk.do("query changes --json"))] == [
+        ("hold", ["machine web3"], True),
+        ("hold", ["label role=db"], False),
+        ("follow", ["machine web3"], False),
+    ]
+    for words in (
+        "fleet hold",
+        "fleet hold web3 --channel stable",
+        "fleet hold --label role",
+        "fleet hold web3 --for x",
+    ):
+        desk.do(words, 2)
+
+
+def test_a_rollout_does_not_wait_for_machines_that_are_held_and_stays_while_its_channel_is(desk: Desk) -> None:
+    canary(desk)
+    desk.do("release create documents --channel canary --key ops.key --output canary.json --stages 50%,100%")
+    desk.do("release publish canary.json documents")
+    at = {number: position(f"{number:032x}", "canary 2") for number in range(1, 20)}
+    first, last = min(at, key=lambda n: at[n]), max(at, key=lambda n: at[n])
+    old, new = (ReleaseReference(channel="canary", number=number) for number in (1, 2))
+    desk.report(first, release=new, phase=AgentState.CONVERGED)
+    desk.report(last, release=old, phase=AgentState.CONVERGED)
+    desk.do("fleet hold --channel canary", 0, "--why", "no changes before the sale")
+
+    for _ in range(2):
+        text = desk.do("release rollout canary --once")
+        assert "open to 50%" in text
+        assert "channel canary is held by " in text
+    desk.do("fleet follow --channel canary")
+    desk.do(f"fleet hold web{last}")
+    assert "open to 100%, 1 of 1 machines" in (text := desk.do("release rollout canary --once"))
+    assert f"machine web{last} is held by " in text
+    desk.do("release rollout canary")
 
 
 def test_a_rollout_opens_its_stages_and_stops_itself(desk: Desk) -> None:

@@ -26,6 +26,7 @@ WITHOUT_JSON = {
     "release publish": "",
     "release promote": "",
     "release forget": "",
+    "fleet follow": "",
     "fleet forget": "",
     "fleet token": "it prints a token",
     "fleet enroll": "",

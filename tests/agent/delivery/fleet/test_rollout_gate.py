@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.database.semaphore import Semaphore
 from ordain.agent.delivery.fleet import rollout_gate
+from ordain.agent.delivery.fleet.fleet_holds import HOLDS, FleetHold, FleetHolds, HoldTarget, encode_holds
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, encode_report
 from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
 from ordain.agent.delivery.protocol import ReleaseReference
@@ -130,6 +131,43 @@ async def test_a_machine_that_has_to_wait_keeps_its_release(open_store: OpenStor
         assert machine.gate.waiting is not None
         assert "the rollout is at 0%" in machine.gate.waiting.why
         await database.put("releases/stable/rollout", b'{"number": 2, "share": 1.0}', expect=None)
+        assert await machine.read() == 2
+
+
+async def test_a_machine_that_the_fleet_holds_keeps_its_release_until_the_hold_ends(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as database:
+        await publish(database, release(1), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        machine.report(1, Phase.CONVERGED)
+        hold = FleetHold(target=HoldTarget.CHANNEL, subject="stable", why="no changes before the sale")
+        await database.put(HOLDS, encode_holds(FleetHolds(holds=(hold,))), expect=None)
+        assert await machine.read() == 1
+        await publish(database, release(2), {})
+
+        async with asyncio.timeout(30), aclosing(machine.source.changes()) as changes:
+            await anext(changes)
+            assert await machine.read() == 1
+            assert "no changes before the sale" in (await machine.source.read()).waiting
+            await database.put(HOLDS, encode_holds(FleetHolds()), expect=ANY)
+            async for _ in changes:
+                if await machine.read() == 2:
+                    break
+        assert (await machine.source.read()).waiting == ""
+
+
+async def test_holds_that_cannot_be_read_and_a_store_with_holds_only_hold_nobody(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as database:
+        await database.put(HOLDS, b"[]", expect=None)
+        machine = Machine(database, tmp_path / "m", 1)
+        assert (await machine.source.read()).texts == ()
+        await publish(database, release(1), {})
+        machine.report(1, Phase.CONVERGED)
+        await publish(database, release(2), {})
+
         assert await machine.read() == 2
 
 

@@ -32,9 +32,13 @@ _texts = st.text(st.characters(categories=("L", "N", "P")), max_size=20)
 
 @given(st.lists(st.tuples(_texts, st.binary(max_size=50)), max_size=5), _texts)
 def test_a_handover_can_be_read_back(texts: list[tuple[str, bytes]], revision: str) -> None:
-    handover = replace(HANDOVER, snapshot=Snapshot(texts=tuple(texts), revision=revision))
+    handover = replace(HANDOVER, snapshot=Snapshot(texts=tuple(texts), revision=revision, waiting="held by alice"))
 
     assert decode(encode(handover)) == handover
+
+
+def test_a_handover_of_an_earlier_version_waits_for_nothing() -> None:
+    assert decode(encode(HANDOVER).replace(b'"waiting": "", ', b"")) == HANDOVER
 
 
 @given(st.integers(0, len(encode(HANDOVER)) - 1), st.integers(1, 255))
