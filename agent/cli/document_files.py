@@ -8,22 +8,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from ordain.agent.model import RawDocument, RawDocuments
-from ordain.transforms.document.node import is_document_name
+from ordain.transforms.document.node import SUFFIXES
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, Where, only_errors
 from ordain.transforms.model import Document
+from ordain.transforms.runs.run_xml import read_runs
 
 STANDARD_INPUT = "-"
 SETTINGS = "agent.yaml"
 
 
-def contents(names: Sequence[str]) -> tuple[RawDocuments, tuple[Problem, ...]]:
-    """Return the path and bytes of every file that ``names`` lead to, and a problem for each that cannot be read."""
+def contents(names: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> tuple[RawDocuments, tuple[Problem, ...]]:
+    """Return the path and bytes of every file that ``names`` lead to, and a problem for each that cannot be read.
+
+    Of a directory, the files whose names end with one of ``suffixes`` count.
+    """
     files: list[RawDocument] = []
     problems: list[Problem] = []
     for name in names:
         try:
-            files += _contents(name)
+            files += _contents(name, suffixes)
         except OSError as error:
             where = Where(path=str(error.filename or name))
             problems.append(Problem(where=where, what=error.strerror or str(error), code="Unreadable"))
@@ -52,10 +56,13 @@ def _read(files: RawDocuments) -> tuple[tuple[Document, ...], tuple[Problem, ...
 
 
 def read_all(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[str, ...], tuple[Problem, ...]]:
-    """Return every document in the files, the paths of files with settings of the agent, and all problems of both."""
+    """Return every document in the files, the paths of files with settings of the agent, and all problems of both.
+
+    Runs may be in XML.
+    """
     files, problems = contents(names)
     settings = [(path, data) for path, data in files if _is_settings(path, data)]
-    readings = [read(path, data) for path, data in files if (path, data) not in settings]
+    readings = [read_runs(path, data) for path, data in files if (path, data) not in settings]
     documents = tuple(document for read_documents, _ in readings for document in read_documents)
     wrong = [problem for _, found in readings for problem in found]
     if settings:
@@ -87,7 +94,7 @@ def transforms(root: Path) -> tuple[Document, ...]:
     return (*shipped(), *documents)
 
 
-def _contents(name: str) -> Iterator[RawDocument]:
+def _contents(name: str, suffixes: tuple[str, ...]) -> Iterator[RawDocument]:
     if name == STANDARD_INPUT:
         yield "<stdin>", sys.stdin.buffer.read()
         return
@@ -96,5 +103,5 @@ def _contents(name: str) -> Iterator[RawDocument]:
         yield name, path.read_bytes()
         return
     for file in sorted(path.iterdir()):
-        if is_document_name(file.name):
+        if file.name.endswith(suffixes) and not file.name.startswith("."):
             yield str(file), file.read_bytes()

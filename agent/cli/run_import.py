@@ -12,7 +12,6 @@ from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import STANDARD_INPUT
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.run_files import is_xml
 from ordain.agent.errors import Failure
 from ordain.transforms.document.node import Node, Unreadable
 from ordain.transforms.document.reader import read_node, read_nodes
@@ -20,7 +19,7 @@ from ordain.transforms.errors import Problem, Refused, did_you_mean, only_errors
 from ordain.transforms.model import Document, Kind
 from ordain.transforms.runs.jsdl import export_jsdl, import_jsdl
 from ordain.transforms.runs.run_draft import RunDraft, node_yaml
-from ordain.transforms.runs.run_xml import NAMESPACE, read_xml_nodes, write_xml
+from ordain.transforms.runs.run_xml import NAMESPACE, is_xml, read_xml_nodes, write_xml
 from ordain.transforms.runs.script_dialects import DIALECTS, dialect_of
 from ordain.transforms.runs.script_import import convert
 from ordain.transforms.runs.xml_elements import read_elements

@@ -192,7 +192,7 @@ after: [timed]
 ordain: v1
 kind: Run
 name: last
-command: touch /root/last
+command: [sh, -c, 'touch "$HOME/last"']
 after: {timed: ended}
 """
 
@@ -235,16 +235,20 @@ def test_a_unit_of_this_machine_has_the_limits_of_the_run(machine: Machine) -> N
 
 def test_a_unit_of_this_machine_can_be_cancelled(machine: Machine) -> None:
     machine.boot()
-    machine.write("/root/run.yaml", "ordain: v1\nkind: Run\nname: endless\ncommand: sleep 1000\n")
+    machine.write(
+        "/root/run.yaml",
+        "ordain: v1\nkind: Run\nname: endless\ncommand: sleep 1000\nhooks: {on-failure: touch /root/hook}\n",
+    )
     id = machine.run(
         "env", "HOME=/root", "ordainctl", "run", "submit", "--on", "local", "/root/run.yaml"
     ).stdout.strip()
-    machine.until("it runs", lambda: machine.show(id, "ActiveState")["ActiveState"] == "activating")
+    machine.until("it runs", lambda: bool(machine.run("pgrep", "-x", "sleep", check=False).stdout))
 
     machine.run("env", "HOME=/root", "ordainctl", "run", "cancel", id)
 
     printed = machine.run("env", "HOME=/root", "ordainctl", "run", "wait", "--json", id, check=False).stdout
     assert json.loads(printed)[0]["state"] == "cancelled"
+    assert machine.path("/root/hook").exists()
 
 
 def test_a_user_without_rights_runs_units_of_the_own_manager(machine: Machine) -> None:

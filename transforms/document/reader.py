@@ -12,7 +12,7 @@ from dataclasses import replace
 from ordain.transforms.control_characters import BYTE_ORDER_MARK
 from ordain.transforms.document import json_reader, transform_faults, validate, yaml_reader
 from ordain.transforms.document.conditions import RANGES, range_error
-from ordain.transforms.document.node import MAX_BYTES, Node, Number, Unreadable
+from ordain.transforms.document.node import MAX_BYTES, SUFFIXES, Node, Number, Unreadable
 from ordain.transforms.document.plain_data import plain
 from ordain.transforms.document.schema import sections
 from ordain.transforms.document.shapes import Position
@@ -70,6 +70,9 @@ def read_nodes(path: str, data: bytes) -> Iterator[Node]:
     if _UNIT_FILE.match(text):
         hint = f"`ordainctl import {path}` converts unit files"
         raise Unreadable("a file with [Section] and KEY=VALUE lines, not a document", Where(path=path, line=1), hint)
+    if text.lstrip().startswith("<") and not path.endswith(SUFFIXES):
+        hint = "only `ordainctl run` and `validate` read XML, and only Runs; `ordainctl run import` makes YAML of it"
+        raise Unreadable("an XML file, which this command does not read", Where(path=path, line=1), hint)
     yaml = path.endswith((".yaml", ".yml"))
     if path.endswith(".json") or (not yaml and text.lstrip()[:1] in ("{", "[")):
         node = json_reader.read(path, text)

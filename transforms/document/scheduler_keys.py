@@ -45,7 +45,8 @@ _SCHEDULER: dict[str, Shape] = {
     ),
     "accepts": Map(
         text("", "a regular expression", "regex"),
-        "The values that it accepts for a variable.",
+        "The values that it accepts for a variable. Another one is an error, but for the files of the output, which "
+        "the script then opens itself.",
         "a variable",
         "word",
     ),
@@ -88,6 +89,9 @@ _SCHEDULER: dict[str, Shape] = {
         "Environment variables of a job: `job`, `index`, `submit-directory`.",
         "a name",
         "word",
+    ),
+    "exports": Map(
+        PATTERN, "Environment variables that each script sets, with patterns.", "a variable name", "variable"
     ),
     "launchers": Map(
         CommandLine("", "[srun, '--ntasks={tasks}']"), "Launchers, as words with patterns.", "a launcher", "word"

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ordain.transforms.catalog.shipped import DIRECTORY
 from ordain.transforms.document.pattern_syntax import BadPattern, Variable, names, parse
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Leaf
@@ -119,7 +120,7 @@ class Directives:
                 self._cannot_quote(patterns, str(error))
             else:
                 if filled:
-                    cause, *more = causes_of(filled.used, self.causes) or (leaf,)
+                    cause, *more = with_site((*causes_of(filled.used, self.causes),), leaf) or (leaf,)
                     for text in filled.texts:
                         line = ScriptLine(text=f"{self.prefix}{text}", cause=cause, more=tuple(more)) if text else None
                         self.found.append(DirectiveLine(name=name, line=line, used=filled.used))
@@ -207,6 +208,11 @@ def causes_of(variables: Iterable[str], causes: Mapping[str, tuple[Leaf, ...]]) 
     return tuple(leaves[where] for where in sorted(leaves, key=lambda w: (w.path, w.line, w.column)))
 
 
+def with_site(causes: tuple[Leaf, ...], row: Leaf | None) -> tuple[Leaf, ...]:
+    """Return ``causes`` and the row that gave their words, unless it is a shipped one."""
+    return causes if row is None or row.where.path.startswith(f"{DIRECTORY}/") else (*causes, row)
+
+
 def is_row(leaf: Leaf) -> bool:
     """Return whether a value comes from the database, and not from a Run."""
     return leaf.where.pointer.startswith(("schedulers/", "systems/"))
@@ -250,9 +256,9 @@ def output_parts(leaf: Leaf, *, elements: bool) -> tuple[str | Variable, ...]:
 
 
 def directive_path(
-    parts: tuple[str | Variable, ...], fixed: Mapping[str, str], system: RunSystem, *, array: bool
+    key: str, parts: tuple[str | Variable, ...], fixed: Mapping[str, str], system: RunSystem, *, array: bool
 ) -> str | None:
-    """Return a file name in the scheduler's own form, None if a directive cannot express it.
+    """Return the file name of ``key`` in the scheduler's own form, None if a directive cannot express it.
 
     ``fixed`` are the texts of tokens that are known already.
     """
@@ -276,7 +282,7 @@ def directive_path(
             quote_for(system, text)
     except CannotQuote:
         return None
-    return text
+    return text if re.fullmatch(system.texts("accepts").get(key, ".*"), text) else None
 
 
 def unexpressed(used: frozenset[str], sets: tuple[frozenset[str], ...]) -> bool:

@@ -15,9 +15,9 @@ from ordain.transforms.document.run_formats import indices
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Branch, Leaf, Row, strings
 from ordain.transforms.runs import directive_lines, site_limits
-from ordain.transforms.runs.directive_lines import Directives, causes_of, unsupported
+from ordain.transforms.runs.directive_lines import Directives, causes_of, directive_path, unsupported, with_site
 from ordain.transforms.runs.job_numbers import EXPRESSED_BY, job_numbers
-from ordain.transforms.runs.patterns import PatternValue, fill_words
+from ordain.transforms.runs.patterns import PatternValue, fill, fill_words
 from ordain.transforms.runs.run_model import NO_LEAF, Element, JobScript, ResolvedRun, ScriptLine
 from ordain.transforms.runs.scheduler_rows import RunSystem, vectors
 from ordain.transforms.runs.shell_words import (
@@ -91,7 +91,13 @@ class _Job:
         as_arguments = self.system.row.value("prefix") is None
         own = () if as_arguments else directives.lines
         after = tuple(self.dependencies())
-        lines = [*self.head(), *own, *_helpers(bodies, stops=not self.continues), *self.identity(), *self.body(bodies)]
+        lines = [
+            *self.head(),
+            *own,
+            *_helpers(bodies, stops=not self.continues),
+            *self.identity(directives.values),
+            *self.body(bodies),
+        ]
         self.check_lines(lines, len(self.head()) + len(own))
         script = JobScript(
             run=self.run.name,
@@ -157,10 +163,12 @@ class _Job:
         return directives
 
     @staticmethod
-    def set(directives: Directives, name: str, value: PatternValue, cause: Leaf | None) -> None:
+    def set(
+        directives: Directives, name: str, value: PatternValue, cause: Leaf | None, rows: Sequence[Leaf] = ()
+    ) -> None:
         directives.values[name] = value
         if cause:
-            directives.causes[name] = (cause,)
+            directives.causes[name] = (cause, *rows)
 
     def set_words(self, directives: Directives) -> None:
         """Set the account, the queue, the type of GPU, the features and the mail in the words of the system."""
@@ -179,8 +187,9 @@ class _Job:
             found = [site_limits.translated(key, text, leaf, known, self.system, section) for text in texts]
             self.problems += (word for word in found if isinstance(word, Problem))
             words = tuple(word for word in found if isinstance(word, str))
+            rows = [row for text in texts if (row := self.word_row(section, text))]
             if words:
-                self.set(directives, key, words if isinstance(leaf.value, tuple) else words[0], leaf)
+                self.set(directives, key, words if isinstance(leaf.value, tuple) else words[0], leaf, rows)
         mail = self.shared.branch("mail")
         to, on = mail.leaf("to"), mail.leaf("on")
         if to and on:
@@ -198,6 +207,11 @@ class _Job:
                     events.append(word)
             self.set(directives, "mail-events", tuple(events), on)
 
+    def word_row(self, section: str, word: str) -> Leaf | None:
+        """Return the row that translates a neutral word."""
+        rows = self.system.row.branch(section)
+        return rows.branch(word).leaf("name") if section == "queues" else rows.leaf(word)
+
     def set_files(self, directives: Directives) -> None:
         """Set the files of the output, as directives if the scheduler can name both, else for the shell."""
         fixed = {"run": self.run.name}
@@ -214,12 +228,14 @@ class _Job:
                     self.problems.append(Problem(where=leaf.where, what=what, hint=str(error)))
                     return
                 relative = not str(leaf.value).startswith("/")
+                if not relative or directory is not None:
+                    self.check_shared_file(leaf, parts)
                 files[key] = (f"{directory}/", *parts) if relative and directory else parts
         if not self.shared.leaf("errors"):
             directives.values["joined"] = True
         named = directive_lines.names_in_directives(self.system)
         texts = {
-            key: directive_lines.directive_path(parts, fixed, self.system, array=self.array) if key in named else None
+            key: directive_path(key, parts, fixed, self.system, array=self.array) if key in named else None
             for key, parts in files.items()
         }
         for key, text in texts.items():
@@ -230,6 +246,13 @@ class _Job:
             else:
                 assert text is not None
                 self.set(directives, key, text, leaf)
+
+    def check_shared_file(self, leaf: Leaf, parts: tuple[str | Variable, ...]) -> None:
+        """Add a warning for a file that all elements of an array write to."""
+        if self.array and not any(isinstance(part, Variable) and part.name == "index" for part in parts):
+            what, hint = f"all {len(self.elements)} elements write to the same file", "name it with {index}"
+            where, severity = leaf.where, Severity.WARNING
+            self.problems.append(Problem(where=where, what=what, hint=hint, code="Doubtful", severity=severity))
 
     def shell_file(self, parts: tuple[str | Variable, ...], fixed: Mapping[str, str]) -> str:
         """Return a file name as one word of the shell, with its tokens as variables."""
@@ -313,12 +336,15 @@ class _Job:
 
     # Script
 
-    def identity(self) -> Iterator[ScriptLine]:
+    def identity(self, values: Mapping[str, PatternValue]) -> Iterator[ScriptLine]:
         """Yield the lines that set the variables of every script."""
         names = self.system.texts("variables")
         job = names.get("array-job", "") if self.array else ""
         job = job or names.get("job", "")
         yield ScriptLine(text=f"export {RUN}={quoted(self.run.name)}", heading="Job")
+        for name, patterns, leaf in self.system.patterns("exports"):
+            if found := next((filled for pattern in patterns if (filled := fill(pattern, values))), None):
+                yield ScriptLine(text=f"export {name}={quoted(''.join(found.texts))}", cause=leaf)
         if job != JOB:
             yield ScriptLine(text=f'export {JOB}="${{{job}-}}"' if job else f"export {JOB}=")
         if self.array:
@@ -464,6 +490,7 @@ class _Body:
         cause = success or failure or next((b.here for _, b in copies), None)
         if cause is None:
             return part
+        part.add("ordain_signal=", cause)
         part.add("ordain_end() {", cause)
         part.add("ordain_status=$?", cause)
         part.add("trap - EXIT", cause)
@@ -478,11 +505,13 @@ class _Body:
                 for words in self.vectors(leaf):
                     part.add(command(words), leaf)
                 part.add("fi", leaf)
+        # The scheduler must see that the signal ended the script, and not an exit status.
+        part.add('[ -z "$ordain_signal" ] || { trap - "$ordain_signal"; kill -s "$ordain_signal" "$$"; }', cause)
         part.add('exit "$ordain_status"', cause)
         part.add("}", cause)
         part.add("trap ordain_end EXIT", cause)
-        part.add("trap 'exit 143' TERM", cause)
-        part.add("trap 'exit 130' INT", cause)
+        part.add("trap 'ordain_signal=TERM; exit 143' TERM", cause)
+        part.add("trap 'ordain_signal=INT; exit 130' INT", cause)
         return part
 
     def modules(self) -> _Part:
@@ -493,7 +522,7 @@ class _Body:
             if isinstance(found, Problem):
                 self.problems.append(found)
                 continue
-            module, leaf = found
+            module, leaf, row = found
             setup = self.system.row.leaf("module-setup")
             if first and setup and load[0] == "module":
                 # A shell ends if the file of the command `.` is missing.
@@ -504,7 +533,8 @@ class _Body:
             # `module` is a function of the shell, so it is not run as a program.
             line = " ".join(map(quoted, words))
             failure = f" || {_FAIL} {quoted(f'the module {module} cannot be loaded')}"
-            part.add(line if self.job.continues else line + failure, leaf)
+            text = line if self.job.continues else line + failure
+            part.lines.append(ScriptLine(text=text, cause=leaf, more=with_site((), row)))
         return part
 
     def result(self) -> _Part:
@@ -573,7 +603,7 @@ class _Body:
                 assert isinstance(row, Row)
                 self.add_step(part, row, steps, launcher)
         else:
-            hint = "add `command`, `steps` or `script`"
+            hint = 'add `command`, `steps` or `script`; a layer for all runs has `match: {run: "*"}`'
             self.problem(self.job.here, f"the run {self.job.run.name} has nothing to run", hint, "Item")
         return part
 
@@ -647,7 +677,8 @@ class _Body:
             return (), ()
         filled, used = fill_words(words, self.values)
         self.used |= used
-        return filled, causes_of(used, self.causes)
+        row = self.system.row.branch("launchers").leaf(str(launcher.value))
+        return filled, with_site(causes_of(used, self.causes), row)
 
     def container_words(self) -> tuple[str, ...]:
         container = self.tree.branch("container")

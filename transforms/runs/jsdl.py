@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
 from ordain.transforms.document.plain_data import plain
@@ -109,14 +110,19 @@ def _posix(draft: RunDraft, element: XmlElement) -> None:
 
 
 def _done(draft: RunDraft, element: XmlElement) -> None:
-    """Do nothing: another handler has carried the element."""
+    """Do nothing but look at its attributes: another handler has carried the element."""
+    _file_system(draft, element)
+
+
+def _file_system(draft: RunDraft, element: XmlElement) -> None:
+    if filesystem := element.attributes.get("filesystemName"):
+        draft.not_carried(element.where, f"the file system {filesystem}", "write an absolute path")
 
 
 def _text(pointer: str, *, braces: bool = False) -> _Handler:
     def handle(draft: RunDraft, element: XmlElement) -> None:
         text = element.words
-        if filesystem := element.attributes.get("filesystemName"):
-            draft.not_carried(element.where, f"the file system {filesystem}", "write an absolute path")
+        _file_system(draft, element)
         if text:
             draft.set(pointer, text.replace("{", "{{").replace("}", "}}") if braces else text, element.where)
 
@@ -125,6 +131,7 @@ def _text(pointer: str, *, braces: bool = False) -> _Handler:
 
 def _environment(draft: RunDraft, element: XmlElement) -> None:
     name = element.attributes.get("name", "")
+    _file_system(draft, element)
     if not name:
         draft.not_carried(element.where, "Environment without a name", "write its name")
     else:
@@ -234,7 +241,11 @@ def _data_staging(draft: RunDraft, element: XmlElement) -> None:
 
 
 def _path(uri: str) -> str:
-    return uri.removeprefix(_URI) if uri.startswith(f"{_URI}/") else "" if re.match(r"[a-z][a-z0-9+.-]*:", uri) else uri
+    """Return the path that a URI names (RFC 8089), "" if it names no file."""
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri):
+        return uri
+    match = re.fullmatch(r"file:(?://(?:localhost)?)?(/[^?#]*)", uri, re.IGNORECASE)
+    return unquote(match[1]) if match else ""
 
 
 def _whole(text: str) -> int | None:
@@ -377,7 +388,7 @@ def _staging(name: str, kind: str, path: str) -> Iterator[str]:
     yield "    <jsdl:DataStaging>"
     yield f"      <jsdl:FileName>{_escaped(name)}</jsdl:FileName>"
     yield "      <jsdl:CreationFlag>overwrite</jsdl:CreationFlag>"
-    uri = f"{_URI}{path}" if path.startswith("/") else path
+    uri = f"{_URI}{quote(path)}" if path.startswith("/") else path
     yield f"      <jsdl:{kind}><jsdl:URI>{_escaped(uri)}</jsdl:URI></jsdl:{kind}>"
     yield "    </jsdl:DataStaging>"
 

@@ -18,8 +18,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from xml.sax.saxutils import escape
 
-from ordain.transforms.document.node import Node, Number, Unreadable, mapping, scalar, sequence
-from ordain.transforms.document.reader import HEADER, read_node
+from ordain.transforms.document.node import SUFFIXES, Node, Number, Unreadable, mapping, scalar, sequence
+from ordain.transforms.document.reader import HEADER, read, read_node
 from ordain.transforms.document.run_keys import RUN
 from ordain.transforms.document.shapes import FreeForm, Map, Record, Set, Shape
 from ordain.transforms.errors import Problem, Where, sorted_problems
@@ -27,11 +27,24 @@ from ordain.transforms.model import Document
 from ordain.transforms.runs.xml_elements import XmlElement, read_elements
 
 NAMESPACE = "https://ordain.invalid/v1/run"
+SUFFIX = ".xml"
 _ROOTS = ("run", "runs")
 _HEAD = ("ordain", "kind")
 _KEY = re.compile(r"[a-z][a-z0-9-]*")
 _TYPES = ("string", "map", "list")
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def is_xml(path: str, data: bytes) -> bool:
+    """Return whether a file is XML, by its name or else by its first character."""
+    if path.endswith(SUFFIXES):
+        return False
+    return path.endswith(SUFFIX) or data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
+
+
+def read_runs(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    """Return the documents of one file in YAML, JSON or, if they are Runs, XML; and its problems."""
+    return read_xml(path, data) if is_xml(path, data) else read(path, data)
 
 
 def read_xml(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:

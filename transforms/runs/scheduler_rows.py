@@ -9,8 +9,8 @@ from ordain.transforms.document import transform_faults
 from ordain.transforms.document.pattern_syntax import BadPattern, names, parse
 from ordain.transforms.document.schema import sections
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, Where, did_you_mean
-from ordain.transforms.model import Branch, Document, Kind, Leaf, TransformFault, Tree, strings
-from ordain.transforms.resolve.merge import merge, rank
+from ordain.transforms.model import TIERS, Branch, Document, Kind, Leaf, TransformFault, Tree, strings
+from ordain.transforms.resolve.merge import Rank, merge, rank
 
 _SECTIONS = ("schedulers", "systems")
 
@@ -74,12 +74,13 @@ VARIABLES = frozenset(
     """.split()
 )
 """Every variable of a pattern (docs/reference/runs.md)."""
+_PATTERNS = ("directives", "dependencies", "exports")
 _WORDS = ("container", "module-load", "copy", "submit", "status", "cancel", "log")
 
 
 def wrong_patterns(system: RunSystem) -> Iterator[Problem]:
     """Yield a problem for each pattern of a system that is not one, or that names a variable that nothing sets."""
-    rows = [(texts, leaf) for key in ("directives", "dependencies") for _, texts, leaf in system.patterns(key)]
+    rows = [(texts, leaf) for key in _PATTERNS for _, texts, leaf in system.patterns(key)]
     commands = [system.row.leaf(key) for key in _WORDS] + [leaf for _, leaf in system.row.branch("launchers").leaves()]
     rows += [(words, leaf) for leaf in commands if leaf for words in vectors(leaf)]
     for texts, leaf in rows:
@@ -116,6 +117,8 @@ class RunSystems:
     def system(self, name: str, where: Where = NOWHERE) -> RunSystem:
         """Return the system ``name``. Raise `Refused` if it is not described, or if a row of it is wrong."""
         systems, schedulers = self.tree.branch("systems"), self.tree.branch("schedulers")
+        if wrong := [f.problem for f in self.faults if transform_faults.covers(f, f"systems/{name}")]:
+            raise Refused(replace(problem, severity=Severity.ERROR) for problem in wrong)
         if name not in systems:
             hint = did_you_mean(name, systems) or f"known systems: {', '.join(self.names())}"
             what = f'unknown system "{name}" for runs'
@@ -123,8 +126,7 @@ class RunSystems:
             raise Refused([Problem(where=where, what=what, hint=hint, code="UnknownSystem")])
         own = systems.branch(name)
         scheduler = str(own.value("scheduler", ""))
-        rows = (f"systems/{name}", f"schedulers/{scheduler}")
-        if wrong := [f.problem for f in self.faults for row in rows if transform_faults.covers(f, row)]:
+        if wrong := [f.problem for f in self.faults if transform_faults.covers(f, f"schedulers/{scheduler}")]:
             raise Refused(replace(problem, severity=Severity.ERROR) for problem in wrong)
         if scheduler not in schedulers:
             leaf = own.leaf("scheduler") or own.here
@@ -138,20 +140,21 @@ class RunSystems:
         return system
 
 
-def run_systems(transforms: Iterable[Document]) -> tuple[RunSystems, tuple[Problem, ...]]:
-    """Return the systems that ``transforms`` describe, and warnings.
+def run_systems(transforms: Iterable[Document], own: Iterable[Document] = ()) -> tuple[RunSystems, tuple[Problem, ...]]:
+    """Return the systems that ``transforms`` describe, and ``own``, those of the user, over them; and warnings.
 
     Only Transforms without ``match`` are read: the system of a run is not the machine that renders it.
     """
-    layers: list[Document] = []
+    layers: list[tuple[Document, Rank]] = []
     problems: list[Problem] = []
     faults: list[TransformFault] = []
-    for document in transforms:
+    users = tuple(own)
+    for document in (*transforms, *users):
         if document.kind is not Kind.TRANSFORM:
             continue
-        own = {name: child for name, child in document.sections.children.items() if name in _SECTIONS}
+        rows = {name: child for name, child in document.sections.children.items() if name in _SECTIONS}
         if document.match:
-            for child in own.values():
+            for child in rows.values():
                 what = f"{child.where.pointer} has no effect in a Transform with match"
                 hint = "put it into a separate Transform without match"
                 problems.append(
@@ -159,9 +162,11 @@ def run_systems(transforms: Iterable[Document]) -> tuple[RunSystems, tuple[Probl
                 )
             continue
         faults += document.faults
-        if own:
-            layers.append(replace(document, sections=replace(document.sections, children=own)))
-    tree, wrong = merge([(d, rank(d, (0, 0))) for d in layers], sections(Kind.TRANSFORM))
+        if rows:
+            only = replace(document, sections=replace(document.sections, children=rows))
+            order = rank(document, (0, 0))
+            layers.append((only, (len(TIERS), *order[1:]) if document in users else order))
+    tree, wrong = merge(layers, sections(Kind.TRANSFORM))
     for problem in wrong:
         if problem.severity is Severity.ERROR:
             row = transform_faults.row_of(problem.where.pointer)

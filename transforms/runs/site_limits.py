@@ -113,16 +113,16 @@ def translated(
     return Problem(where=leaf.where, what=what, hint=hint, code="UnknownName")
 
 
-def real_modules(tree: Branch, system: RunSystem) -> Iterator[tuple[str, Leaf] | Problem]:
-    """Yield each module that the run loads with its cause, or a problem for one that the system does not know."""
+def real_modules(tree: Branch, system: RunSystem) -> Iterator[tuple[str, Leaf, Leaf | None] | Problem]:
+    """Yield each module that the run loads with its cause and its row, or a problem for an unknown one."""
     known = {name: leaf for name, leaf in system.row.branch("modules").leaves()}
     for name, child in tree.branch("modules").children.items():
         assert isinstance(child, Leaf)
         if isinstance(child.value, str):
-            yield child.value, child
+            yield child.value, child, None
         elif name in known:
             for module in strings(known[name].value):
-                yield module, child
+                yield module, child, known[name]
         else:
             hint = did_you_mean(name, known) or f"add it to systems/{system.name}/modules in a Transform"
             what = f"the system {system.name} has no module {name}"

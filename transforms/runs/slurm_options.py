@@ -159,6 +159,10 @@ def _slurm_finish(draft: RunDraft) -> None:
             draft.set("resources/memory", f"{int(memory[:-1]) * gpus}{memory[-1]}", where)
         else:
             draft.add("native/slurm", f"--{option}={shlex.quote(value)}", where)
+    counted = any(draft.get(f"resources/{key}") for key in ("tasks", "tasks-per-node"))
+    if draft.get("resources/exclusive") and not counted:
+        what = "no number of tasks, so mpirun starts one for each CPU of these nodes; the run has one task on each node"
+        draft.not_carried(draft.places["resources/exclusive"], what, "set resources/tasks-per-node")
     native = draft.get("native/slurm")
     named = any(str(text).startswith("--output") for text in native) if isinstance(native, list) else False
     if draft.get("working-directory") and not draft.get("output") and not named:

@@ -29,8 +29,8 @@ output: model-{job}.out
 NOTES: Mapping[str, str] = {
     "slurm": """\
 `run submit` hands the script to `sbatch` as its input. `inherit-environment: false`, the default, is
-`--export=NONE`: the commands get the login environment of the user and the variables of the Run, and `srun` passes
-these on. A run whose dependency failed is cancelled (`--kill-on-invalid-dep`). `run status` asks `scontrol`, and
+`--export=NONE`: the commands get the login environment of the user and the variables of the Run, and every `srun`
+passes these on. A run whose dependency failed is cancelled (`--kill-on-invalid-dep`). `run status` asks `scontrol`, and
 `sacct` for older jobs.""",
     "pbs": """\
 Tested against the syntax in the manual, not on a real PBS. A chunk is a node: `place=scatter` keeps chunks apart.

@@ -123,7 +123,7 @@ def size(text: str, base: int = 1024) -> int:
     number, unit = match.groups()
     total = int(Decimal(number) * base ** "BKMGTPE".index(unit or "B"))
     if total >= INFINITY:
-        raise EncodeError(f"size too large: {text!r}", 'write "infinity"')
+        raise EncodeError(f"size too large: {text!r}", "write less than 16E")
     return total
 
 

@@ -15,7 +15,7 @@ ROWS = (
         text=(
             "Reads every FILE and reports all problems at once, sorted by place, each with a hint. Without FILE, "
             "checks the documents and the agent.yaml of this machine. "
-            "A FILE named agent.yaml contains settings of the agent, see ordain-agent.yaml(5). "
+            "A FILE named agent.yaml contains settings of the agent, see ordain-agent.yaml(5). Runs may be in XML. "
             "With --this-machine, the documents are compiled for this machine as well, and everything is reported that "
             "it cannot have or that would have no effect on it; the exit status is 3 if an item is blocked."
         ),

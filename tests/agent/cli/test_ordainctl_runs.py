@@ -295,6 +295,26 @@ def test_xml_is_read_wherever_a_file_is_named(
 
     assert capsys.readouterr().out == from_yaml
 
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "run.xml").rename(tmp_path / "runs/run.xml")
+    assert run(tmp_path, "render", "--no-comments", "--on", "slurm", "runs") == 0
+    assert capsys.readouterr().out == from_yaml
+
+
+def test_xml_is_validated_and_other_commands_say_who_reads_it(
+    scheduler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = '<run xmlns="https://ordain.invalid/v1/run">\n<name>a</name><command>a</command>\n{}</run>'
+    (tmp_path / "run.xml").write_text(text.format(""))
+    (tmp_path / "bad.xml").write_text(text.format("<quue>x</quue>"))
+
+    assert main(["validate", "run.xml"], root=tmp_path / "root") == 0
+    assert capsys.readouterr().out == "1 document: valid\n"
+    assert main(["validate", "bad.xml"], root=tmp_path / "root") == 1
+    assert "bad.xml:3:1: error: quue: unknown key" in capsys.readouterr().err
+    assert main(["render", "run.xml"], root=tmp_path / "root") != 0
+    assert "only `ordainctl run` and `validate` read XML" in capsys.readouterr().err
+
 
 @pytest.mark.parametrize(
     ("words", "says"),

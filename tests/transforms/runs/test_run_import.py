@@ -292,6 +292,7 @@ def test_resources_become_neutral_or_stay_without_a_contradiction(
         ("pbs", "-j oe\n-W depend=afterok:1,umask=022", ["the ids of other jobs"]),
         ("slurm", "--mem=8G\n--mem-per-cpu=2G", ["resources/memory-per-cpu 2G excludes resources/memory"]),
         ("slurm", "--export=ALL,FOO=bar,1BAD=x", ["environment/1BAD"]),
+        ("slurm", "-N 1 --exclusive", ["no number of tasks"]),
         ("slurm", "hetjob", ["hetjob: a word that is not an option"]),
         ("slurm", "-o %A_%a.o", ["the script is for an array, which it does not have"]),
     ],
@@ -472,6 +473,11 @@ def test_a_script_in_windows_form_is_read() -> None:
     assert draft.keys["resources"] == {"tasks": 2}
 
 
+JSDL = """\
+<JobDefinition xmlns="http://schemas.ggf.org/jsdl/2005/11/jsdl" xmlns:p="http://schemas.ggf.org/jsdl/2005/11/jsdl-posix">
+<JobDescription><Application><p:POSIXApplication>{0}</p:POSIXApplication></Application>{1}</JobDescription>
+</JobDefinition>
+"""
 JSDL_RUN = """\
 ordain: v1
 kind: Run
@@ -530,3 +536,39 @@ def test_a_null_of_a_run_is_reported_because_jsdl_has_no_layers() -> None:
 
     assert sorted(problem.where.pointer for problem in problems) == ["account", "resources/time"]
     assert "WallTimeLimit" not in text
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("file:///data/in%20put.dat", "/data/in put.dat"),
+        ("file://localhost/a%23b", "/a#b"),
+        ("file:/a", "/a"),
+        ("sub/a b", "sub/a b"),
+    ],
+)
+def test_a_file_uri_of_jsdl_is_decoded(uri: str, path: str) -> None:
+    staging = f"<DataStaging><FileName>f</FileName><Source><URI>{uri}</URI></Source></DataStaging>"
+    draft = import_jsdl(read_elements("job.xml", JSDL.format("", staging).encode()))
+
+    assert draft.get("stage-in") == {"f": path}
+
+
+def test_a_path_is_encoded_in_a_uri_of_jsdl() -> None:
+    (document,), _ = read("run.yaml", run('command: a\nstage-out: {out: "/archive/b c#%.nc"}').encode())
+
+    text, _ = export_jsdl(document)
+
+    assert "<jsdl:URI>file:///archive/b%20c%23%25.nc</jsdl:URI>" in text
+    assert import_jsdl(read_elements("job.xml", text.encode())).get("stage-out") == {"out": "/archive/b c#%.nc"}
+
+
+@pytest.mark.parametrize("element", ['Environment name="A" ', "Argument ", "Input ", "Executable "])
+def test_a_file_system_of_jsdl_is_reported(element: str) -> None:
+    name = element.split()[0]
+    own = f'<p:{element}filesystemName="HOME">x</p:{name}>'
+    other = "" if name == "Executable" else "<p:Executable>a</p:Executable>"
+
+    draft = import_jsdl(read_elements("job.xml", JSDL.format(other + own, "").encode()))
+
+    assert "the file system HOME" in [problem.what for problem in draft.problems]

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -329,3 +330,18 @@ def test_a_script_may_be_in_the_language_of_csh(system: str, tmp_path: Path) -> 
     done = execute(text, "sh", tmp_path)
 
     assert (done.returncode, done.stdout) == (5, "1 of 2 a  b\n2 of 2 a  b\ninput\n")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_ends_the_script_as_a_signal_after_its_hooks(shell: str, name: str, tmp_path: Path) -> None:
+    keys = "command: [[touch, started], [sleep, '100']]\nhooks: {on-failure: touch ended}"
+    (tmp_path / "script.sh").write_text(script_text(script(run(keys))))
+    process = subprocess.Popen([shell, "script.sh"], cwd=tmp_path, start_new_session=True)
+    while not (tmp_path / "started").exists():
+        assert process.poll() is None
+
+    os.killpg(process.pid, signal.Signals[name])
+
+    assert process.wait(60) == -signal.Signals[name]
+    assert (tmp_path / "ended").exists()

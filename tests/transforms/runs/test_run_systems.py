@@ -11,7 +11,7 @@ import pytest
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused
-from ordain.transforms.runs.run_render import render_runs, script_text
+from ordain.transforms.runs.run_render import cause_texts, render_runs, script_text
 from ordain.transforms.runs.scheduler_rows import run_systems
 from support.run_samples import SYSTEMS, documents_of, lines, refused, rendered, run, script
 
@@ -604,3 +604,71 @@ def test_a_native_name_replaces_that_of_the_run() -> None:
     assert [
         line for line in lines(run("command: a\nnative: {slurm: -J other}")) if "-J" in line or "job-name" in line
     ] == ["#SBATCH -J other"]
+
+
+@pytest.mark.parametrize(("system", "name"), [("pbs", "run-12:30.out"), ("sge", "run-12:30.out"), ("sge", "a,b.out")])
+def test_a_file_whose_name_is_syntax_of_the_scheduler_is_opened_by_the_script(system: str, name: str) -> None:
+    made = lines(run(f"command: a\noutput: {json.dumps(name)}"), system)
+
+    assert not [line for line in made if " -o " in line]
+    assert [line for line in made if line.startswith("exec >") and name in line]
+
+
+@pytest.mark.parametrize(("inherits", "exported"), [("false", True), ("true", False)])
+def test_each_srun_of_a_script_has_the_environment(inherits: str, exported: bool) -> None:
+    made = lines(run(f"script: srun -n 1 env\ninherit-environment: {inherits}"))
+
+    assert ("export SLURM_EXPORT_ENV=ALL" in made) is exported
+
+
+def test_a_unit_of_the_system_has_the_variables_of_a_user() -> None:
+    words = run_systems(shipped())[0].system("local").words("submit")[0]
+
+    assert "{root}--uid=root" in words
+
+
+def test_elements_that_write_to_the_same_file_are_a_warning() -> None:
+    (problem,) = rendered(run("command: a\narray: 1-3\noutput: log-{job}.out")).problems
+
+    assert (problem.code, problem.where.pointer) == ("Doubtful", "output")
+    assert rendered(run("command: a\narray: 1-3\noutput: log-{index}.out")).problems == ()
+
+
+def test_a_layer_for_all_runs_is_explained() -> None:
+    (problem,) = refused("ordain: v1\nkind: Run\nname: d\nmatch: {}\ntier: default\naccount: a\n")
+
+    assert 'a layer for all runs has `match: {run: "*"}`' in problem.hint
+
+
+def test_a_system_whose_row_is_wrong_is_not_called_unknown() -> None:
+    more = "ordain: v1\nkind: Transform\nname: t\nsystems: {bad: {scheduler: slurm, queues: {a: {tiem: 3}}}}\n"
+    documents, _ = read("site.yaml", more.encode())
+
+    with pytest.raises(Refused) as refusal:
+        run_systems((*shipped(), *documents))[0].system("bad")
+
+    (problem,) = refusal.value.problems
+    assert "did you mean time?" in problem.hint
+    assert problem.where.pointer == "systems/bad/queues/a/tiem"
+
+
+def test_a_line_names_the_row_of_the_site_that_gave_its_words() -> None:
+    site = SITE.replace("    accounts", "    launchers: {mpi: [srun, --mpi=pmix]}\n    accounts")
+
+    made = rendered(run("command: ./a\nlauncher: mpi\naccount: climate\nmodules: [gcc]"), "hpc1", site).scripts[0]
+
+    origins = {line.text.split(" ||")[0]: [text.split(" ")[-1] for text in cause_texts(line)] for line in made.lines}
+    assert origins["#SBATCH --account=p1234"] == ["account", "systems/hpc1/accounts/climate"]
+    assert origins["#SBATCH --partition=compute"] == ["systems/hpc1/default-queue", "systems/hpc1/queues/normal/name"]
+    assert origins["module load gcc/13"] == ["modules/gcc", "systems/hpc1/modules/gcc"]
+    assert origins["srun --mpi=pmix ./a"] == ["command", "systems/hpc1/launchers/mpi"]
+
+
+def test_the_rows_of_the_user_are_over_those_of_the_site() -> None:
+    row = "ordain: v1\nkind: Transform\nname: {0}\ntier: {1}\nsystems: {{s: {{scheduler: slurm, {2}: {0}}}}}\n"
+    site, _ = read("site.yaml", row.format("a", "pool", "default-queue").encode())
+    user, _ = read("user.yaml", row.format("u", "os", "default-queue").encode())
+
+    systems, _ = run_systems((*shipped(), *site), user)
+
+    assert systems.system("s").text("default-queue") == "u"
