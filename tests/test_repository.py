@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "transforms/render/network": "render catalog template document systemd",
     "transforms/graph": "render systemd",
     "transforms/importing": "render catalog document systemd",
+    "transforms/netboot": "resolve template document systemd",
     "transforms/query": "document systemd",
     "transforms/runs": "importing catalog resolve template document systemd",
     # The program that systemd runs at boot: standard library only.

@@ -175,8 +175,10 @@ class Facts:
 
     ``like`` is ID_LIKE of os-release in its order, ``version`` its VERSION_ID ("": none, newer than all), ``systemd``
     the major version, ``arch`` in the spelling of systemd (``x86-64``), ``virtualization`` in the words of
-    systemd-detect-virt (``none``, ``kvm``, ``systemd-nspawn``); ``root`` is ``disk`` or ``ram``. ``pinned`` names the
-    labels of the kernel command line, which a Node cannot override.
+    systemd-detect-virt (``none``, ``kvm``, ``systemd-nspawn``); ``root`` is ``disk`` or ``ram``.
+    ``system_firmware`` is ``bios`` or ``uefi``, and the other facts of the system are those of SMBIOS by the keywords
+    of dmidecode(8); ``""``: unknown. ``pinned`` names the labels of the kernel command line, which a Node cannot
+    override.
     """
 
     id: str
@@ -189,6 +191,11 @@ class Facts:
     machine_id: str = ""
     mac: tuple[str, ...] = ()
     root: str = "disk"
+    system_firmware: str = ""
+    system_uuid: str = ""
+    system_serial_number: str = ""
+    system_manufacturer: str = ""
+    system_product_name: str = ""
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pinned: frozenset[str] = frozenset()
 

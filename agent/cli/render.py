@@ -35,6 +35,12 @@ def render(request: Namespace, console: Console) -> Exit:
     from ordain.transforms.compile import compile
 
     documents, warnings = read_valid(request.file)
+    if request.netboot:
+        from ordain.agent.cli.netboot import render_script
+
+        return render_script(request, documents, warnings, console)
+    if request.mac or request.fact:
+        raise Usage("--mac and --fact are used with --netboot")
     if request.all_os:
         return _render_all(request, documents, warnings, console)
     facts, installed = machine(request, documents)

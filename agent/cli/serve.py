@@ -34,6 +34,8 @@ def serve(request: Namespace, console: Console) -> Exit:
         raise Failure("--tls-cert and --tls-key must be used together")
     if request.client_ca and not request.tls_cert:
         raise Failure("--client-ca needs --tls-cert and --tls-key")
+    if request.files and not Path(request.files).is_dir():
+        raise Failure(f"--files {request.files}: there is no such directory")
     lines = logging.StreamHandler(console.err)
     lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[lines])
@@ -55,7 +57,8 @@ async def _serve(request: Namespace, host: str, port: int, console: Console, pre
     from ordain.agent.server.server import BootServer, tls_context
 
     per_address = _count(request.max_per_address) if request.max_per_address else 0
-    server = BootServer(Path(request.dir), prebuilt, by_certificate=bool(request.client_ca))
+    files = Path(request.files) if request.files else None
+    server = BootServer(Path(request.dir), prebuilt, files=files, by_certificate=bool(request.client_ca))
     await server.load()
     context = None
     if request.tls_cert:

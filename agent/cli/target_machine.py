@@ -41,7 +41,7 @@ def machine(request: Namespace, documents: Iterable[Document]) -> tuple[Facts, I
     if request.arch:
         facts = dataclasses.replace(facts, arch=request.arch)
     if request.node:
-        facts = _as_node(facts, request.node, documents)
+        facts = as_node(facts, request.node, documents)
     labels = _labels(request.label)
     facts = dataclasses.replace(facts, labels={**facts.labels, **labels}, pinned=facts.pinned | frozenset(labels))
     return facts, read_installed(request.root) if here else None
@@ -91,7 +91,7 @@ def _labels(settings: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     return labels
 
 
-def _as_node(facts: Facts, name: str, documents: Iterable[Document]) -> Facts:
+def as_node(facts: Facts, name: str, documents: Iterable[Document]) -> Facts:
     """Return ``facts`` with those that the Node ``name`` matches on (docs/design/documents.md, rule 16)."""
     nodes = {d.name: d for d in documents if d.kind is Kind.NODE}
     if name not in nodes:

@@ -19,6 +19,7 @@ from ordain.transforms.document.schema import DIALECT, for_editors
 from ordain.transforms.document.schema import schema as schema_of
 from ordain.transforms.errors import Problem, Severity, Where, sorted_problems, warning
 from ordain.transforms.model import Kind
+from ordain.transforms.netboot.boot_target import unknown_at_netboot
 from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
 from ordain.transforms.runs.run_layers import certain_run_problems
 
@@ -34,6 +35,7 @@ def validate(request: Namespace, console: Console) -> Exit:
         *certain_conflicts(documents),
         *certain_run_problems(documents),
         *impossible_conditions(documents),
+        *unknown_at_netboot(documents),
     )
     wrong = any(problem.severity is not Severity.WARNING for problem in problems)
     if request.this_machine and not wrong:

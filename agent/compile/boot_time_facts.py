@@ -9,7 +9,10 @@ from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.model import Branch, Document, Row, Template, Tree, Value
 from ordain.transforms.resolve.resolve import with_default_match
 
-AT_BOOT = frozenset({"hostname", "mac", "machine-id", "root", "virtualization"})
+AT_BOOT = frozenset(
+    """hostname mac machine-id root virtualization system-firmware system-uuid system-serial-number system-manufacturer
+    system-product-name""".split()
+)
 """Facts that nobody knows while an image is built."""
 _FACTS = re.compile(r"\bfacts\b\W*(\w*)")
 

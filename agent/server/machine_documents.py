@@ -38,6 +38,10 @@ class MachineDocuments:
 
     documents: tuple[DocumentText, ...] = ()
 
+    def parsed(self, channel: str) -> tuple[Document, ...]:
+        """Return all documents; they are in no channel."""
+        return tuple(document.document for document in self.documents)
+
     def for_machine(self, identity: MachineIdentity, *, proven: bool = False) -> bytes:
         """Return the documents that could match the machine, each with a comment that names its origin.
 

@@ -19,6 +19,7 @@ from ordain.agent.delivery.release.manifest import Release, Rollout, read_releas
 from ordain.agent.delivery.source.http_source import MachineIdentity
 from ordain.agent.model import RawDocument
 from ordain.agent.server.machine_documents import could_match, facts_of
+from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, Severity, Where
 from ordain.transforms.model import Document
 
@@ -43,6 +44,15 @@ class OfferedReleases:
 
     releases: Mapping[_ReleaseId, OfferedRelease] = field(default_factory=dict)
     heads: Mapping[str, int] = field(default_factory=dict)
+
+    def parsed(self, channel: str) -> tuple[Document, ...]:
+        """Return the documents of the latest release of ``channel``, without those that cannot be read."""
+        head = self.heads.get(channel)
+        if head is None:
+            return ()
+        offered = self.releases[channel, head]
+        texts = ((name, offered.blobs[hash]) for name, hash in sorted(offered.release.documents.items()))
+        return tuple(document for name, data in texts for document in read(name, data)[0])
 
     def for_machine(self, identity: MachineIdentity, *, proven: bool = False) -> bytes:
         """Return the latest release of the machine's channel and the one that its Node pins it to, with documents.

@@ -25,6 +25,7 @@ from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.delivery.source.http_source import BOOT, CHANNEL, HOSTNAME, MAC, MACHINE, PREBUILT, MachineIdentity
+from ordain.agent.server.boot_scripts import BootScripts
 from ordain.agent.server.certificate_identity import certificate_names, proven_identity
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.agent.server.prebuilt_caches import BootRequest, NotPrebuilt, PrebuiltCaches
@@ -32,6 +33,10 @@ from ordain.agent.server.release_offers import OfferedReleases, offer_releases
 from ordain.transforms.document.node import MAX_BYTES
 from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.machine import facts
+from ordain.transforms.model import Document
+from ordain.transforms.netboot import ipxe_script
+from ordain.transforms.netboot.boot_target import netboot_documents
+from ordain.transforms.netboot.machine_query import facts_of_query
 
 log = logging.getLogger(__name__)
 MAX_WAIT_SEC = 300
@@ -45,12 +50,20 @@ class BootServer:
     """The server of one directory; `load` must be called before the first answer.
 
     ``prebuilt`` builds boot caches of the documents for initrds that ask for one; None: they get documents only.
+    ``files`` is the directory of kernels and initrds for machines that boot from the network.
     With ``by_certificate``, a machine is who its certificate says (`certificate_identity`).
     """
 
     def __init__(
-        self, directory: Path, prebuilt: PrebuiltCaches | None = None, *, by_certificate: bool = False
+        self,
+        directory: Path,
+        prebuilt: PrebuiltCaches | None = None,
+        *,
+        files: Path | None = None,
+        by_certificate: bool = False,
     ) -> None:
+        self._scripts = BootScripts(files)
+        self._netboot: dict[str, tuple[Document, ...]] = {}  # by channel
         self._prebuilt = prebuilt
         self._by_certificate = by_certificate
         self._source = DirectorySource(directory)
@@ -75,6 +88,7 @@ class BootServer:
             self._content = offers
         else:
             self._content = split_documents(texts)
+        self._netboot = {}
         self._wake()
 
     def end(self) -> None:
@@ -101,12 +115,42 @@ class BootServer:
     def app(self, *middlewares: Any) -> web.Application:
         """Return the application, which answers GET and HEAD of any path."""
         app = web.Application(middlewares=middlewares)
+        app.router.add_get(f"/{ipxe_script.SCRIPT}", self._answer_script)
+        app.router.add_get(f"/{ipxe_script.FILES}/{{path:.+}}", self._answer_file)
         app.router.add_get("/{path:.*}", self._answer)
         return app
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         began = time.monotonic()
         response = await self._respond(request)
+        _log(request, response, time.monotonic() - began)
+        return response
+
+    async def _answer_script(self, request: web.Request) -> web.StreamResponse:
+        began = time.monotonic()
+        response = self._script(request)
+        _log(request, response, time.monotonic() - began)
+        return response
+
+    def _script(self, request: web.Request) -> web.Response:
+        """Return the script of the machine that the query describes, or the question for such a query."""
+        facts = facts_of_query(request.query)
+        if facts is None:
+            return web.Response(text=ipxe_script.ASK)
+        if self._by_certificate:
+            names = certificate_names(request.get_extra_info("peercert") or {})
+            if not facts.mac or facts.mac[0].replace(":", "-") not in names:
+                named = ", ".join(sorted(names)) or "nobody"
+                return web.json_response({"reason": f"the certificate names {named}: not this MAC address"}, status=403)
+        channel = _if_matches(_CHANNEL, request.query.get("channel", "")) or STABLE
+        if channel not in self._netboot:
+            self._netboot[channel] = netboot_documents(self._content.parsed(channel))
+        script = self._scripts.script_for(self._netboot[channel], facts)
+        return web.Response(text=script, headers={"Cache-Control": "private, no-cache"})
+
+    async def _answer_file(self, request: web.Request) -> web.StreamResponse:
+        began = time.monotonic()
+        response = await self._scripts.send_file(request)
         _log(request, response, time.monotonic() - began)
         return response
 
@@ -178,9 +222,10 @@ class BootServer:
             return b""
 
 
-def _log(request: web.Request, response: web.Response, took_sec: float) -> None:
+def _log(request: web.Request, response: web.StreamResponse, took_sec: float) -> None:
     """Log one line; the words of the client are quoted, so that they cannot forge another line."""
-    size = len(response.body) if isinstance(response.body, bytes) else 0
+    body = response.body if isinstance(response, web.Response) else None
+    size = len(body) if isinstance(body, bytes) else response.content_length or 0
     name = request.headers.get(HOSTNAME, "-")
     shown_name = (name.isprintable() and name) or "?"
     log.info("%s %s %a %a %d %d %.3f", request.remote, shown_name, request.method, request.path[:200],

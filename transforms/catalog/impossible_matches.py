@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ordain.transforms.catalog.known_systems import known_systems
-from ordain.transforms.document.conditions import ARCHITECTURES, FACTS, ROOTS
+from ordain.transforms.document.conditions import ARCHITECTURES, FACTS, FIRMWARES, ROOTS
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Document, Kind, MatchCondition
 
@@ -52,6 +52,8 @@ def _wrong_fact(name: str, value: str) -> tuple[str, str] | None:
         return f'"{value}" is not an architecture of systemd', hint or f"known: {', '.join(sorted(ARCHITECTURES))}"
     if name == "root" and value not in ROOTS:
         return f'"{value}" is not a type of root file system', f"known: {', '.join(sorted(ROOTS))}"
+    if name == "system-firmware" and value not in FIRMWARES:
+        return f'"{value}" is not a type of firmware', f"known: {', '.join(sorted(FIRMWARES))}"
     return None
 
 

@@ -19,6 +19,11 @@ FACTS: Mapping[str, Callable[[Facts], tuple[str, ...]]] = {
     "machine-id": lambda f: (f.machine_id,),
     "mac": lambda f: f.mac,
     "root": lambda f: (f.root,),
+    "system-firmware": lambda f: (f.system_firmware,),
+    "system-uuid": lambda f: (f.system_uuid,),
+    "system-serial-number": lambda f: (f.system_serial_number,),
+    "system-manufacturer": lambda f: (f.system_manufacturer,),
+    "system-product-name": lambda f: (f.system_product_name,),
 }
 """The closed list of facts (docs/design/documents.md, rule 4); any other name in ``match`` is a label."""
 ARCHITECTURES = frozenset(
@@ -29,6 +34,8 @@ ARCHITECTURES = frozenset(
 """The values of ``arch``: systemd's names (systemd.unit(5), ConditionArchitecture=), and that of a failed look."""
 ROOTS = frozenset(("disk", "ram"))
 """The values of ``root``."""
+FIRMWARES = frozenset(("bios", "uefi"))
+"""The values of ``system-firmware``."""
 RANGES = frozenset(("version", "systemd"))
 """The facts whose values may be version ranges."""
 _OPERATORS: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from ordain.transforms.document import agent_formats, command_line, network_formats, run_formats
+from ordain.transforms.document import agent_formats, command_line, netboot_formats, network_formats, run_formats
 from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.document.maintenance_windows import parse_window
 from ordain.transforms.errors import did_you_mean
@@ -159,6 +159,7 @@ FORMATS: dict[str, Check] = {
     **network_formats.FORMATS,
     **agent_formats.FORMATS,
     **run_formats.FORMATS,
+    **netboot_formats.FORMATS,
     "base64": base64_text,
     "calendar": _value(check_calendar),
     "channel": _pattern(r"[a-z0-9][a-z0-9-]{0,62}", "use at most 63 lower-case letters, digits and -"),

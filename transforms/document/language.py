@@ -6,6 +6,7 @@ in docs/ from it. The packages above say what each key becomes on a machine.
 
 from __future__ import annotations
 
+from ordain.transforms.document.netboot_keys import NETBOOT
 from ordain.transforms.document.network_keys import NETWORK, RENDERER
 from ordain.transforms.document.scheduler_keys import SECTIONS as RUN_SYSTEMS
 from ordain.transforms.document.service_keys import FILE, PATH, RAW, SERVICE, path, span
@@ -104,6 +105,7 @@ SECTIONS: dict[str, Shape] = {
     ),
     "host": HOST,
     "boot": BOOT,
+    "netboot": NETBOOT,
     "units": Map(
         RAW,
         "Whole units in systemd's own syntax. NAME.d is a drop-in; the section Install becomes links.",

@@ -7,6 +7,7 @@ Nothing here is refused: a fact that cannot be read gets its default, and a warn
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,14 @@ _OS_ID = re.compile(r"[a-z0-9._-]+")
 _LIBRARY = re.compile(r"libsystemd-shared-([0-9]{1,6})\b.*\.so")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,19}")
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
+
+SMBIOS: Mapping[str, str] = {
+    "system_uuid": "product_uuid",
+    "system_serial_number": "product_serial",
+    "system_manufacturer": "sys_vendor",
+    "system_product_name": "product_name",
+}
+"""The kernel's files below /sys/class/dmi/id for facts."""
 
 # e_machine → systemd's name (ConditionArchitecture= in systemd.unit(5)), as (32 bit big endian, 32 little,
 # 64 big, 64 little); one name if the machine has one form.
@@ -81,6 +90,7 @@ def survey(root: Path) -> tuple[Facts, tuple[Problem, ...]]:
         machine_id=reader.machine_id(),
         mac=reader.macs(),
         root=reader.root_kind(),
+        **({} if container else reader.hardware()),
         labels={**reader.agent_labels(), **pinned},
         pinned=frozenset(pinned),
     )
@@ -189,6 +199,22 @@ class _Reader:
         ]
         addresses = {self.text(f"{interface}/address").strip().lower() for interface in interfaces}
         return tuple(sorted(a for a in addresses if _MAC.fullmatch(a)))
+
+    def hardware(self) -> dict[str, str]:
+        """Return the facts of SMBIOS, in the form of dmidecode(8), and the kind of firmware; "" for those unknown.
+
+        Only root may read the UUID and the serial number, so that they are unknown to other users, without a warning.
+        """
+        facts = {}
+        for fact, name in SMBIOS.items():
+            with contextlib.suppress(OSError):
+                data = rootfs.read(self.root, f"sys/class/dmi/id/{name}") or b""
+                facts[fact] = data.decode("utf-8", "replace").strip()
+        if rootfs.exists(self.root, "sys/firmware/efi"):
+            facts["system_firmware"] = "uefi"
+        elif any(facts.values()):
+            facts["system_firmware"] = "bios"  # only PCs have SMBIOS without UEFI
+        return {**facts, "system_uuid": facts.get("system_uuid", "").lower()}
 
     def root_kind(self) -> str:
         """Return ``ram`` if the last mount over / is in memory, else ``disk``. Source: proc_pid_mountinfo(5)."""

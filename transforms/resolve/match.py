@@ -64,6 +64,8 @@ def _holds(name: str, wanted: str | None, found: tuple[str, ...]) -> bool:
         wanted = wanted.lower().replace("-", ":")
     if name == "machine-id":
         wanted = wanted.lower().replace("-", "")
+    if name == "system-uuid":
+        wanted = wanted.lower()
     return bool(wanted) and wanted in found
 
 

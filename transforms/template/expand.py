@@ -79,6 +79,11 @@ def fact_values(facts: Facts) -> dict[str, object]:
         "machine-id": facts.machine_id,
         "mac": facts.mac,
         "root": facts.root,
+        "system-firmware": facts.system_firmware,
+        "system-uuid": facts.system_uuid,
+        "system-serial-number": facts.system_serial_number,
+        "system-manufacturer": facts.system_manufacturer,
+        "system-product-name": facts.system_product_name,
     }
 
 

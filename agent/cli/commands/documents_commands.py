@@ -55,6 +55,14 @@ ROWS = (
                 completion=Completion.DIRECTORIES,
                 help="write the files below DIR, which must be empty or missing",
             ),
+            Argument(flag="--netboot", help="print the iPXE script with which a machine boots from the network"),
+            Argument(flag="--mac", metavar="MAC", help="with --netboot: the MAC address of the machine"),
+            Argument(
+                flag="--fact",
+                metavar="NAME=VALUE",
+                many=True,
+                help="with --netboot: a fact that iPXE sends, such as system-product-name=R640",
+            ),
             JSON,
         ),
         examples=(
@@ -62,6 +70,7 @@ ROWS = (
             ("ordainctl render --os fedora-41 --label role=web documents/", "for another machine"),
             ("ordainctl render --os rhel-9 --output /tmp/rhel9 documents/", "as files"),
             ("ordainctl render --all-os documents/", "before a change on a mixed fleet"),
+            ("ordainctl render --netboot --mac 52:54:00:12:34:56 documents/", "its boot from the network"),
         ),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),

@@ -126,7 +126,9 @@ ROWS = (
             "Everybody who reaches the server may read: use TLS and --client-ca for confidential documents. With "
             "--client-ca, the common name or a DNS name of a machine's certificate must be its machine-id or its host "
             "name. Documents that match on other machine-ids, host names or MAC addresses (written 52-54-00-12-34-56) "
-            "than those in the certificate are not sent."
+            "than those in the certificate are not sent. "
+            "A machine that boots from the network asks for /boot.ipxe, and gets the iPXE script that the `netboot` of "
+            "its documents makes; /files/PATH is a kernel or initrd below the directory of --files."
         ),
         run="serve:serve",
         arguments=(
@@ -147,6 +149,12 @@ ROWS = (
                 metavar="TREE",
                 completion=Completion.DIRECTORIES,
                 help="the root file system that machines boot, to compile generations for",
+            ),
+            Argument(
+                flag="--files",
+                metavar="FILES",
+                completion=Completion.DIRECTORIES,
+                help="the directory of kernels and initrds for machines that boot from the network",
             ),
             Argument(
                 flag="--tls-cert",

@@ -23,7 +23,11 @@ MAX_COPIES = 16
 
 _IDENTITY = ("machine-id", "mac", "hostname")
 _SYSTEM = {"id": "os", "os": "os"}
-_NOT_LITERAL = ("version", "systemd", "arch", "virtualization", "root")
+_NOT_LITERAL = (
+    *("version", "systemd", "arch", "virtualization", "root", "system-firmware", "system-uuid"),
+    *("system-serial-number", "system-manufacturer", "system-product-name"),
+)
+"""Facts that no scope is named after: machines of versions that do not know the fact read these documents as well."""
 _GLOB = frozenset("*?[")
 
 

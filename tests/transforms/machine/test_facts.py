@@ -77,9 +77,28 @@ def test_the_facts_of_debian_13_in_a_virtual_machine(debian: Path) -> None:
             machine_id="0123456789abcdef0123456789abcdef",
             mac=("52:54:00:ab:cd:ef",),
             root="disk",
+            system_firmware="bios",
+            system_manufacturer="QEMU",
         ),
         (),
     )
+
+
+def test_smbios_names_the_hardware_of_a_machine_but_not_of_a_container(debian: Path) -> None:
+    files = {
+        "sys/class/dmi/id/product_uuid": "4C4C4544-0042-3510-8052-B4C04F4D3332\n",
+        "sys/class/dmi/id/product_serial": " 5R42CV5 \n",
+        "sys/class/dmi/id/product_name": "PowerEdge R640\n",
+        "sys/firmware/efi/fw_platform_size": "64\n",
+    }
+    plant(debian, files)
+    facts = read_facts(debian)
+    assert facts.system_uuid == "4c4c4544-0042-3510-8052-b4c04f4d3332"
+    assert (facts.system_serial_number, facts.system_product_name) == ("5R42CV5", "PowerEdge R640")
+    assert facts.system_firmware == "uefi"
+
+    plant(debian, {"run/systemd/container": "lxc\n"})
+    assert read_facts(debian).system_uuid == ""
 
 
 def test_the_facts_of_debian_12_with_a_separate_lib(tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""A machine that boots from the network gets its script and files, and never less than it had before."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from aiohttp import ClientSession, web
+
+from ordain.agent.server.server import BootServer
+
+T = TypeVar("T")
+MAC = "52-54-00-12-34-56"
+DOCUMENT = (
+    "ordain: v1\nkind: Layer\nname: base\nnetboot: {kernel: %s, initrds: [initrd.img], arguments: {quiet: true}}\n"
+)
+Get = Callable[..., Awaitable[tuple[int, bytes, dict[str, str]]]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a directory with ``documents`` and ``files``."""
+    for name, data in {"documents/base.yaml": DOCUMENT % "vmlinuz", "files/vmlinuz": "kernel"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(data)
+    (tmp_path / "files/initrd.img").write_bytes(os.urandom(5 << 20))
+    (tmp_path / "secret").write_text("confidential")
+    (tmp_path / "files/way-out").symlink_to("../secret")
+    (tmp_path / "files/current").symlink_to("vmlinuz")
+    return tmp_path
+
+
+def with_server(folder: Path, use: Callable[[BootServer, Get], Awaitable[T]], *, files: bool = True) -> T:
+    """Run ``use`` with a server of ``folder``, and a function that gets a path from it."""
+
+    async def run() -> T:
+        server = BootServer(folder / "documents", files=folder / "files" if files else None)
+        await server.load()
+        runner = web.AppRunner(server.app())
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+
+        async def get(path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+            async with session.get(f"http://127.0.0.1:{port}/{path}", headers=headers) as answer:
+                return answer.status, await answer.read(), dict(answer.headers)
+
+        try:
+            async with ClientSession() as session:
+                return await use(server, get)
+        finally:
+            server.end()
+            await runner.cleanup()
+
+    return asyncio.run(run())
+
+
+def test_a_machine_is_asked_for_its_facts_and_then_gets_its_script(folder: Path) -> None:
+    async def use(server: BootServer, get: Get) -> tuple[str, str]:
+        return (await get("boot.ipxe"))[1].decode(), (await get(f"boot.ipxe?mac={MAC}"))[1].decode()
+
+    question, script = with_server(folder, use)
+
+    assert "chain --replace boot.ipxe?mac=${netX/mac:hexhyp}&uuid=${uuid}" in question
+    assert "kernel files/vmlinuz initrd=initrd0 quiet || goto failed\n" in script
+    assert "initrd --name initrd0 files/initrd.img || goto failed\n" in script
+
+
+def test_files_are_sent_whole_or_from_the_byte_that_is_asked_for(folder: Path) -> None:
+    data = (folder / "files/initrd.img").read_bytes()
+
+    async def use(server: BootServer, get: Get) -> list[tuple[int, bytes]]:
+        answers = [await get("files/initrd.img"), await get("files/initrd.img", Range="bytes=4000000-")]
+        answers += [await get("files/current"), await get("files/initrd.img")]
+        return [(status, hashlib.sha256(body).digest()) for status, body, _ in answers]
+
+    def digest(content: bytes) -> bytes:
+        return hashlib.sha256(content).digest()
+
+    wanted = [(200, digest(data)), (206, digest(data[4000000:])), (200, digest(b"kernel")), (200, digest(data))]
+    assert with_server(folder, use) == wanted
+
+
+@pytest.mark.parametrize(
+    "path", ["files/nothing", "files/%2e%2e/secret", "files/way-out", "files/%2fetc/passwd", "files/", "files/a%00b"]
+)
+def test_nothing_outside_the_directory_is_sent(folder: Path, path: str) -> None:
+    async def use(server: BootServer, get: Get) -> tuple[int, bytes, dict[str, str]]:
+        return await get(path)
+
+    _, body, _ = with_server(folder, use)
+
+    assert b"confidential" not in body
+
+
+def test_a_machine_keeps_its_script_while_its_documents_are_wrong(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = "52-54-00-00-00-01"
+
+    async def use(server: BootServer, get: Get) -> list[bytes]:
+        scripts = [(await get(f"boot.ipxe?mac={MAC}"))[1]]
+        (folder / "documents/base.yaml").write_text(DOCUMENT % "missing")
+        await server.load()
+        scripts += [(await get(f"boot.ipxe?mac={mac}"))[1] for mac in (MAC, MAC, other)]
+        (folder / "files/missing").write_text("now it is there")
+        scripts.append((await get(f"boot.ipxe?mac={MAC}"))[1])
+        return scripts
+
+    with caplog.at_level(logging.WARNING):
+        before, kept, again, new, after = with_server(folder, use)
+
+    assert before == kept == again
+    assert b"echo Ordain: the documents of 52:54:00:00:00:01 are wrong" in new
+    assert b"kernel files/missing" in after
+    lines = [record.getMessage() for record in caplog.records if MAC.replace("-", ":") in record.getMessage()]
+    missing = f"base.yaml:4:19: {folder}/files/missing: there is no such file that the server can read"
+    assert [line.rpartition("/documents/")[2] for line in lines[:1]] == [missing]
+    assert lines[1:] == ["52:54:00:12:34:56: it gets its last good script"], "each fault is logged once"
+
+
+def test_a_machine_without_documents_waits_and_asks_again(folder: Path) -> None:
+    (folder / "documents/base.yaml").write_text("ordain: v1\nkind: Layer\nname: base\nvalues: {a: 1}\n")
+
+    async def use(server: BootServer, get: Get) -> bytes:
+        return (await get(f"boot.ipxe?mac={MAC}"))[1]
+
+    script = with_server(folder, use).decode()
+
+    assert "echo Ordain: no document tells what 52:54:00:12:34:56 starts\n" in script
+    assert script.endswith("chain --replace boot.ipxe\n")
+
+
+def test_a_server_without_files_says_how_to_serve_them(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def use(server: BootServer, get: Get) -> tuple[int, bytes]:
+        script = (await get(f"boot.ipxe?mac={MAC}"))[1]
+        return (await get("files/vmlinuz"))[0], script
+
+    status, script = with_server(folder, use, files=False)
+
+    assert status == 404
+    assert b"are wrong" in script
+    assert "start it with --files DIR" in caplog.text
+
+
+def test_a_machine_may_still_be_called_like_a_path_of_the_server(folder: Path) -> None:
+    async def use(server: BootServer, get: Get) -> tuple[int, bytes, dict[str, str]]:
+        return await get("files.yaml")
+
+    status, body, _ = with_server(folder, use)
+
+    assert status == 200
+    assert b"kind: Layer" in body

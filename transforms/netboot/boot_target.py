@@ -1,0 +1,163 @@
+"""The operating system that a machine starts from the network, resolved before any system runs on it.
+
+    documents ─netboot_documents▶ documents, facts of iPXE ─resolve_netboot▶ `BootTarget`, problems
+
+Only layers that hold ``netboot`` or ``values`` count. Before a system runs, nobody knows the facts in `UNKNOWN`. A
+layer that matches on one of them is left out, and `unknown_at_netboot` names it. Labels are those of the Node that
+matches the machine, whose name is its host name until the system has another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from ordain.transforms.document.conditions import FACTS
+from ordain.transforms.document.node import pointer_below
+from ordain.transforms.document.plain_data import plain
+from ordain.transforms.errors import Problem, Severity, Where, blocked, sorted_problems, warning
+from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf
+from ordain.transforms.resolve.resolve import matching_nodes, resolve
+from ordain.transforms.template.expand import Scope, expand
+
+SECTION = "netboot"
+COUNTS = frozenset((SECTION, "values"))
+KNOWN = frozenset(
+    """arch hostname mac system-firmware system-uuid system-serial-number system-manufacturer
+    system-product-name""".split()
+)
+"""The facts that iPXE sends, and the host name, which the Node of the machine tells."""
+UNKNOWN = frozenset(FACTS) - KNOWN
+MAX_ARGUMENTS = 2047
+"""The longest command line of a Linux kernel on x86 and arm64, in bytes (COMMAND_LINE_SIZE is 2048)."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootPart:
+    """One part of a `BootTarget`: its text in the script, and the value of the document that it comes from."""
+
+    text: str
+    leaf: Leaf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootTarget:
+    """The system that a machine starts: a ``kernel`` with ``initrds`` and ``arguments``, or the next device (None)."""
+
+    name: str
+    kernel: BootPart | None = None
+    initrds: tuple[BootPart, ...] = ()
+    arguments: tuple[BootPart, ...] = ()
+    root: Leaf | None = None
+    layers: tuple[str, ...] = ()
+
+
+def netboot_documents(documents: Iterable[Document]) -> tuple[Document, ...]:
+    """Return the documents that count, without the sections that do not, so that none of those can be in conflict."""
+    known = (d for d in documents if d.kind in (Kind.LAYER, Kind.NODE) and not UNKNOWN & d.match.keys())
+    kept = ((d, {name: tree for name, tree in d.sections.children.items() if name in COUNTS}) for d in known)
+    return tuple(
+        replace(document, sections=replace(document.sections, children=children))
+        for document, children in kept
+        if children or document.kind is Kind.NODE
+    )
+
+
+def resolve_netboot(documents: Iterable[Document], facts: Facts) -> tuple[BootTarget | None, tuple[Problem, ...]]:
+    """Return the target of the machine with ``facts``, and the problems; None if no document says what it starts.
+
+    ``documents`` are those of `netboot_documents`, with which a server answers many machines.
+    There is no target either if one of the problems is more than a warning. Raises `Refused` if the layers contradict
+    each other.
+    """
+    kept = tuple(documents)
+    nodes = matching_nodes(kept, replace(facts, hostname=""), {})
+    facts = replace(facts, hostname=nodes[0].name if nodes else "")
+    resolved, problems = resolve(kept, facts, {})
+    found = [problem for problem in problems if problem.code not in ("NothingMatches", "NullOfNothing")]
+    values = plain(resolved.tree.branch("values"))
+    assert isinstance(values, dict)
+    scope = Scope(facts=resolved.facts, values=values, path_of=lambda _: "")
+    netboot, wrong = expand(resolved.tree.branch(SECTION), scope, SECTION)
+    builder = _TargetBuilder(netboot)
+    target = builder.target(facts.hostname or next(iter(facts.mac), facts.system_uuid), resolved.layers)
+    found += [*wrong, *builder.problems]
+    usable = all(problem.severity is Severity.WARNING for problem in found)
+    return target if usable else None, sorted_problems(found)
+
+
+def unknown_at_netboot(documents: Iterable[Document]) -> Iterator[Problem]:
+    """Yield a warning for each layer whose ``netboot`` never counts, as it matches on a fact of a running system."""
+    for document in documents:
+        if document.kind not in (Kind.LAYER, Kind.NODE) or SECTION not in document.sections.children:
+            continue
+        for name in sorted(UNKNOWN & document.match.keys()):
+            condition = document.match[name]
+            what = f"{name} is not known before a system runs, so the netboot of this document never takes effect"
+            hint = f"match on {', '.join(sorted(KNOWN))} or a label of the Node"
+            yield warning(SECTION, condition.where, what, hint, "UnknownAtNetboot")
+
+
+class _TargetBuilder:
+    def __init__(self, netboot: Branch) -> None:
+        self.netboot = netboot
+        self.problems: list[Problem] = []
+
+    def target(self, name: str, layers: tuple[str, ...]) -> BootTarget | None:
+        if not self.netboot.children:
+            return None
+        root, kernel = self.netboot.leaf("root"), self.netboot.leaf("kernel")
+        if root is not None and root.value == "next-device":
+            return BootTarget(name=name, root=root, layers=layers)
+        if kernel is None:
+            hint = "set `kernel`, or `root: next-device`"
+            self.block("", self.netboot.where, "netboot does not name a kernel", hint)
+            return None
+        initrds = self.netboot.leaf("initrds")
+        files = initrds.value if initrds is not None and isinstance(initrds.value, tuple) else ()
+        target = BootTarget(
+            name=name,
+            kernel=BootPart(text=str(kernel.value), leaf=kernel),
+            initrds=tuple(BootPart(text=str(file), leaf=initrds) for file in files if initrds is not None),
+            arguments=tuple(self.arguments()),
+            root=root,
+            layers=layers,
+        )
+        size = len(" ".join(argument.text for argument in target.arguments).encode())
+        if size > MAX_ARGUMENTS:
+            what = f"the arguments have {size:,} bytes; the kernel reads {MAX_ARGUMENTS:,} and ignores the others"
+            self.block("arguments", self.netboot.branch("arguments").where, what, "set fewer or shorter arguments")
+        return target
+
+    def arguments(self) -> Iterator[BootPart]:
+        """Yield the arguments, sorted by name: layers have no order among them."""
+        for name, leaf in self.netboot.branch("arguments").leaves():
+            for value in leaf.value if isinstance(leaf.value, tuple) else (None,):
+                text = name if value is None else f"{name}={self.quoted(name, str(value), leaf)}"
+                yield BootPart(text=text, leaf=leaf)
+
+    def quoted(self, name: str, value: str, leaf: Leaf) -> str:
+        """Return ``value`` as the kernel reads it (next_arg() in lib/cmdline.c) after iPXE has split and joined it.
+
+        iPXE splits a line at white space, joins the words by one space each, takes words such as ``||`` for operators
+        of its own, and replaces ``${…}`` (src/core/exec.c, src/core/settings.c). It has no quotes against that.
+        """
+        words = value.split(" ")
+        if _CONTROL.search(value) or '"' in value:
+            self.refuse(name, leaf, "a control character or a double quote, which the kernel cannot read")
+        elif "${" in value:
+            self.refuse(name, leaf, "${, which iPXE replaces")
+        elif "" in words[1:-1]:
+            self.refuse(name, leaf, "two spaces in a row, of which iPXE removes one")
+        elif any(word in ("||", "&&", ";") or word.startswith("#") for word in words[1:]):
+            self.refuse(name, leaf, "a word that iPXE takes for an operator or a comment")
+        return f'"{value}"' if len(words) > 1 else value
+
+    def refuse(self, name: str, leaf: Leaf, holds: str) -> None:
+        self.block(pointer_below("arguments", name), leaf.where, f"the value holds {holds}", "write it in another way")
+
+    def block(self, key: str, where: Where, what: str, hint: str) -> None:
+        pointer = f"{SECTION}/{key}".rstrip("/")
+        self.problems.append(blocked(SECTION, replace(where, pointer=pointer), what, hint, "Netboot"))

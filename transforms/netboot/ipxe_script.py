@@ -1,0 +1,97 @@
+"""Scripts for iPXE: the question of a machine, and the answer to it (https://ipxe.org/scripting).
+
+    ASK            a machine asks again, with the facts that iPXE knows
+    answer(…)      a machine starts its `BootTarget`
+    wait(…)        a machine for which there is no target says why, and asks again a while later
+
+Paths in a script are relative to its own URL, so that the server need not know its own name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ordain.transforms.errors import Where
+from ordain.transforms.netboot.boot_target import BootPart, BootTarget
+
+SCRIPT = "boot.ipxe"
+"""The last part of the URL of the scripts."""
+FILES = "files"
+"""The path, beside that of the scripts, of the files of the server."""
+RETRY_SEC = 10
+ABSENT_SEC = 30
+"""A machine without a target asks again after this time: documents for it may come at any moment."""
+_QUERY = (
+    "mac=${netX/mac:hexhyp}&uuid=${uuid}&serial=${serial:uristring}&manufacturer=${manufacturer:uristring}"
+    "&product=${product:uristring}&arch=${arch}&firmware=${platform}"
+)
+"""Settings of https://ipxe.org/cfg. ``netX`` is the interface that was used last."""
+ASK = f"""\
+#!ipxe
+cpuid --ext 29 && set arch x86_64 || set arch ${{buildarch}}
+:ask
+chain --replace {SCRIPT}?{_QUERY} ||
+echo Ordain: the server does not answer; the next try is in {RETRY_SEC} seconds
+sleep {RETRY_SEC}
+goto ask
+"""
+"""``cpuid --ext 29`` succeeds on a 64-bit PC, also where iPXE is a 32-bit program (https://ipxe.org/cmd/cpuid)."""
+_UNPRINTABLE = re.compile(r"[^ -~]+")
+
+
+def answer(target: BootTarget) -> str:
+    """Return the script that starts ``target``, each part below a comment with its place in the documents."""
+    title = f"# Ordain: {_comment(target.name)}, layers {_comment(', '.join(target.layers))}"
+    if target.kernel is None:
+        where = _origin(target.root.where) if target.root else ""
+        return f"#!ipxe\n{title}\n# next device of the boot order{where}\nexit 1\n"
+    lines = ["#!ipxe", title, "imgfree", *_provenance(target)]
+    names = [f"initrd{number}" for number in range(len(target.initrds))]
+    # A kernel with an EFI stub finds only the initrds that its arguments name; a PC with BIOS ignores them.
+    words = [_url(target.kernel.text), *(f"initrd={name}" for name in names)]
+    words += [argument.text for argument in target.arguments]
+    lines.append(f"kernel {' '.join(words)} || goto failed")
+    lines += [
+        f"initrd --name {name} {_url(initrd.text)} || goto failed"
+        for name, initrd in zip(names, target.initrds, strict=True)
+    ]
+    failed = f"echo Ordain: {_comment(target.name)} cannot start its system; the next try is in {RETRY_SEC} seconds"
+    lines += ["boot", ":failed", failed, f"sleep {RETRY_SEC}", f"chain --replace {SCRIPT}"]
+    return "\n".join(lines) + "\n"
+
+
+def wait(reason: str) -> str:
+    """Return the script of a machine without a target: it prints ``reason``, waits and asks again."""
+    return f"#!ipxe\necho Ordain: {_words(reason)}\nsleep {ABSENT_SEC}\nchain --replace {SCRIPT}\n"
+
+
+def _provenance(target: BootTarget) -> Iterable[str]:
+    assert target.kernel is not None
+    yield _cause("kernel", target.kernel)
+    for initrd in target.initrds:
+        yield _cause(f"initrd {initrd.text}", initrd)
+    for argument in target.arguments:
+        yield _cause(argument.text, argument)
+
+
+def _cause(text: str, part: BootPart) -> str:
+    return f"#   {_comment(text)}{_origin(part.leaf.where)} ({_comment(part.leaf.layer)})"
+
+
+def _origin(where: Where) -> str:
+    return f"  from {_comment(str(where))}"
+
+
+def _url(text: str) -> str:
+    return text if "://" in text else f"{FILES}/{text}"
+
+
+def _comment(text: str) -> str:
+    """Return ``text`` for a comment: iPXE ends a line at a line feed only, and replaces nothing in comments."""
+    return _UNPRINTABLE.sub("?", text)
+
+
+def _words(text: str) -> str:
+    """Return ``text`` for ``echo``: without the characters that iPXE gives a meaning to."""
+    return re.sub(r"[^A-Za-z0-9 .,:/@=_()-]+", "?", text)
