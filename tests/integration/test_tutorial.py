@@ -25,6 +25,7 @@ HOW_TO = {
     "secrets": "",
     "signed-releases": "STORE='--store /srv/store'",
     "boot-server": "",
+    "boot-from-network": "",
     "troubleshooting": "",
     "stop-using-ordain": "",
 }

@@ -40,9 +40,10 @@ blocks only that item, which keeps its last valid form.""",
     "Matching": """\
 A layer matches a machine if every entry of `match` holds. A value is a scalar, a list (any of them), or `{not: …}`,
 which also holds for a label that is not set; `null` means "not set". `id`, `os`, `version`, `systemd`, `arch`,
-`virtualization`, `hostname`, `machine-id`, `mac` and `root` are facts (`ordainctl facts` prints them); every other
-name is a label. `id` is the ID of os-release, and `os` is that ID or any of ID_LIKE. `version` and `systemd` accept
-ranges such as `">=9 <10"`, `hostname` accepts globs.""",
+`virtualization`, `hostname`, `machine-id`, `mac`, `root`, and of the hardware `system-firmware`, `system-uuid`,
+`system-serial-number`, `system-manufacturer` and `system-product-name` are facts (`ordainctl facts` prints them);
+every other name is a label. `id` is the ID of os-release, and `os` is that ID or any of ID_LIKE. `version` and
+`systemd` accept ranges such as `">=9 <10"`, `hostname` accepts globs.""",
     "Merging": """\
 All layers that match are merged into one document, lowest first: by tier (default, os, role, site, pool, node),
 then by weight, then by closeness of the OS match. If two layers are still equal and set one value differently, that

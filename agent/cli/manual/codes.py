@@ -73,6 +73,14 @@ DOCUMENTS = CodeGroup(
             "A `match` names a system, an architecture or a label that no machine has.",
             "Correct the name; the hint has a near one. `ordainctl facts` shows the facts and labels of a machine.",
         ),
+        "UnknownAtNetboot": (
+            "A document with `netboot` matches on a fact that nobody knows before a system runs, so it never counts.",
+            "Match on a MAC address, a fact of the hardware, or a label of the Node, as the hint lists.",
+        ),
+        "Netboot": (
+            "The `netboot` of a machine makes no script: it has no kernel, or a value that iPXE or the kernel changes.",
+            "Follow the hint; `ordainctl render --netboot` shows the script.",
+        ),
         "NothingMatches": (
             "There are layers, but none matches this machine, so they configure nothing.",
             "`ordainctl match` gives the reason for each layer.",

@@ -62,7 +62,7 @@ _ordainctl() {
             flags='--this-machine --json' operand='files'
             ;;
         render)
-            flags='--os --systemd --arch --label --facts --node --all-os --output --json' operand='files'
+            flags='--os --systemd --arch --label --facts --node --all-os --output --netboot --mac --fact --json' operand='files'
             case $previous in
                 --os) operand='debian-11 debian-12 debian-13 debian-sid ubuntu-22.04 ubuntu-24.04 ubuntu-26.04 fedora-40 fedora-41 fedora-42 fedora-43 rhel-8 rhel-9 rhel-10 centos-9 centos-10 rocky-8 rocky-9 rocky-10 almalinux-8 almalinux-9 almalinux-10 ol-8 ol-9 ol-10 amzn-2023 opensuse-leap-15.6 opensuse-leap-16.0 opensuse-tumbleweed sles-15 sles-16 arch gentoo flatcar' ;;
                 --systemd) operand='text' ;;
@@ -71,6 +71,8 @@ _ordainctl() {
                 --facts) operand='files' ;;
                 --node) operand='text' ;;
                 --output) operand='directories' ;;
+                --mac) operand='text' ;;
+                --fact) operand='text' ;;
             esac
             ;;
         match)
@@ -452,10 +454,11 @@ _ordainctl() {
             esac
             ;;
         serve)
-            flags='--listen --root --tls-cert --tls-key --client-ca --max-per-address' operand='directories'
+            flags='--listen --root --files --tls-cert --tls-key --client-ca --max-per-address' operand='directories'
             case $previous in
                 --listen) operand='text' ;;
                 --root) operand='directories' ;;
+                --files) operand='directories' ;;
                 --tls-cert) operand='files' ;;
                 --tls-key) operand='files' ;;
                 --client-ca) operand='files' ;;

@@ -148,6 +148,9 @@ complete --command ordainctl --condition '__ordainctl_in render' --long-option f
 complete --command ordainctl --condition '__ordainctl_in render' --long-option node --require-parameter --no-files --description 'use the machine that the Node document NAME describes instead of this one'
 complete --command ordainctl --condition '__ordainctl_in render' --long-option all-os --description 'render for every operating system that --os knows, and compare'
 complete --command ordainctl --condition '__ordainctl_in render' --long-option output --require-parameter --no-files --arguments '(__fish_complete_directories (commandline --current-token))' --description 'write the files below DIR, which must be empty or missing'
+complete --command ordainctl --condition '__ordainctl_in render' --long-option netboot --description 'print the iPXE script with which a machine boots from the network'
+complete --command ordainctl --condition '__ordainctl_in render' --long-option mac --require-parameter --no-files --description 'with --netboot: the MAC address of the machine'
+complete --command ordainctl --condition '__ordainctl_in render' --long-option fact --require-parameter --no-files --description 'with --netboot: a fact that iPXE sends, such as system-product-name=R640'
 complete --command ordainctl --condition '__ordainctl_in render' --long-option json --description 'print the result as JSON'
 complete --command ordainctl --condition '__ordainctl_in render' --long-option help --description 'show this help'
 complete --command ordainctl --condition '__ordainctl_in match' --force-files
@@ -441,6 +444,7 @@ complete --command ordainctl --condition '__ordainctl_in fleet forget' --long-op
 complete --command ordainctl --condition '__ordainctl_in serve' --arguments '(__fish_complete_directories (commandline --current-token))'
 complete --command ordainctl --condition '__ordainctl_in serve' --long-option listen --require-parameter --no-files --description 'the address; default: 127.0.0.1:8080; `:8080` listens on all addresses'
 complete --command ordainctl --condition '__ordainctl_in serve' --long-option root --require-parameter --no-files --arguments '(__fish_complete_directories (commandline --current-token))' --description 'the root file system that machines boot, to compile generations for'
+complete --command ordainctl --condition '__ordainctl_in serve' --long-option files --require-parameter --no-files --arguments '(__fish_complete_directories (commandline --current-token))' --description 'the directory of kernels and initrds for machines that boot from the network'
 complete --command ordainctl --condition '__ordainctl_in serve' --long-option tls-cert --require-parameter --force-files --description 'serve HTTPS with this certificate (PEM)'
 complete --command ordainctl --condition '__ordainctl_in serve' --long-option tls-key --require-parameter --force-files --description 'the private key of the certificate'
 complete --command ordainctl --condition '__ordainctl_in serve' --long-option client-ca --require-parameter --force-files --description 'accept only machines with a certificate of this authority, and hold them to the names in it'
