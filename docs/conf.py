@@ -28,6 +28,7 @@ CONTENTS = {
         "howto/network-changes",
         "howto/boot-server",
         "howto/fleet-on-etcd",
+        "howto/operate-a-store",
         "howto/machine-identity",
         "howto/signed-releases",
         "howto/boot-from-ram",

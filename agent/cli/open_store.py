@@ -110,6 +110,8 @@ def _settings(request: Namespace) -> SourceSettings:
         raise Usage("--store URL is missing, and the source of this machine is not a store")
     if request.user:
         source = replace(source, user=request.user)
+    if request.ca:
+        source = replace(source, ca=str(Path(request.ca).absolute()))
     return source
 
 

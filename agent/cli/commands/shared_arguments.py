@@ -68,6 +68,12 @@ STORE = (
     ),
     Argument(flag="--user", metavar="NAME", help="the user to log in as; default: the user of this machine"),
     Argument(
+        flag="--ca",
+        metavar="FILE",
+        completion=Completion.FILES,
+        help="the authorities that may sign the certificate of the store; default: those of this machine",
+    ),
+    Argument(
         flag="--password-file",
         metavar="FILE",
         completion=Completion.FILES,

@@ -179,77 +179,85 @@ _ordainctl() {
             flags='' operand='text'
             ;;
         'documents list')
-            flags='--store --user --password-file --json' operand='text'
+            flags='--store --user --ca --password-file --json' operand='text'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'documents get')
-            flags='--version --store --user --password-file --json' operand='text'
+            flags='--version --store --user --ca --password-file --json' operand='text'
             case $previous in
                 --version) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'documents put')
-            flags='--preview --force --why --store --user --password-file --json' operand='files'
+            flags='--preview --force --why --store --user --ca --password-file --json' operand='files'
             case $previous in
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'documents delete')
-            flags='--preview --why --store --user --password-file --json' operand='text'
+            flags='--preview --why --store --user --ca --password-file --json' operand='text'
             case $previous in
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'documents edit')
-            flags='--force --why --store --user --password-file' operand='text'
+            flags='--force --why --store --user --ca --password-file' operand='text'
             case $previous in
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'documents history')
-            flags='--store --user --password-file --json' operand='text'
+            flags='--store --user --ca --password-file --json' operand='text'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'documents diff')
-            flags='--exit-code --json --store --user --password-file' operand='files'
+            flags='--exit-code --json --store --user --ca --password-file' operand='files'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'store check')
-            flags='--machine-user --writer-user --store --user --password-file --json' operand='text'
+            flags='--machine-user --writer-user --store --user --ca --password-file --json' operand='text'
             case $previous in
                 --machine-user) operand='text' ;;
                 --writer-user) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'store init')
-            flags='--machine-user --writer-user --machine-password-file --writer-password-file --preview --yes --store --user --password-file' operand='text'
+            flags='--machine-user --writer-user --machine-password-file --writer-password-file --preview --yes --store --user --ca --password-file' operand='text'
             case $previous in
                 --machine-user) operand='text' ;;
                 --writer-user) operand='text' ;;
@@ -257,31 +265,35 @@ _ordainctl() {
                 --writer-password-file) operand='files' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'store policy')
-            flags='--why --store --user --password-file --json' operand='required optional'
+            flags='--why --store --user --ca --password-file --json' operand='required optional'
             case $previous in
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'store backup')
-            flags='--store --user --password-file' operand='directories'
+            flags='--store --user --ca --password-file' operand='directories'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'store restore')
-            flags='--replace --preview --yes --store --user --password-file' operand='directories'
+            flags='--replace --preview --yes --store --user --ca --password-file' operand='directories'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
@@ -293,7 +305,7 @@ _ordainctl() {
             esac
             ;;
         'release create')
-            flags='--channel --number --about --splay --max-parallel --window --stages --stop-at --soak --expires --shrinks --key --output --store --user --password-file' operand='files'
+            flags='--channel --number --about --splay --max-parallel --window --stages --stop-at --soak --expires --shrinks --key --output --store --user --ca --password-file' operand='files'
             case $previous in
                 --channel) operand='text' ;;
                 --number) operand='text' ;;
@@ -309,6 +321,7 @@ _ordainctl() {
                 --output) operand='files' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
@@ -319,25 +332,27 @@ _ordainctl() {
             esac
             ;;
         'release verify')
-            flags='--trust --json --store --user --password-file' operand='files'
+            flags='--trust --json --store --user --ca --password-file' operand='files'
             case $previous in
                 --trust) operand='files' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'release publish')
-            flags='--why --store --user --password-file' operand='files'
+            flags='--why --store --user --ca --password-file' operand='files'
             case $previous in
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'release promote')
-            flags='--key --trust --number --about --splay --max-parallel --window --stages --stop-at --soak --expires --shrinks --why --store --user --password-file' operand='text'
+            flags='--key --trust --number --about --splay --max-parallel --window --stages --stop-at --soak --expires --shrinks --why --store --user --ca --password-file' operand='text'
             case $previous in
                 --key) operand='files' ;;
                 --trust) operand='files' ;;
@@ -353,11 +368,12 @@ _ordainctl() {
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'release rollout')
-            flags='--once --open --stop --ignore --why --json --store --user --password-file' operand='text'
+            flags='--once --open --stop --ignore --why --json --store --user --ca --password-file' operand='text'
             case $previous in
                 --open) operand='text' ;;
                 --stop) operand='text' ;;
@@ -365,31 +381,35 @@ _ordainctl() {
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'release list')
-            flags='--json --store --user --password-file' operand='text'
+            flags='--json --store --user --ca --password-file' operand='text'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'release show')
-            flags='--json --store --user --password-file' operand='text'
+            flags='--json --store --user --ca --password-file' operand='text'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'release prune')
-            flags='--keep --dry-run --json --store --user --password-file' operand='text'
+            flags='--keep --dry-run --json --store --user --ca --password-file' operand='text'
             case $previous in
                 --keep) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
@@ -397,24 +417,26 @@ _ordainctl() {
             flags='' operand='text'
             ;;
         'fleet status')
-            flags='--label --watch --json --store --user --password-file' operand='text'
+            flags='--label --watch --json --store --user --ca --password-file' operand='text'
             case $previous in
                 --label) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'fleet show')
-            flags='--json --store --user --password-file' operand='text'
+            flags='--json --store --user --ca --password-file' operand='text'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'fleet hold')
-            flags='--label --channel --why --for --until --store --user --password-file --json' operand='text'
+            flags='--label --channel --why --for --until --store --user --ca --password-file --json' operand='text'
             case $previous in
                 --label) operand='text' ;;
                 --channel) operand='text' ;;
@@ -423,33 +445,37 @@ _ordainctl() {
                 --until) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'fleet follow')
-            flags='--label --channel --why --store --user --password-file' operand='text'
+            flags='--label --channel --why --store --user --ca --password-file' operand='text'
             case $previous in
                 --label) operand='text' ;;
                 --channel) operand='text' ;;
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'fleet allow')
-            flags='--everybody --json --store --user --password-file' operand='files'
+            flags='--everybody --json --store --user --ca --password-file' operand='files'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'fleet forget')
-            flags='--store --user --password-file' operand='text'
+            flags='--store --user --ca --password-file' operand='text'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
@@ -466,77 +492,85 @@ _ordainctl() {
             esac
             ;;
         'fleet token')
-            flags='--name --label --for --store --user --password-file' operand='text'
+            flags='--name --label --for --store --user --ca --password-file' operand='text'
             case $previous in
                 --name) operand='text' ;;
                 --label) operand='text' ;;
                 --for) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'fleet enroll')
-            flags='--token-file --new-key --wait --store --user --password-file' operand='text'
+            flags='--token-file --new-key --wait --store --user --ca --password-file' operand='text'
             case $previous in
                 --token-file) operand='files' ;;
                 --wait) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'fleet approve')
-            flags='--key --label --vouched --watch --json --store --user --password-file' operand='text'
+            flags='--key --label --vouched --watch --json --store --user --ca --password-file' operand='text'
             case $previous in
                 --key) operand='text' ;;
                 --label) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'fleet revoke')
-            flags='--why --store --user --password-file' operand='text'
+            flags='--why --store --user --ca --password-file' operand='text'
             case $previous in
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'fleet identity')
-            flags='--require --no-require --json --store --user --password-file' operand='text'
+            flags='--require --no-require --json --store --user --ca --password-file' operand='text'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'query documents')
-            flags='--file --count --store --user --password-file --json' operand='text'
+            flags='--file --count --store --user --ca --password-file --json' operand='text'
             case $previous in
                 --file) operand='files' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'query machines')
-            flags='--count --store --user --password-file --json' operand='text'
+            flags='--count --store --user --ca --password-file --json' operand='text'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
         'query changes')
-            flags='--since --until --count --store --user --password-file --json' operand='text'
+            flags='--since --until --count --store --user --ca --password-file --json' operand='text'
             case $previous in
                 --since) operand='text' ;;
                 --until) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
+                --ca) operand='files' ;;
                 --password-file) operand='files' ;;
             esac
             ;;
