@@ -9,10 +9,8 @@ from pathlib import Path, PurePath
 
 from ordain.agent.model import RawDocument, RawDocuments
 from ordain.transforms.document.node import SUFFIXES
-from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, Where, only_errors
 from ordain.transforms.model import Document
-from ordain.transforms.runs.run_xml import read_runs
 
 STANDARD_INPUT = "-"
 SETTINGS = "agent.yaml"
@@ -50,6 +48,8 @@ def read_files(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Proble
 
 
 def _read(files: RawDocuments) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    from ordain.transforms.document.reader import read  # the schema of documents, which `contents` does not need
+
     readings = [read(path, data) for path, data in files]
     documents = tuple(document for read_documents, _ in readings for document in read_documents)
     return documents, tuple(problem for _, wrong in readings for problem in wrong)
@@ -60,6 +60,8 @@ def read_all(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[str, ...
 
     Runs may be in XML.
     """
+    from ordain.transforms.runs.run_xml import read_runs
+
     files, problems = contents(names)
     settings = [(path, data) for path, data in files if _is_settings(path, data)]
     readings = [read_runs(path, data) for path, data in files if (path, data) not in settings]

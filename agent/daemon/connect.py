@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ordain.agent.daemon.client import BUS_NAME, ROOT_BUS_NAME, Client
 from ordain.agent.system.bus import DBUS, DBUS_PATH, Bus
-from ordain.agent.system.bus_pystemd import Pystemd
+from ordain.agent.system.bus_dbus_next import DbusNext
 
 # The imports that only one of the two needs are in its function: ordainctl starts in a fraction of the time.
 
@@ -20,21 +20,29 @@ from ordain.agent.system.bus_pystemd import Pystemd
 @asynccontextmanager
 async def connect(root: Path = Path("/")) -> AsyncIterator[Client]:
     """Yield the client of this machine. Raises `Unavailable` if there is no bus."""
-    bus = Pystemd()
+    bus = await DbusNext.open()
     try:
-        if name := await _agent_name(bus):
-            from ordain.agent.daemon.remote import RemoteClient
-            from ordain.agent.system.bus_dbus_next import DbusNext
-
-            client = RemoteClient(await DbusNext.open(), root, name)
-            try:
-                yield client
-            finally:
-                client.close()
-        else:
-            yield await _in_process(bus, root)
-    finally:
+        name = await _agent_name(bus)
+    except BaseException:
         bus.close()
+        raise
+    if name:
+        from ordain.agent.daemon.remote import RemoteClient
+
+        client = RemoteClient(bus, root, name)
+        try:
+            yield client
+        finally:
+            client.close()  # it may have another connection by now
+    else:
+        from ordain.agent.system.bus_pystemd import Pystemd
+
+        bus.close()
+        blocking = Pystemd()
+        try:
+            yield await _in_process(blocking, root)
+        finally:
+            blocking.close()
 
 
 async def _agent_name(bus: Bus) -> str:

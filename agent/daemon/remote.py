@@ -29,7 +29,6 @@ from ordain.agent.status import AgentState, Status, UnitExplanation
 from ordain.agent.system.bus import BusError, Disconnected, Signal, get
 from ordain.agent.system.bus_dbus_next import DbusNext
 from ordain.agent.system.manager_bus import is_away
-from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused
 
 APPLY_TIMEOUT_SEC = 3600.0
@@ -244,6 +243,9 @@ def _texts(documents: Documents | None) -> list[list[str]]:
         try:
             text = data.decode()
         except UnicodeDecodeError:
+            # The schema of documents takes as long to import as the rest of a `status`.
+            from ordain.transforms.document.reader import read
+
             problems += read(path, data)[1]
         else:
             # A D-Bus string cannot hold NUL. A document cannot hold either character, and the agent reports that.

@@ -99,12 +99,24 @@ class GuardedMessageBus(MessageBus):
         self._calls: OrderedDict[str, RateLimit] = OrderedDict()
         self._all_calls = RateLimit(ALL_CALLS_PER_SEC, 1.0)
         self._in_flight: Counter[str] = Counter()
-        super().__init__(bus_address=bus_address, negotiate_unix_fd=True)
+        try:
+            super().__init__(bus_address=bus_address, negotiate_unix_fd=True)
+        except OSError:
+            self._close_socket()
+            raise
 
     async def connect(self) -> GuardedMessageBus:
-        """Connect, as dbus-next does."""
-        await super().connect()
+        """Connect, as dbus-next does, but close the socket if that fails."""
+        try:
+            await super().connect()
+        except BaseException:
+            self._close_socket()
+            raise
         return self
+
+    def _close_socket(self) -> None:
+        self._stream.close()  # a file of the socket keeps it open
+        self._sock.close()
 
     def close(self) -> None:
         """Leave the bus, and close the socket, which dbus-next does not close."""
