@@ -102,7 +102,9 @@ def submit(
         make_output_directory(script)
         done = call(words, text if from_input else None)
         if done.returncode != 0:
-            raise Failure(f"{script.name}: {words[0]} failed: {_message(done)}")
+            hint = fill(system.texts("hints").get("submit", ""), _place())
+            remedy = f"; {hint.texts[0]}" if hint and hint.texts[0] else ""
+            raise Failure(f"{script.name}: {words[0]} failed: {_message(done)}{remedy}")
         job = _id(script, system, done)
         ids.setdefault(script.run, []).append(job)
         record = JobRecord(
@@ -158,10 +160,11 @@ def log_text(job: str, system: RunSystem, call: Call = call_program) -> str | No
 
 
 def make_output_directory(script: JobScript) -> None:
-    """Make the directory of the output, because most schedulers lose the output if it is missing."""
-    head = script.output.rpartition("/")[0]
-    if head and "{" not in head:
-        Path(head).mkdir(parents=True, exist_ok=True)
+    """Make the directories of the output, because a scheduler loses the output or the job if they are missing."""
+    for file in (script.output, script.errors):
+        head = file.rpartition("/")[0]
+        if head and "{" not in head:
+            Path(head).mkdir(parents=True, exist_ok=True)
 
 
 def _place() -> dict[str, PatternValue]:
@@ -188,11 +191,15 @@ def _id(script: JobScript, system: RunSystem, done: subprocess.CompletedProcess[
 
 def _state(match: re.Match[str], system: RunSystem) -> JobState:
     groups = match.groupdict()
-    word, status = groups.get("state"), groups.get("exit")
+    states = system.texts("states")
+    word, status, reason = groups.get("state"), groups.get("exit"), groups.get("reason")
+    word = reason if reason in states else word
     code = int(status) if status else None
-    state = system.texts("states").get(word or "", "unknown" if word else "done")
+    state = states.get(word or "", "unknown" if word else "done")
     if state == "done" and code:
         state = "failed"
+    if state == "failed" and code == 0:
+        code = None  # it failed before its commands began
     return JobState(state=state, exit_status=code if state in {"done", "failed"} else None, word=word or "")
 
 

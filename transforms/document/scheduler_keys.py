@@ -26,7 +26,7 @@ def text(about: str, title: str = "a text", form: str = "") -> String:
 
 _SCHEDULER: dict[str, Shape] = {
     "about": text("The scheduler, for people."),
-    "shell": path("The shell of its scripts. Default: /bin/sh."),
+    "shell": path("The shell of its scripts. Default: /bin/sh, or the `shell` of a Run if that is bash."),
     "prefix": text("The beginning of a directive line. Without it, directives are arguments of `submit`."),
     "directive-lines": text(
         "The beginning of each line that it reads as a directive.",
@@ -115,14 +115,19 @@ _SCHEDULER: dict[str, Shape] = {
     "id": text("The id in the output of `submit`. Default: its first word.", "a regular expression", "regex"),
     "status": CommandLine("Commands that print the state of the job `{id}`. The first that prints one is believed."),
     "state": text(
-        "The state in their output, with the groups `state` and, if it is printed, `exit`.",
+        "The state in their output, with the groups `state` and, if they are printed, `exit` and `reason`, which is "
+        "looked up in `states` first.",
         "a regular expression",
         "regex",
     ),
     "states": Map(Choice(STATES), "The meaning of its words for states.", "a state"),
     "cancel": CommandLine("The command that ends the job `{id}`."),
     "log": CommandLine("The command that prints the output of the job `{id}`, if it has no file."),
-    "hints": Map(text("", "a sentence"), "By key of a run that it cannot express, the remedy.", "a key of a run"),
+    "hints": Map(
+        text("", "a sentence"),
+        "By key of a run that it cannot express, the remedy; `submit` is that for a submission that failed, a pattern.",
+        "a key of a run",
+    ),
 }
 
 _LIMITS: dict[str, Shape] = {

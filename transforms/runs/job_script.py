@@ -35,6 +35,8 @@ from ordain.transforms.runs.shell_words import (
 
 INDEX, JOB, RUN = "ORDAIN_INDEX", "ORDAIN_JOB_ID", "ORDAIN_RUN"
 """Variables of every script: the index of the element, the id of the job, the name of the run."""
+_MAX_WORD = 128 << 10
+"""The bytes of a string that Linux hands to a program, with the one that ends it."""
 _FAIL = "ordain_fail"
 _DIRECTORY = "\0directory\0"
 """Stands for the working directory in the words of a container, until the line is quoted."""
@@ -85,7 +87,11 @@ class _Job:
     def script(self) -> tuple[JobScript, list[Problem]]:
         """Return the job, and its problems."""
         directives = self.directives()
-        elements = [_Body(self, element, directives, self.problems) for element in self.elements]
+        # All elements of a plain array are alike, and there may be 100,000 of them.
+        first = self.elements[0]
+        alike = all(element.tree is first.tree and not element.parameters for element in self.elements)
+        different = self.elements[:1] if alike else self.elements
+        elements = [_Body(self, element, directives, self.problems) for element in different]
         bodies = [element.parts() for element in elements]
         self.check_expressed(frozenset(directives.used.union(*(element.used for element in elements))))
         as_arguments = self.system.row.value("prefix") is None
@@ -107,7 +113,8 @@ class _Job:
             lines=tuple(lines),
             arguments=directives.lines if as_arguments else (),
             after=after,
-            output=self.output_file(),
+            output=self.output_file("output"),
+            errors=self.output_file("errors") if self.shared.leaf("errors") else "",
             unit=self.unit,
         )
         return script, list(dict.fromkeys(self.problems))
@@ -126,9 +133,19 @@ class _Job:
         found = {str(element.tree.value("working-directory", "")) for element in self.elements}
         return found.pop() if len(found) == 1 else None
 
+    @property
+    def shell(self) -> str:
+        """Return the shell of the whole script: that of the system, or else bash if that is the shell of `script`.
+
+        Only bash passes on functions, such as `module`, which clusters put into the environment.
+        """
+        own = self.system.row.leaf("shell")
+        shells = {str(element.tree.value("shell", _SH)) for element in self.elements}
+        bash = next((shell for shell in shells if shell.rpartition("/")[2] == "bash"), None)
+        return str(own.value) if own else bash if bash and len(shells) == 1 else _SH
+
     def head(self) -> list[ScriptLine]:
-        shell = self.system.text("shell", _SH)
-        leaf = self.system.row.leaf("shell")
+        shell, leaf = self.shell, self.system.row.leaf("shell")
         if leaf and not POSIX_SHELL.fullmatch(shell.rpartition("/")[2]):
             what = f"the scripts of Ordain are in the language of a POSIX shell, which {shell} does not read"
             hint = "name such a shell, such as /bin/bash; `shell` of a Run is the one of its own script"
@@ -144,7 +161,7 @@ class _Job:
         values: dict[str, PatternValue] = {
             "name": self.name,
             "unit": self.unit,
-            "shell": self.system.text("shell", _SH),
+            "shell": self.shell,
             **self.numbers.values,
         }
         directives = Directives(self.system, values, {"name": (self.here,), **self.numbers.causes})
@@ -367,6 +384,7 @@ class _Job:
                 yield ScriptLine(text=f"{element.index})")
                 yield from (replace(line, commented=False) for line in body[at].lines)
                 yield ScriptLine(text=";;")
+            yield ScriptLine(text=f'*) echo "ordain: this script has no element ${INDEX}" >&2; exit 1;;')
             yield ScriptLine(text="esac")
 
     def check_lines(self, lines: Sequence[ScriptLine], first: int) -> None:
@@ -379,9 +397,9 @@ class _Job:
             hint = "call the program in another way, such as `env PROGRAM`; `native` is for directives"
             self.problems.append(Problem(where=cause.where, what=what, hint=hint, code="Encode"))
 
-    def output_file(self) -> str:
+    def output_file(self, key: str) -> str:
         """Return the file of the output as a text with tokens, ``""`` if the scheduler chooses it."""
-        leaf = self.shared.leaf("output")
+        leaf = self.shared.leaf(key)
         if leaf is None:
             array = self.array and self.system.text("default-array-output")
             return str(array or self.system.text("default-output"))
@@ -459,6 +477,7 @@ class _Body:
             hint = "choose another name, or set it in a command: env NAME=VALUE PROGRAM"
             self.problem(leaf, f"a script cannot set the variable {name}: the shell or Ordain sets it", hint)
             return
+        self.check_length(f"{name}={value}", f"the variable {name}", leaf)
         part.add(f"export {name}={quoted(value)}", leaf)
 
     def directory(self) -> _Part:
@@ -718,7 +737,14 @@ class _Body:
         if any(not words or not words[0] for words in found):
             self.problem(leaf, "the first word of a command is empty", "write the name of a program", "Item")
             return ()
+        for word in (word for words in found for word in words):
+            self.check_length(word, "a word of a command", leaf)
         return found
+
+    def check_length(self, text: str, title: str, leaf: Leaf) -> None:
+        if len(text.encode()) >= _MAX_WORD:
+            what = f"{title} has {len(text.encode()):,} bytes; a program gets at most {_MAX_WORD - 1:,} (execve(2))"
+            self.problem(leaf, what, "put it into a file")
 
 
 def _shown(leaf: Leaf) -> str:

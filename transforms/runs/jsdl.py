@@ -178,6 +178,11 @@ def _range(pointer: str) -> _Handler:
             draft.not_carried(element.where, f"the values of {element.name}", hint)
             return
         kind, number = values[0]
+        bound = element.children[0].attributes
+        for name in ("epsilon", "exclusiveBound"):
+            if bound.get(name, "false") not in {"false", "0"}:
+                what = f"{name} {bound[name]} of {element.name}"
+                draft.not_carried(element.where, what, f"the run has {number} exactly")
         if kind == "LowerBoundedRange":
             draft.not_carried(element.where, f"{element.name} may be more than {number}", f"the run has {number}")
         if pointer.endswith(("memory", "scratch")):

@@ -81,7 +81,7 @@ _FEATURE = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]*")
 
 def _lsf_usage(draft: RunDraft, text: str, option: Option) -> bool:
     """Set a resource of rusage[]; without a unit, a size depends on the configuration of the site."""
-    resource, _, value = (part.strip() for part in text.partition("="))
+    resource, _, value = (part.strip() for part in text.removesuffix("/host").partition("="))
     if re.fullmatch(r"ngpus(?:_\w+)?", resource) and _NUMBER.fullmatch(value):
         draft.set("resources/gpus", int(value), option.where)
         return True

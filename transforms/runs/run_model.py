@@ -62,8 +62,8 @@ class JobScript:
 
     ``run`` is the run, ``index`` the index of its element if the system has no arrays, else None. ``arguments`` are the
     directives of a system that takes them as arguments. ``after`` are the runs that it depends on, with the condition.
-    ``output`` is the file of its output as a text with ``{job}`` and ``{index}``, ``""`` for none. ``unit`` is a name
-    for the job on this machine, which is different for each submission.
+    ``output`` is the file of its output as a text with ``{job}`` and ``{index}``, ``""`` for none; ``errors`` is
+    that of its error messages. ``unit`` is a name for the job on this machine, which is different for each submission.
     """
 
     run: str
@@ -74,6 +74,7 @@ class JobScript:
     arguments: tuple[ScriptLine, ...] = ()
     after: tuple[tuple[str, str], ...] = ()
     output: str = ""
+    errors: str = ""
     unit: str = ""
 
     @property

@@ -39,14 +39,16 @@ elements at once (`-J 1-10%2`) needs OpenPBS 20 or PBS Professional 2020. PBS se
 itself. `features` are Boolean resources of hosts.""",
     "lsf": """\
 Tested against the syntax in the manual, not on a real LSF. Memory is written with its unit, so that the site's
-LSF_UNIT_FOR_LIMITS does not matter; `memory` is the memory of each host. `features` are Boolean resources.""",
+LSF_UNIT_FOR_LIMITS does not matter; `memory` is the memory of each host (`/host` needs LSF 10.1 with fix pack 9).
+`features` are Boolean resources.""",
     "flux": """\
 Tested against the specification of its directives (Flux RFC 36), not on a real Flux. A slot is a task. Flux has no
 arrays, so each element of a run is a job of its own. `features` are properties of nodes.""",
     "sge": """\
 Tested against the golden scripts only. The names of parallel environments are those of the administrators: `smp`
 and `mpi` are usual. Name yours in a Transform: `systems: {NAME: {scheduler: sge, directives: {slots: …}}}`. The
-resource `gpu` is taken for one that counts for the whole job (`consumable JOB`); `features` are Boolean resources.""",
+resource `gpu` is taken for one that counts for the whole job (`consumable JOB`); `features` are Boolean resources. The
+state `failed` includes jobs that were cancelled.""",
     "local": """\
 This machine: a transient unit of systemd, of the system for root and else of the user, with the limits of the Run
 (systemd.resource-control(5)). The unit stays loaded after its end, so that its result can be read; `systemctl stop`
@@ -92,7 +94,7 @@ def _words(system: RunSystem) -> Iterator[str]:
 
 
 def _hints(system: RunSystem) -> Iterator[str]:
-    hints = system.texts("hints")
+    hints = {key: hint for key, hint in system.texts("hints").items() if key != "submit"}
     if hints:
         yield "## Limits of the system\n"
         yield "A Run that needs one of these is refused:\n"

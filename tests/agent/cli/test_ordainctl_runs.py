@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from ordain.agent.cli.main import main
+from ordain.agent.runs.scheduler_commands import job_state
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.runs.scheduler_rows import run_systems
 
 FAKE = """\
 #!/bin/sh
@@ -59,7 +63,8 @@ def write(tmp_path: Path, *runs: str) -> str:
 def test_submit_hands_each_script_over_and_prints_only_ids(
     scheduler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = write(tmp_path, RUN.format("second", "after: [first]\n"), RUN.format("first", "output: logs/x.out\n"))
+    first = RUN.format("first", "output: logs/x.out\nerrors: errors/x.err\n")
+    file = write(tmp_path, RUN.format("second", "after: [first]\n"), first)
 
     assert run(tmp_path, "submit", "--on", "slurm", file) == 0
 
@@ -72,6 +77,7 @@ def test_submit_hands_each_script_over_and_prints_only_ids(
     assert script.startswith("#!/bin/sh\n")
     assert script.endswith("./a '$HOME' 'a;b'\n")
     assert (tmp_path / "logs").is_dir()
+    assert (tmp_path / "errors").is_dir()
 
 
 def test_a_refused_job_cancels_those_before_it(
@@ -116,6 +122,7 @@ def test_nothing_is_submitted_if_the_first_job_is_refused_or_a_run_is_wrong(
         ("JobId=101 JobState=RUNNING ExitCode=0:0", "running", None, 0),
         ("JobId=101 JobState=COMPLETED Reason=None ExitCode=0:0", "done", 0, 0),
         ("JobId=101 JobState=FAILED Reason=NonZeroExitCode ExitCode=7:0", "failed", 7, 3),
+        ("JobId=101 JobState=FAILED Reason=RaisedSignal ExitCode=0:53", "failed", None, 3),
         ("JobId=101 JobState=TIMEOUT ExitCode=0:15", "timed-out", None, 3),
         ("JobId=101 JobState=CANCELLED ExitCode=0:15", "cancelled", None, 3),
         ("JobId=1 JobState=COMPLETED ExitCode=0:0\nJobId=2 JobState=FAILED ExitCode=3:0", "failed", 3, 3),
@@ -365,3 +372,45 @@ def test_validate_finds_a_circle_of_runs(scheduler: Path, tmp_path: Path, capsys
     assert "a after b after a (remove one of these dependencies) [Cycle]" in capsys.readouterr().err
 
     assert main(["validate", write(tmp_path, RUN.format("a", "after: [elsewhere]\n"))], root=tmp_path / "root") == 0
+
+
+@pytest.mark.parametrize(
+    ("system", "printed", "state", "exit_status"),
+    [
+        ("lsf", "-|PEND|-", "waiting", None),
+        ("lsf", "-|DONE|-", "done", None),
+        ("lsf", "-|EXIT|3", "failed", 3),
+        ("lsf", "TERM_OWNER: job killed by owner|EXIT|130", "cancelled", None),
+        ("lsf", "TERM_RUNLIMIT: job killed after reaching LSF run time limit|EXIT|140", "timed-out", None),
+        ("lsf", "TERM_MEMLIMIT: job killed after reaching LSF memory usage limit|EXIT|137", "failed", 137),
+        ("pbs", "Job Id: 1\n    job_state = R\n", "running", None),
+        ("pbs", "    job_state = F\n    Exit_status = 0\n", "done", 0),
+        ("pbs", "    job_state = F\n    Exit_status = 2\n", "failed", 2),
+        ("pbs", "    job_state = F\n    Exit_status = 271\n", "cancelled", None),
+        ("pbs", "    job_state = F\n    Exit_status = -29\n", "timed-out", None),
+        ("sge", "job_number:                 1\n", "running", None),
+        ("sge", "failed       0\nexit_status  4\n", "failed", 4),
+        ("sge", "failed       37  : qmaster enforced h_rt limit\nexit_status  137\n", "timed-out", None),
+    ],
+)
+def test_the_end_of_a_job_is_read_from_what_the_scheduler_prints(
+    system: str, printed: str, state: str, exit_status: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    row = run_systems(shipped())[0].system(system)
+
+    found = job_state("1", row, lambda argv, _: subprocess.CompletedProcess(argv, 0, printed, ""))
+
+    assert (found.state, found.exit_status) == (state, exit_status)
+
+
+def test_a_submission_without_a_session_names_the_remedy(
+    scheduler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scheduler / "systemd-run").write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2\nexit 1\n")
+    (scheduler / "systemd-run").chmod(0o755)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+
+    assert run(tmp_path, "submit", "--on", "local", write(tmp_path, RUN.format("a", ""))) == 1
+
+    assert "loginctl enable-linger" in capsys.readouterr().err

@@ -40,7 +40,7 @@ BSUB = {
     "-P": r"\S+",
     "-q": r"\S+",
     "-n": r"\d+(,\d+)?",
-    "-R": r"span\[(ptile=\d+|hosts=1)\]|rusage\[(mem|tmp)=\d+([KMGT]B)?\]|affinity\[core\(\d+\)\]",
+    "-R": r"span\[(ptile=\d+|hosts=1)\]|rusage\[(mem|tmp)=\d+([KMGT]B)?(/host)?\]|affinity\[core\(\d+\)\]",
     "-M": r"\d+([KMGT]B)?",
     "-W": r"(\d+:)?\d+(/\S+)?",
     "-o": r".+",
@@ -51,7 +51,7 @@ BSUB = {
     "-u": r"\S+",
     "-w": r".+",
     "-env": r"all|none|\w+=.*",
-    "-gpu": r"num=\d+(/task)?(:gmodel=\w+)?",
+    "-gpu": r"num=\d+(/task|/host)?(:gmodel=\w+)?",
     "-app": r"\w+",
 }
 """The options of bsub(1), each with the form of its value."""

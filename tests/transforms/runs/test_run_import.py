@@ -150,7 +150,7 @@ def test_an_imported_script_is_rendered_with_the_same_meaning(name: str) -> None
     expected = {
         "simple.slurm": {"#SBATCH --ntasks=4", "#SBATCH --time=0-00:10:00", "#SBATCH --exclusive", "#SBATCH --requeue"},
         "chunks.pbs": {"#PBS -l select=2:ncpus=32:mpiprocs=8:ompthreads=4:mem=65536mb:ngpus=1", "#PBS -J 1-10:2"},
-        "gpu.lsf": {'#BSUB -gpu "num=2:gmodel=V100"', "#BSUB -n 8,16", "#BSUB -W 01:30"},
+        "gpu.lsf": {'#BSUB -gpu "num=2/host:gmodel=V100"', "#BSUB -n 8,16", "#BSUB -W 01:30"},
     }[name]
     assert expected <= lines
 
@@ -248,14 +248,16 @@ def reports(draft: RunDraft) -> list[str]:
         ("pbs", "-l select=1:ncpus=2+2:ncpus=4\n-l place=pack", "", "-l select=1:ncpus=2+2:ncpus=4\n-l place=pack"),
         ("lsf", "-nnodes 2", "nodes: 2, exclusive: true", "-n 2\n-x"),
         ("lsf", '-n 4\n-gpu "num=2/task:mode=shared"', "tasks: 4, gpus-per-task: 2", '-gpu "num=2/task"'),
-        ("lsf", '-R "rusage[ngpus_excl_p=2] span[hosts=1]"', "gpus: 2, nodes: 1", '-gpu "num=2"'),
+        ("lsf", '-R "rusage[ngpus_excl_p=2] span[hosts=1]"', "gpus: 2, nodes: 1", '-gpu "num=2/host"'),
         (
             "lsf",
             '-R "select[haswell && nvme] order[ut]"',
             "features: [haswell, nvme]",
             '-R "select[haswell&&nvme]"\n-R "order[ut]"',
         ),
-        ("lsf", '-R "rusage[mem=2GB]"\n-M 2GB', "memory: 2G", '-R "rusage[mem=2048MB]"\n-M 2048MB'),
+        ("lsf", '-R "rusage[mem=2GB]"\n-M 2GB', "memory: 2G", '-R "rusage[mem=2048MB/host]"\n-M 2048MB'),
+        ("lsf", '-R "rusage[mem=2GB/host,lic=1]"', "memory: 2G", '-R "rusage[mem=2048MB/host]"\n-R "rusage[lic=1]"'),
+        ("lsf", '-R "rusage[mem=2GB/task]"', "", '-R "rusage[mem=2GB/task]"'),
         ("lsf", '-R "rusage[mem=64]"', "", '-R "rusage[mem=64]"'),
         ("lsf", "-M 4096", "", "-M 4096"),
         ("lsf", "-n 4,8\n-R span[ptile=2]", "tasks-per-node: 2", '-n 4,8\n-R "span[ptile=2]"'),
@@ -572,3 +574,14 @@ def test_a_file_system_of_jsdl_is_reported(element: str) -> None:
     draft = import_jsdl(read_elements("job.xml", JSDL.format(other + own, "").encode()))
 
     assert "the file system HOME" in [problem.what for problem in draft.problems]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "name"), [('epsilon="0.5"', "epsilon"), ('exclusiveBound="true"', "exclusiveBound")]
+)
+def test_a_bound_of_jsdl_that_is_not_exact_is_reported(attribute: str, name: str) -> None:
+    resources = f"<Resources><TotalCPUCount><Exact {attribute}>2</Exact></TotalCPUCount></Resources>"
+
+    draft = import_jsdl(read_elements("job.xml", JSDL.format("<p:Executable>a</p:Executable>", resources).encode()))
+
+    assert [problem.what.split()[0] for problem in draft.problems] == [name]

@@ -345,3 +345,20 @@ def test_a_signal_ends_the_script_as_a_signal_after_its_hooks(shell: str, name: 
 
     assert process.wait(60) == -signal.Signals[name]
     assert (tmp_path / "ended").exists()
+
+
+def test_a_function_of_the_environment_reaches_a_script_in_bash(tmp_path: Path) -> None:
+    text = script_text(script(run("script: module load gcc\nshell: /bin/bash")))
+    environment = {"BASH_FUNC_module%%": '() { echo "module $*"; }'}
+
+    done = execute(text, text.split("\n")[0].removeprefix("#!"), tmp_path, environment)
+
+    assert (done.stdout, done.stderr) == ("module load gcc\n", "")
+
+
+def test_an_index_that_a_script_does_not_have_is_a_failure(tmp_path: Path) -> None:
+    text = script_text(script(run("parameters: {size: ['1', '2']}\ncommand: /bin/true")))
+
+    done = execute(text, "sh", tmp_path, {"SLURM_ARRAY_TASK_ID": "3"})
+
+    assert (done.returncode, done.stderr) == (1, "ordain: this script has no element 3\n")

@@ -396,7 +396,7 @@ def test_native_words_that_contradict_a_key_are_refused(system: str, native: str
     [
         ("slurm", "--qos=high", "#SBATCH --ntasks=1"),
         ("pbs", "-l software=abaqus", "#PBS -l select=1:ncpus=1:mpiprocs=1"),
-        ("lsf", '-R "select[haswell] rusage[lic=1]"', '#BSUB -R "rusage[mem=1024MB]"'),
+        ("lsf", '-R "select[haswell] rusage[lic=1]"', '#BSUB -R "rusage[mem=1024MB/host]"'),
         ("flux", "--env=A=b", "# flux: --env-remove=* --env=PATH --env=HOME --env=USER --env=LANG"),
         ("sge", "-l arch=lx-amd64", "#$ -l h_vmem=1024M"),
         ("local", "--property=Nice=5", "--property=TimeoutStartSec=infinity"),
@@ -672,3 +672,35 @@ def test_the_rows_of_the_user_are_over_those_of_the_site() -> None:
     systems, _ = run_systems((*shipped(), *site), user)
 
     assert systems.system("s").text("default-queue") == "u"
+
+
+def test_an_array_of_many_elements_has_one_body() -> None:
+    made = rendered(run('command: [./a]\narray: "1-100000"')).scripts[0]
+
+    assert made.elements == 100_000
+    assert [line.text for line in made.lines][-1] == "./a"
+
+
+@pytest.mark.parametrize(
+    ("keys", "shell"),
+    [
+        ("script: a", "/bin/sh"),
+        ("script: a\nshell: /opt/bash/bin/bash", "/opt/bash/bin/bash"),
+        ("script: a\nshell: /bin/tcsh", "/bin/sh"),
+    ],
+)
+def test_a_script_in_bash_runs_in_bash_as_a_whole(keys: str, shell: str) -> None:
+    assert lines(run(keys))[0] == f"#!{shell}"
+    assert f"#PBS -S {shell}" in lines(run(keys), "pbs")
+    more = "ordain: v1\nkind: Transform\nname: t\nsystems: {s: {scheduler: slurm, shell: /bin/ksh}}\n"
+    assert lines(run(keys), "s", more)[0] == "#!/bin/ksh"
+
+
+@pytest.mark.parametrize(
+    ("keys", "pointer"), [("command: [echo, {}]", "command"), ("command: a\nenvironment: {{E: {}}}", "environment/E")]
+)
+def test_a_text_that_no_program_can_get_is_refused(keys: str, pointer: str) -> None:
+    (problem,) = refused(run(keys.format("x" * (128 << 10))))
+
+    assert (problem.code, problem.where.pointer, problem.hint) == ("Encode", pointer, "put it into a file")
+    assert rendered(run(keys.format("x" * ((128 << 10) - 3)))).scripts
