@@ -35,6 +35,7 @@ NOT_RUN = {
 """By command, the reason why its examples are not run here."""
 NOT_RUN_EXAMPLES = {
     "ordainctl documents list --store etcd+https://a:2379/ordain/": _STORES,
+    'ordainctl documents put web.yaml --why "more memory for the sale"': "a directory keeps no reasons",
     "ordainctl documents history web": "a directory keeps no earlier versions",
     "ordainctl hold --unmask cups": "it needs documents that mask a unit of the distribution",
 }
