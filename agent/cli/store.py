@@ -121,6 +121,8 @@ def restore(request: Namespace, console: Console) -> Exit:
             raise Failure("the store holds other versions of these; use --replace to overwrite them")
         _require_consent(request, database.location, len(plan.writes))
         await restore_copy(database, plan)
+        what = f"backup of {copy.location}, {copy.time}, {plural(len(plan.writes), 'key')}"
+        await record_change(database, new_change(ChangeAction.RESTORE, ["store"], store_author(request), what=what))
         console.line(f"{database.location}: restored")
 
     with_store(request, work)

@@ -222,6 +222,7 @@ ROWS = (
             Argument(flag="--replace", help="overwrite entries that differ from the backup"),
             Argument(flag="--preview", help="print what would be written and write nothing"),
             Argument(flag="--yes", help="write without a question"),
+            WHY,
             *STORE,
         ),
         examples=(

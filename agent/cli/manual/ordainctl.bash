@@ -289,8 +289,9 @@ _ordainctl() {
             esac
             ;;
         'store restore')
-            flags='--replace --preview --yes --store --user --ca --password-file' operand='directories'
+            flags='--replace --preview --yes --why --store --user --ca --password-file' operand='directories'
             case $previous in
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --ca) operand='files' ;;

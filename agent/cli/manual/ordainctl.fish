@@ -325,6 +325,7 @@ complete --command ordainctl --condition '__ordainctl_in store restore' --argume
 complete --command ordainctl --condition '__ordainctl_in store restore' --long-option replace --description 'overwrite entries that differ from the backup'
 complete --command ordainctl --condition '__ordainctl_in store restore' --long-option preview --description 'print what would be written and write nothing'
 complete --command ordainctl --condition '__ordainctl_in store restore' --long-option yes --description 'write without a question'
+complete --command ordainctl --condition '__ordainctl_in store restore' --long-option why --require-parameter --no-files --description 'the reason, for the others who see it'
 complete --command ordainctl --condition '__ordainctl_in store restore' --long-option store --require-parameter --no-files --description 'the store, such as etcd+https://a:2379,b:2379/ordain/, couchdb+https://db:6984/ordain, or a directory; default: the source of this machine'
 complete --command ordainctl --condition '__ordainctl_in store restore' --long-option user --require-parameter --no-files --description 'the user to log in as; default: the user of this machine'
 complete --command ordainctl --condition '__ordainctl_in store restore' --long-option ca --require-parameter --force-files --description 'the authorities that may sign the certificate of the store; default: those of this machine'

@@ -42,6 +42,7 @@ class ChangeAction(StrEnum):
     HOLD = "hold"
     FOLLOW = "follow"
     POLICY = "policy"
+    RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -573,6 +573,16 @@ def test_status_lists_problems_only_and_counts_units(agent: Agent, capsys: pytes
     assert capsys.readouterr().out.endswith("30 units: 30 as wanted, 0 not\n")
 
 
+def test_status_says_why_the_machine_does_not_get_a_newer_release(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.answer = replace(STATUS, source=replace(STATUS.source, waiting="the fleet holds machine web3 by alice"))
+
+    main(["status"])
+
+    assert "; no newer release yet: the fleet holds machine web3 by alice" in capsys.readouterr().out
+
+
 def test_follow_names_the_units_that_are_still_held_and_a_trial(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:

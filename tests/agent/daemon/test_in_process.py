@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,8 +16,23 @@ from ordain.agent.compile.executor import run_inline
 from ordain.agent.daemon import in_process
 from ordain.agent.daemon.in_process import InProcessClient
 from ordain.agent.errors import Failure
+from ordain.agent.instruction import ClockReading, Terms
 from ordain.agent.json_codec import from_json
-from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitState, UnitVerdict, Verb, to_json
+from ordain.agent.model import (
+    ChangeCause,
+    Generation,
+    Job,
+    Observed,
+    Outcome,
+    Plan,
+    UnitState,
+    UnitVerdict,
+    Verb,
+    to_json,
+)
+from ordain.agent.settings import Settings
+from ordain.agent.state.decisions import Decisions
+from ordain.agent.state.history_events import read_events
 from ordain.agent.state.last_outcome import PATH as OUTCOME
 from ordain.agent.status import Status, UnitExplanation
 from ordain.transforms.artifacts import UnitFile
@@ -148,3 +164,28 @@ def test_a_set_without_a_document_is_applied_only_on_request(client: InProcessCl
     assert applied == []
     asyncio.run(client.apply([("a.yaml", text)], nothing=True))
     assert len(applied) == 1
+
+
+def test_a_machine_whose_settings_require_a_reason_is_held_and_paused_with_one_only(
+    client: InProcessClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def clock(_bus: object, boot: str) -> ClockReading:
+        return ClockReading(wall_sec=0.0, boot_sec=1.0, up_sec=1.0, boot=boot, synchronized=False)
+
+    monkeypatch.setattr(in_process, "read_clock", clock)
+    parts = cast(Any, client)._parts
+    parts.decisions, parts.systemd = Decisions(tmp_path), SimpleNamespace(bus=None)
+    cast(Any, client)._source = SimpleNamespace(settings=Settings(requires_why=True))
+
+    for asked in (lambda: client.pause(Terms(why=" ")), lambda: client.hold("a.service"), lambda: client.rollback(3)):
+        with pytest.raises(Failure, match="give a reason with --why"):
+            asyncio.run(cast(Any, asked()))
+    asyncio.run(client.pause(Terms(why=" new kernel ", lasts_sec=60), caller=os.getpid()))
+
+    pause = Decisions(tmp_path).now.pause
+    assert (pause.why, pause.until) == ("new kernel", "1970-01-01T00:01:00+00:00")
+    asyncio.run(client.follow())
+    assert [(event.origin.cause, event.origin.why, event.until) for event in read_events(tmp_path)] == [
+        (ChangeCause.PAUSE, "new kernel", "1970-01-01T00:01:00+00:00"),
+        (ChangeCause.FOLLOW, "", ""),
+    ]

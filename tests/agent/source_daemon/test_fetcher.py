@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
 
 from ordain.agent.delivery.database.backoff import Backoff
-from ordain.agent.delivery.protocol import Source, SourceFault
+from ordain.agent.delivery.protocol import Snapshot, Source, SourceFault
 from ordain.agent.delivery.source.handover_file import Handover, decode
 from ordain.agent.delivery.source.http_source import MACHINE, HttpSource, MachineIdentity
 from ordain.agent.source_daemon.fetcher import Fetcher
@@ -226,3 +228,48 @@ async def test_a_password_is_sent_and_shown_nowhere(
         assert "/etc/credstore/boot" in found.health.hint
         assert b"s3cret" not in (made.folder / "handover").read_bytes()
     assert "s3cret" not in caplog.text
+
+
+async def test_the_reason_of_a_wait_is_handed_over_without_new_documents(tmp_path: Path) -> None:
+    settings = SourceSettings(type=SourceKind.ETCD, endpoints=("http://127.0.0.1:1",))
+    snapshot = Snapshot(texts=(("a", GOOD),), revision="1")
+    changed = asyncio.Event()
+    changed.set()
+
+    class Waiting:
+        """A source whose documents stay the same."""
+
+        async def read(self) -> Snapshot:
+            return snapshot
+
+        async def changes(self) -> AsyncIterator[None]:
+            while True:
+                await changed.wait()
+                changed.clear()
+                yield
+
+    for name in ("run", "state"):
+        (tmp_path / name).mkdir()
+    fetcher = Fetcher(lambda: cast(Any, Waiting()), settings, folder=tmp_path / "run", state=tmp_path / "state")
+    following = asyncio.create_task(fetcher.run())
+    handed_over: list[str] = []
+    try:
+        for waiting in ("", "the fleet holds machine web3 by alice\nbert", ""):
+            snapshot = replace(snapshot, waiting=waiting)
+            changed.set()
+            async with asyncio.timeout(20):
+                while (now := _waiting(tmp_path / "run/handover")) != waiting.replace("\n", "?"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            handed_over.append(now)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+    assert handed_over == ["", "the fleet holds machine web3 by alice?bert", ""]
+
+
+def _waiting(path: Path) -> str | None:
+    with contextlib.suppress(FileNotFoundError):
+        handover = decode(path.read_bytes())
+        if handover.snapshot.texts:
+            return handover.snapshot.waiting
+    return None
