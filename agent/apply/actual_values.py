@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ordain.agent.apply.device_parameters import compared_keys
 from ordain.agent.apply.difference import Difference, section
 from ordain.agent.model import Generation
 from ordain.agent.plan.explain import Explanation
@@ -17,8 +18,18 @@ from ordain.transforms.document.node import unescape_key
 AS_WANTED = "as wanted"
 READ_BACK = ("files", "users", "groups", "modules")
 """The sections of which every entry is read back as a whole."""
-NETWORK_KEYS = ("addresses", "dhcp4", "dhcp6", "gateway4", "gateway6", "mtu", "routes")
-"""The keys of a network device that are read back."""
+NOT_READ = "not read back"
+NETWORK_KEYS = frozenset(
+    {
+        *("addresses", "dhcp4", "dhcp6", "gateway4", "gateway6", "interfaces", "match", "mtu", "routes"),
+        *("routing-policy", "set-name"),
+    }
+)
+"""The keys that are read back of every network device; `device_parameters` has those of a kind."""
+NETWORK_TERMS = frozenset(
+    {"activation-mode", "critical", "ignore-carrier", "optional", "optional-addresses", "renderer"}
+)
+"""The keys that say how a device is brought up and judged. The machine has no value for them."""
 HOST = ("host/hostname", "host/timezone")
 INFINITY = 2**64 - 1
 """The value of a limit that is not set."""
@@ -31,8 +42,8 @@ def read_back_values(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the machine's values at ``pointers``, of which PID 1 knows nothing, and the pointers that differ.
 
-    ``differences`` are all of the machine; a value without one was read, and is as ``generation`` sets it. A value that
-    nobody reads is left out.
+    ``differences`` are all of the machine; a value without one was read, and is as ``generation`` sets it, unless its
+    text says that it was not read. A value that its unit has is left out.
     """
     by_pointer = {difference.pointer: difference.actual for difference in differences if difference.pointer}
     values = {}
@@ -47,6 +58,8 @@ def read_back_values(
             values[pointer] = str(section(generation, "sysctl").get(unescape_key(entry), AS_WANTED))
         elif name in READ_BACK or pointer in HOST or _is_read_network(pointer, generation):
             values[pointer] = AS_WANTED
+        elif name in ("host", "network") and pointer.rpartition("/")[2] not in NETWORK_TERMS:
+            values[pointer] = NOT_READ
     return values, tuple(differs)
 
 
@@ -103,14 +116,13 @@ def _unit_of(path: str) -> str:
 
 def _is_read_network(pointer: str, generation: Generation) -> bool:
     """Return whether the value of a network device at ``pointer`` is read back: not of a device that is left alone."""
-    section_name, _, rest = pointer.partition("/")
-    item, _, key = pointer.rpartition("/")
-    return (
-        section_name == "network"
-        and rest.count("/") == 2
-        and key in NETWORK_KEYS
-        and any(device.item == item and not device.unmanaged for device in expected_devices(generation))
-    )
+    words = pointer.split("/")
+    if words[0] != "network" or len(words) < 3:
+        return False
+    device = next((d for d in expected_devices(generation) if d.item == "/".join(words[:3])), None)
+    if device is None or device.unmanaged:
+        return False
+    return len(words) == 3 or words[3] in NETWORK_KEYS | compared_keys(device.kernel_kind)
 
 
 def _covers(top: str, pointer: str) -> bool:

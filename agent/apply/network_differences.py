@@ -16,10 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
+from ordain.agent.apply.device_parameters import compare, compare_port, primary_port, value_at
 from ordain.agent.apply.difference import Difference, condition
 from ordain.agent.model import Generation
-from ordain.agent.plan.network_expectation import MAIN_TABLE, ExpectedDevice, ExpectedRoute, expected_devices
-from ordain.agent.system.netlink import KernelAddress, KernelLink, KernelNetwork, KernelRoute, read_kernel_network
+from ordain.agent.plan.network_expectation import (
+    MAIN_TABLE,
+    ExpectedDevice,
+    ExpectedRoute,
+    ExpectedRule,
+    expected_devices,
+)
+from ordain.agent.system.netlink import (
+    KernelAddress,
+    KernelLink,
+    KernelNetwork,
+    KernelRoute,
+    KernelRule,
+    read_kernel_network,
+)
 from ordain.transforms.machine import rootfs
 
 T = TypeVar("T")
@@ -48,6 +62,8 @@ FAILED = "DeviceFailed"
 DIFFERS = "NetworkDiffers"
 WAITS = "NetworkWaits"
 WITHOUT_DEVICE = frozenset({"blackhole", "unreachable", "prohibit", "throw"})
+WITH_ADDRESS_OF_OTHERS = frozenset({"bond", "bridge", "ipvlan", "macvlan", "team", "vlan", "vrf"})
+"""Kinds of virtual device that may have the hardware address of the device below them."""
 JOURNALS = {
     "systemd-networkd": "`networkctl status {name}` and `journalctl -b -u systemd-networkd`",
     "NetworkManager": "`nmcli device status` and `journalctl -b -u NetworkManager`",
@@ -191,6 +207,7 @@ class _KernelIndex:
     macs: Mapping[str, list[KernelLink]]
     addresses: Mapping[int, list[KernelAddress]]
     routes: Mapping[str, list[KernelRoute]] | None
+    rules: tuple[KernelRule, ...] | None
 
     @classmethod
     def of(cls, network: KernelNetwork) -> Self:
@@ -198,10 +215,18 @@ class _KernelIndex:
         return cls(
             links={link.index: link for link in network.links},
             names={link.name: link for link in network.links},
-            macs=_grouped(network.links, lambda link: link.mac),
+            macs=_grouped(
+                (link for link in network.links if link.kind not in WITH_ADDRESS_OF_OTHERS), lambda link: link.mac
+            ),
             addresses=_grouped(network.addresses, lambda address: address.index),
             routes=None if network.routes is None else _grouped(network.routes, lambda route: route.to),
+            rules=network.rules,
         )
+
+    def interface(self, device: ExpectedDevice, id: str) -> str:
+        """Return the name of the interface of another device that ``device`` calls ``id``."""
+        name, mac = device.others.get(id, (id, ""))
+        return name or next((link.name for link in self.macs.get(mac, ())), id)
 
     def links_of(self, device: ExpectedDevice) -> list[KernelLink]:
         """Return the links that ``device`` is about."""
@@ -252,6 +277,7 @@ class _About:
                 return
             yield self._found(FAILED, f"{link.name} is down", actual="down")
             return
+        yield from self._parameters()
         waits = not link.carrier and not device.without_carrier
         missing = [*self._missing_values(waits)]
         if waits and (missing or device.dhcp):
@@ -295,6 +321,7 @@ class _About:
             if routes:
                 what = f"{link.name} does not have the route {', '.join(map(str, routes))}"
                 yield self._found(DIFFERS, what, "routes", "missing", fault)
+        yield from self._missing_rules()
         if waits:
             return
         above = self.kernel.links.get(link.master)
@@ -305,6 +332,48 @@ class _About:
         if device.mtu and link.mtu != device.mtu:
             what = f"{link.name} has the MTU {link.mtu}, not {device.mtu}"
             yield self._found(DIFFERS, what, "mtu", str(link.mtu), fault)
+
+    def _missing_rules(self) -> Iterator[DeviceFinding]:
+        """Yield the routing rules of the device that the kernel lacks; it does not know their device."""
+        known = self.kernel.rules
+        rules = [] if known is None else [r for r in self.device.rules if not any(_same_rule(r, k) for k in known)]
+        if rules:
+            what = f"there is no routing rule {', '.join(map(str, rules))}"
+            yield self._found(DIFFERS, what, "routing-policy", "missing", self.age >= SETTLE_SEC)
+
+    def _parameters(self) -> Iterator[DeviceFinding]:
+        """Yield the parameters with another value than the documents set: of a virtual device, or of a port."""
+        device, link = self.device, self.link
+        kind = device.kernel_kind
+        if kind and link.kind and link.kind != kind:
+            what = f"{link.name} is of kind {link.kind}, not {kind}"
+            yield self._found(DIFFERS, what, "mode", link.kind, self.age >= SETTLE_SEC)
+            return
+        for key, wanted, actual in (*compare(device.keys, link), *self._compare_links()):
+            if actual != wanted:
+                what = f"{link.name} has the {key.removeprefix('parameters/').replace('/', ' ')} {actual}, not {wanted}"
+                yield self._found(DIFFERS, what, key, actual, self.age >= SETTLE_SEC)
+
+    def _compare_links(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the addresses and names of other interfaces that the device has, with those of the documents."""
+        device, link = self.device, self.link
+        mac = str(device.keys.get("macaddress", "")).lower()
+        above = self.kernel.links.get(link.master)
+        if ":" in mac and link.address and not (above and above.kind == "bond"):
+            yield "macaddress", mac, link.address
+        for key in ("link", "peer"):
+            below = self.kernel.links.get(link.below)
+            if link.kind and below and device.virtual and (wanted := device.keys.get(key)):
+                yield key, self.kernel.interface(device, str(wanted)), below.name
+        primary = value_at(device.keys, "parameters/primary")
+        if primary and link.kind == "bond":
+            port = self.kernel.links.get(primary_port(link))
+            wanted_port = self.kernel.interface(device, str(primary))
+            if wanted_port in self.kernel.names and self.kernel.names[wanted_port].master == link.index:
+                yield "parameters/primary", wanted_port, port.name if port else "none"
+        for id in device.others if link.kind == "bridge" else ():
+            if (port := self.kernel.names.get(self.kernel.interface(device, id))) and port.master == link.index:
+                yield from compare_port(device.keys, id, port)
 
     def _has_route(self, wanted: ExpectedRoute) -> bool:
         return any(self._is(route, wanted) for route in (self.kernel.routes or {}).get(wanted.to, ()))
@@ -339,6 +408,12 @@ class _About:
         if late:
             what = f"{link.name} has no address of {versions}: no server has answered"
         yield self._found(DIFFERS, what, f"dhcp{lacking[0]}", "no address", late)
+
+
+def _same_rule(wanted: ExpectedRule, rule: KernelRule) -> bool:
+    keys = ("version", "table", "source", "to", "mark", "tos")
+    same = all(getattr(wanted, key) == getattr(rule, key) for key in keys)
+    return same and wanted.priority in {None, rule.priority}
 
 
 def _plain(text: str) -> str:

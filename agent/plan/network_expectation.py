@@ -11,16 +11,20 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import RegularFile
+from ordain.transforms.render.network.netdev import KIND
 from ordain.transforms.render.paths import IFUPDOWN, NETWORK_MANAGER, NETWORKD
 from ordain.transforms.render.provenance import read_cause
 
 HARDWARE = frozenset({"ethernets", "modems", "wifis"})
 """The kinds of device that no program creates."""
 GLOB = frozenset("*?[")
+MODES_OF_IP6TNL = frozenset({"ip6ip6", "ipip6"})
+"""The modes of tunnels that are one kind of device to the kernel."""
 MAIN_TABLE = 254
 TABLE_OF_TYPE = {"local": 255, "broadcast": 255, "anycast": 255, "nat": 255}
 """Types of route that are in another table than the main one, if no document says which."""
@@ -43,13 +47,36 @@ class ExpectedRoute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedRule:
+    """A rule that selects ``table``. ``source`` and ``to`` are networks, ``""`` for every address.
+
+    ``priority`` is None if any will do.
+    """
+
+    version: int
+    table: int
+    source: str = ""
+    to: str = ""
+    priority: int | None = None
+    mark: int = 0
+    tos: int = 0
+
+    def __str__(self) -> str:
+        words = (("from", self.source), ("to", self.to), ("mark", self.mark), ("type-of-service", self.tos))
+        text = " ".join(f"{word} {value}" for word, value in words if value) or f"for all of IPv{self.version}"
+        priority = "" if self.priority is None else f" with priority {self.priority}"
+        return f"{text} to table {self.table}{priority}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedDevice:
     """One device of the documents.
 
     ``item`` is its pointer. ``name`` is the name of the interface, which may be a glob or ``""``; ``mac`` then
     identifies it. ``configuration`` is the text that the program has read about it, without comments. ``path`` is the
     file, ``dhcp`` the IP versions that it asks a server about. ``without_carrier``: it has addresses without a cable.
-    ``unmanaged``: an administrator brings it up, or it stays down.
+    ``unmanaged``: an administrator brings it up, or it stays down. ``keys`` is the device in the documents, and
+    ``others`` are the devices that it names there, by id, each with the name of its interface and its MAC address.
     """
 
     item: str
@@ -68,6 +95,22 @@ class ExpectedDevice:
     optional: bool = False
     without_carrier: bool = False
     unmanaged: bool = False
+    rules: tuple[ExpectedRule, ...] = ()
+    keys: Mapping[str, object] = field(default_factory=dict)
+    others: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Return the name that other devices of the documents know it by."""
+        return self.item.rpartition("/")[2]
+
+    @property
+    def kernel_kind(self) -> str:
+        """Return the kind of a virtual device in the words of ip-link(8), ``""`` for hardware."""
+        if not self.virtual:
+            return ""
+        kind = KIND.get(self.kind) or str(self.keys.get("mode", ""))
+        return "ip6tnl" if kind in MODES_OF_IP6TNL else kind
 
     @property
     def kind(self) -> str:
@@ -97,14 +140,16 @@ def expected_devices(generation: Generation) -> tuple[ExpectedDevice, ...]:
     devices = list({device.item: device for device in reversed(devices)}.values())
     netdevs = {file.item: _bare(file.content) for file in files if file.path.endswith(".netdev")}
     masters = {port: device.name for device in devices for port in _ports_of(device)}
+    interfaces = {device.id: (device.name, device.mac) for device in devices}
     return tuple(
-        _with_flags(
+        _with_keys(
             generation,
             replace(
                 device,
                 configuration=netdevs.get(device.item, "") + device.configuration,
                 master=device.master or masters.get(device.name, ""),
             ),
+            interfaces,
         )
         for device in sorted(devices, key=lambda device: device.item)
     )
@@ -118,8 +163,10 @@ def changed_devices(old: Generation, new: Generation) -> tuple[ExpectedDevice, .
     )
 
 
-def _with_flags(generation: Generation, device: ExpectedDevice) -> ExpectedDevice:
-    """Return ``device`` with those keys of the documents that not every program can be told."""
+def _with_keys(
+    generation: Generation, device: ExpectedDevice, interfaces: Mapping[str, tuple[str, str]]
+) -> ExpectedDevice:
+    """Return ``device`` with its keys in the documents, and what they say of it for every program."""
     words: object = generation.document
     for part in device.item.split("/"):
         words = words.get(part, {}) if isinstance(words, Mapping) else {}
@@ -130,7 +177,39 @@ def _with_flags(generation: Generation, device: ExpectedDevice) -> ExpectedDevic
         optional=keys.get("optional") is True,
         unmanaged="activation-mode" in keys,
         without_carrier=keys.get("ignore-carrier", by_itself) is True,
+        rules=tuple(_rules(keys)),
+        keys=keys,
+        others={name: interfaces[name] for name in _names_in(keys) if name in interfaces},
     )
+
+
+def _rules(keys: Mapping[str, Any]) -> Iterator[ExpectedRule]:
+    """Yield the routing rules of a device; a VRF's are about its own table."""
+    for words in keys.get("routing-policy") or ():
+        source, to = (_network(words.get(key, "")) for key in ("from", "to"))
+        yield ExpectedRule(
+            version=6 if ":" in f"{source}{to}" else 4,
+            table=words.get("table", keys.get("table", MAIN_TABLE)),
+            source=source,
+            to=to,
+            priority=words.get("priority"),
+            mark=words.get("mark", 0),
+            tos=words.get("type-of-service", 0),
+        )
+
+
+def _network(text: str) -> str:
+    """Return a network in the kernel's spelling, ``""`` for one of all addresses."""
+    network = ipaddress.ip_network(text, strict=False) if text else None
+    return str(network) if network and network.prefixlen else ""
+
+
+def _names_in(keys: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the devices whose interfaces a device is compared with."""
+    parameters = keys.get("parameters") or {}
+    yield from (str(keys.get("link", "")), str(keys.get("peer", "")), str(parameters.get("primary", "")))
+    for key in ("path-cost", "port-priority"):
+        yield from parameters.get(key) or ()
 
 
 # Sections of networkd and NetworkManager

@@ -1,4 +1,4 @@
-"""The links, addresses and routes of the kernel, read over rtnetlink(7), because the standard library cannot.
+"""The links, addresses, routes and rules of the kernel, read over rtnetlink(7), because the standard library cannot.
 
 Reading needs no privilege. Nothing is ever changed here.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 DADFAILED, TENTATIVE = 0x8, 0x40
@@ -24,15 +25,23 @@ _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=I")
-_GETLINK, _GETADDR, _GETROUTE = 18, 22, 26
+_GETLINK, _GETADDR, _GETROUTE, _GETRULE = 18, 22, 26, 34
 _REQUEST_DUMP = 0x301
 _ERROR, _DONE = 2, 3
 _FAMILIES = {socket.AF_INET: 4, socket.AF_INET6: 6}
+_TO_TABLE = 1
+Attributes = Mapping[int, bytes]
+"""Attributes of rtnetlink(7) by their numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelLink:
-    """A network interface. ``master`` is the index of its bond, bridge or VRF or 0, ``mac`` its permanent address."""
+    """A network interface. ``master`` is the index of its bond, bridge or VRF or 0, ``mac`` its permanent address.
+
+    ``address`` is the address that it has now. ``kind`` is that of a virtual device in the words of ip-link(8), with
+    its attributes (``data``) by number of rtnetlink(7); ``port_kind`` and ``port`` are those of a port. ``below`` is
+    the index of the device below it, or of the other end of a pair, or 0.
+    """
 
     index: int
     name: str
@@ -41,6 +50,12 @@ class KernelLink:
     mtu: int
     master: int = 0
     mac: str = ""
+    address: str = ""
+    below: int = 0
+    kind: str = ""
+    data: Attributes = field(default_factory=dict)
+    port_kind: str = ""
+    port: Attributes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +86,26 @@ class KernelRoute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KernelRule:
+    """A rule that selects a routing table. ``source`` and ``to`` are networks, ``""`` for every address."""
+
+    version: int
+    table: int
+    priority: int
+    source: str = ""
+    to: str = ""
+    mark: int = 0
+    tos: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KernelNetwork:
-    """The network of the running kernel; ``routes`` is None if there are too many to read."""
+    """The network of the running kernel; ``routes`` is None if there are too many to read, ``rules`` likewise."""
 
     links: tuple[KernelLink, ...] = ()
     addresses: tuple[KernelAddress, ...] = ()
     routes: tuple[KernelRoute, ...] | None = ()
+    rules: tuple[KernelRule, ...] | None = ()
 
 
 def read_kernel_network() -> KernelNetwork | None:
@@ -84,16 +113,23 @@ def read_kernel_network() -> KernelNetwork | None:
     try:
         links = tuple(map(_link, _dump(_GETLINK, _LINK)))
         addresses = tuple(map(_address, _dump(_GETADDR, _ADDRESS)))
-        try:
-            routes = tuple(route for route in map(_route, _dump(_GETROUTE, _ROUTE)) if route)
-        except OverflowError:
-            return KernelNetwork(links=links, addresses=addresses, routes=None)
-        return KernelNetwork(links=links, addresses=addresses, routes=routes)
+        return KernelNetwork(
+            links=links, addresses=addresses, routes=_all(_GETROUTE, _route), rules=_all(_GETRULE, _rule)
+        )
     except (OSError, struct.error, ValueError, OverflowError):
         return None
 
 
 Message = tuple[tuple[int, ...], dict[int, bytes]]
+T = TypeVar("T")
+
+
+def _all(kind: int, read: Callable[[Message], T | None]) -> tuple[T, ...] | None:
+    """Return the routes or rules of the kernel; None if there are too many."""
+    try:
+        return tuple(value for value in map(read, _dump(kind, _ROUTE)) if value)
+    except OverflowError:
+        return None
 
 
 def _dump(kind: int, layout: struct.Struct) -> Iterator[Message]:
@@ -125,6 +161,7 @@ def _dump(kind: int, layout: struct.Struct) -> Iterator[Message]:
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
+    """Return the attributes in ``data`` by number."""
     found: dict[int, bytes] = {}
     at = 0
     while at + _ATTRIBUTE.size <= len(data):
@@ -145,17 +182,28 @@ def _number(data: bytes | None) -> int:
     return number
 
 
+def _text(data: bytes | None) -> str:
+    return (data or b"").rstrip(b"\0").decode(errors="replace")
+
+
 def _link(message: Message) -> KernelLink:
     (_, _, index, flags, _), attributes = message
-    mac = attributes.get(54) or attributes.get(1) or b""  # IFLA_PERM_ADDRESS, IFLA_ADDRESS
+    address = attributes.get(1, b"")  # IFLA_ADDRESS
+    info = _attributes(attributes.get(18, b""))  # IFLA_LINKINFO
     return KernelLink(
         index=index,
-        name=attributes.get(3, b"").rstrip(b"\0").decode(errors="replace"),
+        name=_text(attributes.get(3)),
         up=bool(flags & IFF_UP),
         carrier=bool(flags & IFF_LOWER_UP),
         mtu=_number(attributes.get(4)),
         master=_number(attributes.get(10)),
-        mac=mac.hex(":"),
+        mac=(attributes.get(54) or address).hex(":"),  # IFLA_PERM_ADDRESS
+        address=address.hex(":"),
+        below=0 if 37 in attributes else _number(attributes.get(5)),  # IFLA_LINK_NETNSID: not of this namespace
+        kind=_text(info.get(1)),
+        data=_attributes(info.get(2, b"")),
+        port_kind=_text(info.get(4)),
+        port=_attributes(info.get(5, b"")),
     )
 
 
@@ -184,4 +232,23 @@ def _route(message: Message) -> KernelRoute | None:
         table=_number(attributes.get(15)) or table,
         metric=_number(attributes.get(6)),
         type=kind,
+    )
+
+
+def _rule(message: Message) -> KernelRule | None:
+    (family, to_length, length, tos, table, _, _, action, _), attributes = message
+    if family not in _FAMILIES or action != _TO_TABLE:
+        return None
+
+    def network(packed: bytes | None, prefix: int) -> str:
+        return str(ipaddress.ip_network(f"{ipaddress.ip_address(packed)}/{prefix}", strict=False)) if packed else ""
+
+    return KernelRule(
+        version=_FAMILIES[socket.AddressFamily(family)],
+        table=_number(attributes.get(15)) or table,
+        priority=_number(attributes.get(6)),
+        source=network(attributes.get(2), length),  # FRA_SRC
+        to=network(attributes.get(1), to_length),
+        mark=_number(attributes.get(10)),
+        tos=tos,
     )

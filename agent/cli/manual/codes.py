@@ -533,8 +533,8 @@ MACHINE = CodeGroup(
             "See the journal of the network service; the message has the commands.",
         ),
         "NetworkDiffers": (
-            "A network device lacks an address, a route, a lease, its bond, bridge or VRF, or its MTU, or a file of "
-            "somebody else configures it.",
+            "A network device lacks an address, a route, a rule, a lease, its bond, bridge or VRF, or has another MTU or "
+            "parameter than the documents set, or a file of somebody else configures it.",
             "Run the command that the message names, which configures the device again.",
         ),
         "NetworkWaits": (

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from ordain.agent.apply.actual_values import AS_WANTED, as_text, read_back_values, unit_values
+from ordain.agent.apply.actual_values import AS_WANTED, NOT_READ, as_text, read_back_values, unit_values
 from ordain.agent.apply.difference import Difference
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation
@@ -39,18 +39,41 @@ def test_a_value_that_differs_is_that_of_the_machine() -> None:
         "sysctl/vm.dirty_ratio": "5",
         "groups/web/gid": "missing",
         "files/~1etc~1motd/content": AS_WANTED,
+        "host/x": NOT_READ,
     }
     assert differs == ("sysctl/vm.swappiness", "groups/web/gid")
 
 
 def test_a_value_of_a_network_device_is_as_wanted_if_it_was_read() -> None:
-    device = {"addresses": ["192.0.2.1/24"], "optional": True}
+    device = {"addresses": ["192.0.2.1/24"], "optional": True, "ipv6-privacy": True}
     generation = generation_of({"ethernets": {"eth0": device, "eth1": {**device, "activation-mode": "manual"}}})
     pointers = [f"network/ethernets/{name}/{key}" for name in ("eth0", "eth1") for key in device]
 
     values, differs = read_back_values(pointers, generation, [])
 
-    assert (values, differs) == ({"network/ethernets/eth0/addresses": AS_WANTED}, ())
+    assert (values, differs) == (
+        {
+            "network/ethernets/eth0/addresses": AS_WANTED,
+            "network/ethernets/eth0/ipv6-privacy": NOT_READ,
+            "network/ethernets/eth1/addresses": NOT_READ,
+            "network/ethernets/eth1/ipv6-privacy": NOT_READ,
+        },
+        (),
+    )
+
+
+def test_parameters_of_the_kernel_are_read_and_keys_of_wireguard_are_not() -> None:
+    key = "4GgaQCy68nzNsUE5aJ9fuLzHhB65tAlwbmA72MWnOm8="
+    network = {
+        "ethernets": {"eth0": {}},
+        "vlans": {"v5": {"id": 5, "link": "eth0"}},
+        "tunnels": {"wg0": {"mode": "wireguard", "key": key, "port": 5182}},
+    }
+    pointers = ["network/vlans/v5/id", "network/vlans/v5/link", "network/tunnels/wg0/key", "network/tunnels/wg0/port"]
+
+    values, _ = read_back_values(pointers, generation_of(network), [])
+
+    assert list(values.values()) == [AS_WANTED, AS_WANTED, NOT_READ, NOT_READ]
 
 
 def test_a_directive_has_the_value_of_pid_1() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,14 @@ from ordain.agent.apply.network_differences import (
 from ordain.agent.apply.network_reload import NetworkReload
 from ordain.agent.plan.network_changes import network_change
 from ordain.agent.plan.network_expectation import ExpectedDevice, changed_devices, expected_devices
-from ordain.agent.system.netlink import KernelAddress, KernelLink, KernelNetwork, KernelRoute, read_kernel_network
+from ordain.agent.system.netlink import (
+    KernelAddress,
+    KernelLink,
+    KernelNetwork,
+    KernelRoute,
+    KernelRule,
+    read_kernel_network,
+)
 from support.network_compile import Section, generation_of
 
 RENDERERS = ("networkd", "NetworkManager", "ifupdown")
@@ -116,6 +125,185 @@ def test_a_program_has_a_moment_to_configure_a_device(renderer: str) -> None:
     assert {(code, fault) for code, _, fault in found(STATIC, kernel, renderer, age=SETTLE_SEC)} == {
         ("NetworkDiffers", True)
     }
+
+
+RULED: Section = {
+    "ethernets": {
+        "eth0": {
+            "addresses": ["192.0.2.2/24"],
+            "routing-policy": [
+                {"from": "192.0.2.9/24", "table": 7, "priority": 5},
+                {"to": "2001:db8::/32", "table": 9, "priority": 6, "mark": 4, "type-of-service": 8},
+            ],
+        }
+    }
+}
+RULE = KernelRule(version=4, table=7, priority=5, source="192.0.2.0/24")
+RULE6 = KernelRule(version=6, table=9, priority=6, to="2001:db8::/32", mark=4, tos=8)
+
+
+@pytest.mark.parametrize("renderer", ["networkd", "ifupdown"])
+def test_routing_rules_are_read_back(renderer: str) -> None:
+    kernel = KernelNetwork(links=(ETH0,), addresses=(FOUR,), rules=(RULE, RULE6))
+
+    assert found(RULED, kernel, renderer) == []
+    assert found(RULED, replace(kernel, rules=None), renderer) == []
+    for rules, missing in (
+        ((RULE6,), "from 192.0.2.0/24 to table 7 with priority 5"),
+        ((replace(RULE, table=8), RULE6), "from 192.0.2.0/24 to table 7 with priority 5"),
+        ((RULE, replace(RULE6, mark=5)), "to 2001:db8::/32 mark 4 type-of-service 8 to table 9 with priority 6"),
+    ):
+        what = f"there is no routing rule {missing}"
+        assert found(RULED, replace(kernel, rules=rules), renderer) == [("NetworkDiffers", what, True)]
+
+
+def test_a_rule_of_a_vrf_is_about_its_table_and_any_priority_will_do() -> None:
+    network: Section = {"vrfs": {"red": {"table": 200, "routing-policy": [{"from": "192.0.2.0/24"}]}}}
+    red = KernelLink(index=3, name="red", up=True, carrier=True, mtu=65575, kind="vrf", data={1: number(200)})
+
+    kernel = KernelNetwork(links=(red,), rules=(replace(RULE, table=200, priority=32765),))
+
+    assert found(network, kernel) == []
+    assert found(network, replace(kernel, links=(replace(red, data={1: number(201)}),))) == [
+        ("NetworkDiffers", "red has the table 201, not 200", True)
+    ]
+
+
+def number(value: int, length: int = 4) -> bytes:
+    """Return a number as the kernel of this machine sends it."""
+    return value.to_bytes(length, sys.byteorder)
+
+
+BO0 = replace(BR0, name="bo0", kind="bond", data={1: number(1, 1), 3: number(100), 4: number(200), 11: number(2)})
+BOND: Section = {
+    "ethernets": {"eth0": {}},
+    "bonds": {
+        "bo0": {
+            "interfaces": ["eth0"],
+            "parameters": {
+                "mode": "active-backup",
+                "mii-monitor-interval": 100,
+                "up-delay": "250ms",
+                "primary": "eth0",
+            },
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_parameters_of_a_bond_are_read_back_as_the_kernel_rounds_them(renderer: str) -> None:
+    def of(**changes: Any) -> list[tuple[str, str, bool]]:
+        return found(BOND, KernelNetwork(links=(replace(ETH0, master=3), replace(BO0, **changes))), renderer)
+
+    assert of() == []
+    assert of(data={**BO0.data, 1: number(0, 1)}) == [
+        ("NetworkDiffers", "bo0 has the mode balance-rr, not active-backup", True)
+    ]
+    assert of(data={**BO0.data, 3: number(50)})[0][1] == ("bo0 has the mii-monitor-interval 50 ms, not 100 ms")
+    assert of(data={**BO0.data, 11: number(0)})[0][1] == "bo0 has the primary none, not eth0"
+    assert of(kind="dummy") == [("NetworkDiffers", "bo0 is of kind dummy, not bond", True)]
+
+
+def test_an_option_that_the_mode_of_a_bond_lacks_is_not_expected() -> None:
+    network: Section = {"bonds": {"bo0": {"parameters": {"mode": "active-backup", "lacp-rate": "fast"}}}}
+    kernel = KernelNetwork(links=(replace(BO0, data={1: number(1, 1), 21: number(0, 1)}),))
+
+    assert found(network, kernel) == []
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_parameters_of_a_bridge_and_its_ports_are_read_back(renderer: str) -> None:
+    network: Section = {
+        "ethernets": {"eth0": {"hairpin": True}},
+        "bridges": {
+            "br0": {
+                "interfaces": ["eth0"],
+                "parameters": {"priority": 4096, "forward-delay": 4, "path-cost": {"eth0": 7}},
+            }
+        },
+    }
+    port = replace(ETH0, master=3, port_kind="bridge", port={2: number(32, 2), 3: number(7), 4: b"\1"})
+    bridge = replace(BR0, kind="bridge", data={1: number(400), 5: number(1), 6: number(4096, 2)})
+
+    assert found(network, KernelNetwork(links=(port, bridge)), renderer) == []
+    for links, what in (
+        ((port, replace(bridge, data={**bridge.data, 1: number(1500)})), "br0 has the forward-delay 15 s"),
+        ((port, replace(bridge, data={**bridge.data, 5: number(0)})), "br0 has the stp false, not true"),
+        ((replace(port, port={**port.port, 3: number(2)}), bridge), "br0 has the path-cost eth0 2, not 7"),
+        ((replace(port, port={**port.port, 4: b"\0"}), bridge), "eth0 has the hairpin false, not true"),
+    ):
+        ((code, text, fault),) = found(network, KernelNetwork(links=links), renderer)
+        assert (code, text.startswith(what), fault) == ("NetworkDiffers", True, True), text
+
+
+def test_a_vlan_has_its_id_and_the_device_below_it() -> None:
+    mac = "52:54:00:00:00:01"
+    network: Section = {
+        "ethernets": {"lan": {"match": {"macaddress": mac}}},
+        "vlans": {"v5": {"id": 5, "link": "lan", "macaddress": "52:54:00:00:00:09"}},
+    }
+    v5 = replace(BR0, name="v5", kind="vlan", below=2, mac=mac, address="52:54:00:00:00:09", data={1: number(5, 2)})
+
+    assert found(network, KernelNetwork(links=(ETH0, v5))) == []
+    for changed, what in (
+        (replace(v5, data={1: number(6, 2)}), "v5 has the id 6, not 5"),
+        (replace(v5, below=4), "v5 has the link eth1, not eth0"),
+        (replace(v5, address=mac), f"v5 has the macaddress {mac}, not 52:54:00:00:00:09"),
+    ):
+        eth1 = replace(ETH0, index=4, name="eth1", mac="52:54:00:00:00:02")
+        assert found(network, KernelNetwork(links=(ETH0, eth1, changed))) == [("NetworkDiffers", what, True)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind", "data", "wrong", "what"),
+    [
+        (
+            {"mode": "gre", "local": "192.0.2.2", "remote": "192.0.2.3", "ttl": 9, "key": "0.0.0.7"},
+            "gre",
+            {4: b"\0\0\0\7", 5: b"\0\0\0\7", 6: b"\xc0\0\2\2", 7: b"\xc0\0\2\3", 8: b"\11"},
+            {7: b"\xc0\0\2\4"},
+            "remote 192.0.2.4, not 192.0.2.3",
+        ),
+        (
+            {"mode": "sit", "local": "192.0.2.2", "remote": "192.0.2.3", "ttl": 9},
+            "sit",
+            {2: b"\xc0\0\2\2", 3: b"\xc0\0\2\3", 4: b"\11"},
+            {4: b"\0"},
+            "ttl 0, not 9",
+        ),
+        (
+            {"mode": "vti", "local": "192.0.2.2", "remote": "192.0.2.3", "keys": {"input": 1, "output": 2}},
+            "vti",
+            {2: b"\0\0\0\1", 3: b"\0\0\0\2", 4: b"\xc0\0\2\2", 5: b"\xc0\0\2\3"},
+            {3: b"\0\0\0\3"},
+            "keys output 3, not 2",
+        ),
+        (
+            {
+                **{"mode": "vxlan", "id": 7, "remote": "2001:db8::9", "port": 4789, "mac-learning": False},
+                **{"notifications": ["l2-miss"], "extensions": ["group-policy"], "port-range": [42, 4200]},
+            },
+            "vxlan",
+            {
+                **{1: number(7), 7: b"\0", 10: b"\0\x2a\x10\x68", 13: b"\1", 15: b"\x12\xb5", 23: b""},
+                16: b"\x20\1\x0d\xb8" + bytes(11) + b"\x09",
+            },
+            {13: b"\0"},
+            "notifications no l2-miss, not l2-miss",
+        ),
+    ],
+)
+def test_a_tunnel_has_its_id_ends_and_keys(
+    keys: Section, kind: str, data: Mapping[int, bytes], wrong: Mapping[int, bytes], what: str
+) -> None:
+    def of(values: Mapping[int, bytes]) -> list[tuple[str, str, bool]]:
+        link = replace(BR0, name="t0", kind=kind, data=values)
+        return found({"tunnels": {"t0": keys}}, KernelNetwork(links=(link,)))
+
+    assert of(data) == []
+    assert of({**data, **wrong}) == [("NetworkDiffers", f"t0 has the {what}", True)]
+    assert of({}) == [] or kind == "vxlan", "what the kernel does not tell is not judged"
 
 
 DHCP: Section = {"ethernets": {"eth0": {"dhcp4": True, "dhcp6": True}}}
