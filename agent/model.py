@@ -218,7 +218,8 @@ class FileAction(StrEnum):
 class FileChange:
     """A file that is placed, replaced or restored.
 
-    ``changes`` are those of its content, mode and owner, without the content of secrets; their ``unit`` is the path.
+    ``changes`` are those of its content, mode and owner, without the content of secrets; their ``unit`` is the path, or
+    the item of a network device that somebody has changed and that its program reads the file again for.
     ``causes`` is the place in the documents that the file exists, or existed, for.
     """
 

@@ -59,6 +59,7 @@ from ordain.agent.model import (
 )
 from ordain.agent.plan.describe import announcements
 from ordain.agent.plan.diff import placed_units
+from ordain.agent.plan.network_changes import touches_network
 from ordain.agent.plan.outcome import ROLLED_BACK, blame, exit_status, rolled_back
 from ordain.agent.plan.rollback_plan import rollback_plan
 from ordain.agent.plan.stale_processes import affected_units, applied_units, restart_if_running
@@ -236,8 +237,11 @@ class ApplySteps:
         """Undo ``entry``, which failed while it placed ``bad``: plan the way to the generation before, carry it out."""
         assert entry.failed is not None
         last = self._store.known(entry.plan.from_hash)
-        self._reject(entry.failed)
-        planned, observed = await self._observer.plan(bad, last, caller=caller)
+        if _is_repair(entry):  # nothing else is repaired now
+            planned, observed = await self._observer.plan(bad, last, caller=caller, adjust=_without_differences)
+        else:
+            self._reject(entry.failed)
+            planned, observed = await self._observer.plan(bad, last, caller=caller)
         steps = rollback_plan(planned, last, observed, entry.running)
         if failed_before_jobs(entry.failed.verdicts):  # then no process has the new definitions
             steps = replace(steps, jobs=tuple(job for job in steps.jobs if job.verb is Verb.START))
@@ -340,9 +344,11 @@ class ApplySteps:
         )
 
     async def _has_failed(self, progress: Progress) -> bool:
-        """Return whether to roll back: the apply is to blame, there is a generation before it, and time for it."""
+        """Return whether to roll back: the apply is to blame, there is a way back, and time for it."""
         steps = progress.plan
-        if progress.rolls_back or not progress.blamed or steps.from_hash in ("", steps.to_hash):
+        if progress.rolls_back or not progress.blamed or not steps.from_hash:
+            return False
+        if steps.from_hash == steps.to_hash and not touches_network(steps):
             return False
         return bool(self._store.known(steps.from_hash).hash) and not await self._systemd.stopping()
 
@@ -380,7 +386,8 @@ class ApplySteps:
     def _rolled_back(self, entry: JournalEntry, outcome: Outcome) -> Outcome:
         assert entry.failed is not None
         outcome = rolled_back(entry.failed, outcome, entry.failing)
-        self._reject(entry.failed, complete=outcome.exit_status == ROLLED_BACK)
+        if not _is_repair(entry):
+            self._reject(entry.failed, complete=outcome.exit_status == ROLLED_BACK)
         self._decisions.restore(entry.decided)
         self._trials.clear()
         return outcome
@@ -424,6 +431,15 @@ class ApplySteps:
         """Raise `ShuttingDown` while the machine goes down; the next boot starts with the proven generation."""
         if await self._systemd.stopping():
             raise ShuttingDown("the machine is shutting down; the rest of the apply is left to the next boot")
+
+
+def _is_repair(entry: JournalEntry) -> bool:
+    """Return whether what failed led to the generation that was in force: that is not to blame, and is not rejected."""
+    return entry.failed is not None and entry.failed.hash == entry.plan.from_hash
+
+
+def _without_differences(observed: Observed) -> Observed:
+    return replace(observed, displaced={}, waits={})
 
 
 @dataclass(frozen=True, slots=True)

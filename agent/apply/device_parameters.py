@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ordain.agent.system.netlink import Attributes, KernelLink
-from ordain.transforms.render.network.bond_options import DEFAULT_MODE, MODES
+from ordain.transforms.render.network.bond_options import unused_keys
 from ordain.transforms.systemd.values import timespan
 
 Keys = Mapping[str, object]
@@ -266,25 +266,35 @@ _PORT = (
     _Parameter("neigh-suppress", (32,), _flag, _written_flag),
 )
 """Keys of a device that is the port of a bridge."""
-_IN_BRIDGE = {"path-cost": 3, "port-priority": 2}
+IN_BRIDGE = {"path-cost": 3, "port-priority": 2}
 """Keys of a bridge with a value for each port, with their attributes in the port."""
+_ROOT_ID, _BRIDGE_ID, _TOPOLOGY_CHANGE = 10, 11, 14
+"""Attributes of a bridge: the root of its tree, itself, and whether the tree is being changed."""
 _ALWAYS_COMPARED = frozenset({"link", "macaddress", "peer"})
 """Keys of devices that are compared with the link itself."""
 
 
 def compared_keys(kind: str) -> frozenset[str]:
     """Return the keys that are compared of a virtual device of ``kind`` (of ip-link(8)), or of hardware (``""``)."""
-    table = (*_KINDS.get(kind, ()), *_PORT)
-    return _ALWAYS_COMPARED | {parameter.key.partition("/")[0] for parameter in table}
+    return _ALWAYS_COMPARED | own_keys(kind) | {parameter.key for parameter in _PORT}
 
 
-def compare(keys: Keys, link: KernelLink) -> Iterator[Compared]:
-    """Yield the parameters that ``keys`` set and the kernel has told for ``link``, equal or not."""
+def own_keys(kind: str) -> frozenset[str]:
+    """Return the keys of the parameters that a virtual device of ``kind`` has from its beginning."""
+    return frozenset(parameter.key.partition("/")[0] for parameter in _KINDS.get(kind, ()))
+
+
+def compare(keys: Keys, link: KernelLink, *, by_networkd: bool = False) -> Iterator[Compared]:
+    """Yield the parameters that ``keys`` set and the kernel has told for ``link``, equal or not.
+
+    Options of a bond that have no effect are left out: the compiler has warned of them.
+    """
     if link.kind == "bridge" and "parameters" in keys and value_at(keys, "parameters/stp") is None:
         keys = {**keys, "parameters": {"stp": True, **_parameters(keys)}}  # as every renderer does
+    left_out = _unused(keys, by_networkd) if link.kind == "bond" else _of_others(link)
     for parameter in _KINDS.get(link.kind, ()):
         for key, wanted, actual in parameter.compare(keys, link.data):
-            if link.kind != "bond" or _has_option(keys, key):
+            if key not in left_out:
                 yield key, _rounded(keys, wanted) if key in ROUNDED else wanted, actual
     for parameter in _PORT if link.port_kind == "bridge" else ():
         yield from parameter.compare(keys, link.port)
@@ -292,7 +302,7 @@ def compare(keys: Keys, link: KernelLink) -> Iterator[Compared]:
 
 def compare_port(keys: Keys, port: str, link: KernelLink) -> Iterator[Compared]:
     """Yield the parameters that a bridge with ``keys`` sets for its ``port``, which is ``link``."""
-    for key, number in _IN_BRIDGE.items() if link.port_kind == "bridge" else ():
+    for key, number in IN_BRIDGE.items() if link.port_kind == "bridge" else ():
         wanted = value_at(keys, f"parameters/{key}")
         if isinstance(wanted, Mapping) and port in wanted and number in link.port:
             yield f"parameters/{key}/{port}", str(wanted[port]), _number(link.port[number])
@@ -308,10 +318,22 @@ def _parameters(keys: Keys) -> Keys:
     return found if isinstance(found, Mapping) else {}
 
 
-def _has_option(keys: Keys, key: str) -> bool:
-    """Return whether a bond of this mode has an option; the compiler warns of those that it has not."""
-    name = key.rpartition("/")[2]
-    return name not in MODES or _parameters(keys).get("mode", DEFAULT_MODE) in MODES[name]
+def _unused(keys: Keys, by_networkd: bool) -> frozenset[str]:
+    unused = unused_keys(_parameters(keys), by_networkd=by_networkd)
+    return frozenset(f"parameters/{key}" for key, _, _ in unused)
+
+
+def _of_others(link: KernelLink) -> frozenset[str]:
+    """Return the parameters of a bridge that are not its own now: those of the root, or of a change of the tree.
+
+    The kernel tells only the values that it uses (br_stp.c, br_stp_timer.c).
+    """
+    times = set()
+    if link.kind == "bridge" and link.data.get(_ROOT_ID) != link.data.get(_BRIDGE_ID):
+        times |= {"parameters/forward-delay", "parameters/hello-time", "parameters/max-age"}
+    if link.kind == "bridge" and any(link.data.get(_TOPOLOGY_CHANGE, b"")):
+        times.add("parameters/ageing-time")
+    return frozenset(times)
 
 
 def _rounded(keys: Keys, wanted: str) -> str:

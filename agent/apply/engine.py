@@ -17,7 +17,7 @@ from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
 from ordain.agent.apply.change_origin import changed_documents, user_of_process
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
 from ordain.agent.apply.generation_writer import GenerationWriter
-from ordain.agent.apply.observe import Observer
+from ordain.agent.apply.observe import Observer, as_it_is
 from ordain.agent.apply.place_files import read_reports
 from ordain.agent.apply.placed_file_differences import is_mended
 from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
@@ -37,6 +37,7 @@ from ordain.agent.model import (
     Plan,
     RawDocument,
 )
+from ordain.agent.plan.network_changes import without_repairs
 from ordain.agent.state.decisions import Decisions, DecisionState, RejectedGeneration
 from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
@@ -50,6 +51,11 @@ BUSY_SEC = 10.0
 """An apply that somebody asked for waits this long until another one has ended."""
 RESUME_SEC = 60.0
 """When the agent starts, it waits this long for the lock."""
+
+
+def _without_network(observed: Observed) -> Observed:
+    """Return ``observed`` without devices that somebody has changed: only an administrator has them repaired."""
+    return replace(observed, displaced=without_repairs(observed.displaced))
 
 
 def accept_any(old: Generation, new: Generation) -> None:
@@ -126,7 +132,8 @@ class Engine:
             old = self._guard.rollback_target(self._store.applied(), new)
             request.check(old, new)
             self._refuse_rejected(request, new)
-            planned, observed = await self._observer.plan(old, new, caller=request.caller)
+            adjust = as_it_is if request.by_administrator else _without_network
+            planned, observed = await self._observer.plan(old, new, caller=request.caller, adjust=adjust)
             planned = replace(planned, problems=problems)
             self._decisions.reject(None)
             before = self._decisions.now
@@ -175,7 +182,7 @@ class Engine:
                 # The units that place files place all of them: if one is to be mended, all are, with their services.
                 stuck = read_reports(self._root, "problems")  # what could not be placed is left to an administrator
                 mended = any(is_mended(path, now, released) for path in observed.displaced if path not in stuck)
-                displaced = observed.displaced if mended else {}
+                displaced = without_repairs(observed.displaced) if mended else {}
                 waiting = {
                     unit: wanted
                     for unit, changes in observed.waits.items()

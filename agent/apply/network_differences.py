@@ -13,12 +13,13 @@ import ipaddress
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Self, TypeVar
 
-from ordain.agent.apply.device_parameters import compare, compare_port, primary_port, value_at
+from ordain.agent.apply.device_parameters import IN_BRIDGE, compare, compare_port, own_keys, primary_port, value_at
 from ordain.agent.apply.difference import Difference, condition
-from ordain.agent.model import Generation
+from ordain.agent.model import Change, Effect, Generation
 from ordain.agent.plan.network_expectation import (
     MAIN_TABLE,
     ExpectedDevice,
@@ -78,12 +79,22 @@ RETRIES = {
 """By program, the command that configures a device again."""
 
 
+class Repair(Enum):
+    """The ways in which a device is repaired by its program."""
+
+    NONE = auto()  # only somebody else can
+    CONFIGURE = auto()  # it is configured again
+    PORTS = auto()  # its ports are configured again
+    MAKE = auto()  # it is removed, if it exists, and made again
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFinding:
     """Something about a device that is not as its program was told. ``key`` is the key of the document, or ``""``.
 
-    ``code`` is that of its condition, ``actual`` the state of the machine in a few words. ``fault`` is False while the
-    device waits.
+    ``code`` is that of its condition, ``actual`` and ``wanted`` are the state of the machine and that of the documents
+    in a few words. ``fault`` is False while the device waits. A repair would take the ``foreign`` addresses away.
+    ``interface`` is the name of the link, ``""`` if there is none.
     """
 
     device: ExpectedDevice
@@ -91,7 +102,11 @@ class DeviceFinding:
     what: str
     key: str = ""
     actual: str = ""
+    wanted: str = ""
     fault: bool = True
+    repair: Repair = Repair.NONE
+    foreign: tuple[str, ...] = ()
+    interface: str = ""
 
 
 ReadNetwork = Callable[[], KernelNetwork | None]
@@ -117,30 +132,68 @@ def network_reader(root: Path) -> ReadNetwork:
 
 def network_differences(generation: Generation, read: ReadNetwork, root: Path) -> Iterator[Difference]:
     """Yield the differences between the network of the machine below ``root`` and ``generation``."""
-    devices = expected_devices(generation)
-    network = read() if devices else None
-    if network is None:
-        return
-    states = link_states(root, network)
-    ages = {path: file_age(root, path) for path in dict.fromkeys(device.path for device in devices)}
-    for found in findings(devices, network, states, ages):
+    shown: set[str] = set()
+    for found in machine_findings(expected_devices(generation), read, root):
         device = found.device
         pointer = f"{device.item}/{found.key}" if found.key else device.item
         pointer = pointer if pointer in generation.provenance else device.item
         made = condition(generation, found.code, pointer, found.what, _hint(found), item=device.item, fault=found.fault)
-        yield Difference(condition=made, pointer=pointer, actual=found.actual)
+        changes = tuple(_changes(found)) if is_repaired(found) else ()
+        yield Difference(
+            condition=made,
+            pointer=pointer,
+            actual=found.actual,
+            path=device.path if changes else "",
+            file_changes=tuple(change for change in changes if change.key not in shown),
+        )
+        shown |= {change.key for change in changes}
+
+
+def machine_findings(devices: tuple[ExpectedDevice, ...], read: ReadNetwork, root: Path) -> tuple[DeviceFinding, ...]:
+    """Return the findings about ``devices`` on the machine below ``root``, none where its network cannot be read."""
+    network = read() if devices else None
+    if network is None:
+        return ()
+    ages = {path: file_age(root, path) for path in dict.fromkeys(device.path for device in devices)}
+    return tuple(findings(devices, network, link_states(root, network), ages))
+
+
+def is_repaired(found: DeviceFinding) -> bool:
+    """Return whether an apply repairs what was found."""
+    return found.fault and found.repair is not Repair.NONE
+
+
+def _changes(found: DeviceFinding) -> Iterator[Change]:
+    """Yield the changes of a repair; their unit is the item of the device."""
+    device, key = found.device, found.key.removeprefix("parameters/") or "state"
+    yield Change(
+        unit=device.item,
+        key=f"{device.id} {key}",
+        old=(found.actual,),
+        new=(found.wanted,),
+        effect=Effect.NOTHING,
+    )
+    if found.foreign:
+        yield Change(
+            unit=device.item, key=f"{device.id} other addresses", old=found.foreign, new=(), effect=Effect.NOTHING
+        )
 
 
 def _hint(found: DeviceFinding) -> str:
     """Return the remedy of a finding."""
     device = found.device
     names = {"name": device.name or device.item.rpartition("/")[2], "uuid": device.uuid}
+    if found.code is WAITS and found.repair is not Repair.NONE:
+        return f"{device.program} has a few seconds to set it"
     if found.code is WAITS:
         return "connect it, or wait for the server; `optional: true` says that it may be missing"
     look = f"see {JOURNALS[device.program].format(**names)}"
     if found.code is MISSING and not device.virtual:
         return f"{look}; `optional: true` says that it may be missing"
-    return f"{look}; {RETRIES[device.program].format(**names)} configures it again"
+    if found.repair is Repair.NONE:
+        return look
+    takes = f", and takes {', '.join(found.foreign)} away" * bool(found.foreign)
+    return f"`ordainctl apply` configures it again, as {RETRIES[device.program].format(**names)} does{takes}; {look}"
 
 
 def link_states(root: Path, network: KernelNetwork) -> dict[int, LinkState]:
@@ -249,7 +302,15 @@ def _grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 def _missing(device: ExpectedDevice, age: float) -> DeviceFinding:
     if device.virtual:
         what, fault = f"the network device {device.name} does not exist", age >= SETTLE_SEC
-        return DeviceFinding(device=device, code=MISSING, what=what, actual="missing", fault=fault)
+        return DeviceFinding(
+            device=device,
+            code=MISSING,
+            what=what,
+            actual="missing",
+            wanted="present",
+            fault=fault,
+            repair=Repair.MAKE,
+        )
     words = f" {device.name}" * bool(device.name) + f" with the MAC address {device.mac}" * bool(device.mac)
     what = f"there is no network interface{words}"
     return DeviceFinding(device=device, code=MISSING, what=what, actual="missing", fault=not device.optional)
@@ -271,11 +332,13 @@ class _About:
             yield self._found(DIFFERS, f"{link.name} is configured by {other}, not by the documents")
             return
         if self.state.administrative == "failed" and device.program == "systemd-networkd":
-            yield self._found(FAILED, f"systemd-networkd failed to configure {link.name}")
+            what = f"systemd-networkd failed to configure {link.name}"
+            yield self._found(FAILED, what, actual="failed", wanted="configured", repair=Repair.CONFIGURE)
         elif not link.up and link.name != "lo":
             if self.age < SETTLE_SEC:
                 return
-            yield self._found(FAILED, f"{link.name} is down", actual="down")
+            what = f"{link.name} is down"
+            yield self._found(FAILED, what, actual="down", wanted="up", repair=Repair.CONFIGURE)
             return
         yield from self._parameters()
         waits = not link.carrier and not device.without_carrier
@@ -286,10 +349,41 @@ class _About:
         yield from missing
         yield from self._leases()
 
-    def _found(self, code: str, what: str, key: str = "", actual: str = "", fault: bool = True) -> DeviceFinding:
-        if not fault:
-            code = WAITS
-        return DeviceFinding(device=self.device, code=code, what=what, key=key, actual=actual, fault=fault)
+    def _found(
+        self,
+        code: str,
+        what: str,
+        key: str = "",
+        actual: str = "",
+        wanted: str = "",
+        fault: bool = True,
+        repair: Repair = Repair.NONE,
+    ) -> DeviceFinding:
+        return DeviceFinding(
+            device=self.device,
+            code=code if fault else WAITS,
+            what=what,
+            key=key,
+            actual=actual,
+            wanted=wanted,
+            fault=fault,
+            repair=repair,
+            foreign=self._foreign() if repair is not Repair.NONE else (),
+            interface=self.link.name,
+        )
+
+    def _differs(
+        self, what: str, key: str, actual: str, wanted: str, repair: Repair = Repair.CONFIGURE
+    ) -> DeviceFinding:
+        """Return the finding about a value; a program has a moment to set it."""
+        fault = self.age >= SETTLE_SEC
+        return self._found(DIFFERS, what, key, actual, wanted, fault, repair)
+
+    def _foreign(self) -> tuple[str, ...]:
+        """Return the addresses of the link that neither the documents nor a server have given it."""
+        ours = {_plain(text) for text in self.device.addresses}
+        has = self.kernel.addresses.get(self.link.index, ())
+        return tuple(sorted(a.address for a in has if not a.local and a.valid_sec is None and a.address not in ours))
 
     def _other_file(self) -> str:
         """Return the file of somebody else that systemd-networkd uses for the link, ``""`` if there is none."""
@@ -306,7 +400,6 @@ class _About:
         """Yield the addresses, routes and settings that the link lacks; with ``waits``, only what needs a carrier."""
         device, link = self.device, self.link
         has = {address.address: address for address in self.kernel.addresses.get(link.index, ())}
-        fault = self.age >= SETTLE_SEC
         duplicates = [text for text in device.addresses if (known := has.get(_plain(text))) and known.failed]
         lacking = [text for text in device.addresses if _plain(text) not in has]
         shown = ", ".join(sorted(a.address for a in has.values() if not a.local)) or "none"
@@ -315,12 +408,12 @@ class _About:
             yield self._found(FAILED, what, "addresses", shown)
         if lacking:
             what = f"{link.name} does not have the address {', '.join(lacking)}"
-            yield self._found(DIFFERS, what, "addresses", shown, fault)
+            yield self._differs(what, "addresses", shown, ", ".join(device.addresses))
         if not lacking and self.kernel.routes is not None:
             routes = [route for route in device.routes if not self._has_route(route)]
             if routes:
                 what = f"{link.name} does not have the route {', '.join(map(str, routes))}"
-                yield self._found(DIFFERS, what, "routes", "missing", fault)
+                yield self._differs(what, "routes", "missing", ", ".join(map(str, routes)))
         yield from self._missing_rules()
         if waits:
             return
@@ -328,10 +421,10 @@ class _About:
         master = above.name if above else ""
         if device.master and master != device.master:
             what = f"{link.name} is not in {device.master}"
-            yield self._found(DIFFERS, what, actual=master or "in no other device", fault=fault)
+            yield self._differs(what, "", master or "in no other device", f"in {device.master}")
         if device.mtu and link.mtu != device.mtu:
             what = f"{link.name} has the MTU {link.mtu}, not {device.mtu}"
-            yield self._found(DIFFERS, what, "mtu", str(link.mtu), fault)
+            yield self._differs(what, "mtu", str(link.mtu), str(device.mtu))
 
     def _missing_rules(self) -> Iterator[DeviceFinding]:
         """Yield the routing rules of the device that the kernel lacks; it does not know their device."""
@@ -339,7 +432,7 @@ class _About:
         rules = [] if known is None else [r for r in self.device.rules if not any(_same_rule(r, k) for k in known)]
         if rules:
             what = f"there is no routing rule {', '.join(map(str, rules))}"
-            yield self._found(DIFFERS, what, "routing-policy", "missing", self.age >= SETTLE_SEC)
+            yield self._differs(what, "routing-policy", "missing", ", ".join(map(str, rules)))
 
     def _parameters(self) -> Iterator[DeviceFinding]:
         """Yield the parameters with another value than the documents set: of a virtual device, or of a port."""
@@ -347,12 +440,13 @@ class _About:
         kind = device.kernel_kind
         if kind and link.kind and link.kind != kind:
             what = f"{link.name} is of kind {link.kind}, not {kind}"
-            yield self._found(DIFFERS, what, "mode", link.kind, self.age >= SETTLE_SEC)
+            yield self._differs(what, "mode", link.kind, kind, Repair.MAKE)
             return
-        for key, wanted, actual in (*compare(device.keys, link), *self._compare_links()):
+        by_networkd = device.program == "systemd-networkd"
+        for key, wanted, actual in (*compare(device.keys, link, by_networkd=by_networkd), *self._compare_links()):
             if actual != wanted:
                 what = f"{link.name} has the {key.removeprefix('parameters/').replace('/', ' ')} {actual}, not {wanted}"
-                yield self._found(DIFFERS, what, key, actual, self.age >= SETTLE_SEC)
+                yield self._differs(what, key, actual, wanted, repair_of(key, device.kernel_kind))
 
     def _compare_links(self) -> Iterator[tuple[str, str, str]]:
         """Yield the addresses and names of other interfaces that the device has, with those of the documents."""
@@ -407,7 +501,15 @@ class _About:
         what = f"{link.name} waits for an address of {versions} from a server"
         if late:
             what = f"{link.name} has no address of {versions}: no server has answered"
-        yield self._found(DIFFERS, what, f"dhcp{lacking[0]}", "no address", late)
+        yield self._found(DIFFERS, what, f"dhcp{lacking[0]}", "no address", fault=late)
+
+
+def repair_of(key: str, kind: str) -> Repair:
+    """Return the way in which a parameter of a device of ``kind`` is repaired."""
+    if any(key.startswith(f"parameters/{name}/") for name in IN_BRIDGE):
+        return Repair.PORTS
+    made = key in {"link", "peer"} or key.partition("/")[0] in own_keys(kind)
+    return Repair.MAKE if kind and made else Repair.CONFIGURE
 
 
 def _same_rule(wanted: ExpectedRule, rule: KernelRule) -> bool:

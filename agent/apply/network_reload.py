@@ -1,5 +1,8 @@
 """Has the programs that bring the network up read their changed files, without touching other links.
 
+    two generations ──network_change──▶ NetworkChange ──apply──▶ networkd, NetworkManager, ifupdown ──▶ UnitVerdict
+    one generation ──machine_findings──▶ what somebody changed ──repair──▶ the same way; restore undoes that
+
 None of these programs is restarted. systemd-networkd reads its files again and configures those links anew whose file
 has changed; NetworkManager does so with connections, ifupdown with the interfaces that it is told. A program that does
 not run reads everything when it starts, as at boot.
@@ -13,17 +16,23 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from pathlib import Path
 from typing import Any
 
+from ordain.agent.apply import network_snapshot
 from ordain.agent.apply.network_differences import (
     DeviceFinding,
     ReadNetwork,
+    Repair,
     faults_of_apply,
     findings,
+    is_repaired,
     link_states,
+    machine_findings,
     network_reader,
 )
-from ordain.agent.model import UnitVerdict
-from ordain.agent.plan.network_changes import NetworkChange
-from ordain.agent.plan.network_expectation import ExpectedDevice
+from ordain.agent.apply.network_snapshot import NetworkSnapshot
+from ordain.agent.json_codec import from_json
+from ordain.agent.model import Generation, UnitVerdict, to_json
+from ordain.agent.plan.network_changes import DeviceRepair, NetworkChange, network_repair
+from ordain.agent.plan.network_expectation import ExpectedDevice, expected_devices
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import Systemd
@@ -34,6 +43,10 @@ NETWORKD, NETWORK_MANAGER, IFUPDOWN, UDEV = (
 )
 NAME, PATH = "org.freedesktop.network1", "/org/freedesktop/network1"
 COMMANDS = "ordain-network.service"
+SNAPSHOT = "run/ordain/network/before"
+"""The network before a repair, while that may still be undone."""
+UNITS = {"systemd-networkd": NETWORKD, "NetworkManager": NETWORK_MANAGER, "ifupdown": IFUPDOWN}
+"""By program, its unit."""
 COMMANDS_OUTPUT, OLD_STANZAS = "run/ordain/network/said", "run/ordain/network/interfaces"
 COMMANDS_SEC = 120.0
 SETTLE_SEC = 10.0
@@ -60,14 +73,7 @@ class NetworkReload:
         running = {unit for unit, state in states.items() if state.running}
         wrong: list[UnitVerdict] = []
         if commands := self._commands(change, running):
-            message = await run(
-                self._systemd,
-                COMMANDS,
-                "Network of the Documents",
-                commands,
-                output=self._root / COMMANDS_OUTPUT,
-                seconds=COMMANDS_SEC,
-            )
+            message = await self._run(commands)
             wrong += [_failed(COMMANDS, message)] if message else []
         if change.networkd and NETWORKD in running:
             try:
@@ -76,6 +82,62 @@ class NetworkReload:
                 wrong.append(_failed(NETWORKD, str(error)))
         (self._root / OLD_STANZAS).unlink(missing_ok=True)
         return wrong or [verdict async for verdict in self._failures(devices)]
+
+    async def repair(self, generation: Generation, paths: Collection[str]) -> list[UnitVerdict]:
+        """Have the devices of the files ``paths`` configured again that somebody has changed, or removed.
+
+        The network before is kept for `restore`. Return a verdict for each failure.
+        """
+        devices = expected_devices(generation)
+        found = machine_findings(devices, self._read_network, self._root)
+        broken = [finding for finding in found if is_repaired(finding) and finding.device.path in paths]
+        states = await self._systemd.list_units(UNITS.values())
+        wrong = [
+            UnitVerdict(unit=finding.device.item, ok=False, what=f"{unit} does not run, so nothing configures it")
+            for finding in broken
+            if not states[unit := UNITS[finding.device.program]].running
+        ]
+        idle = {verdict.unit for verdict in wrong}
+        broken = [finding for finding in broken if finding.device.item not in idle]
+        network = self._read_network() if broken else None
+        if network is None:
+            return wrong
+        repairs = [_repair_of(finding) for finding in broken]
+        names = {name for device in devices for name in (device.name,) if not device.has_pattern}
+        names |= {repair.name for repair in repairs}
+        snapshot = network_snapshot.take(network, names - {""})
+        path = self._root / SNAPSHOT
+        atomic_files.make_folder(path.parent)
+        atomic_files.replace(path, json.dumps(to_json(snapshot)).encode())
+        items = {finding.device.item for finding in broken}
+        changed = [device for device in devices if device.item in items]
+        return [*wrong, *await self.apply(network_repair(generation, repairs), changed)]
+
+    async def restore(self) -> list[UnitVerdict]:
+        """Bring the network back that was there before the last repair; do nothing if that has succeeded."""
+        try:
+            before = from_json(NetworkSnapshot, json.loads(atomic_files.read(self._root / SNAPSHOT)))
+        except (OSError, ValueError):
+            return []
+        network = self._read_network()
+        back = [] if network is None else list(network_snapshot.commands(before, network))
+        message = await self._run(back) if back else ""
+        self.forget()
+        return [_failed(COMMANDS, message)] if message else []
+
+    def forget(self) -> None:
+        """Forget the network before the last repair."""
+        (self._root / SNAPSHOT).unlink(missing_ok=True)
+
+    async def _run(self, commands: Sequence[tuple[str, ...]]) -> str:
+        return await run(
+            self._systemd,
+            COMMANDS,
+            "Network of the Documents",
+            commands,
+            output=self._root / COMMANDS_OUTPUT,
+            seconds=COMMANDS_SEC,
+        )
 
     async def _failures(self, devices: Sequence[ExpectedDevice]) -> AsyncIterator[UnitVerdict]:
         """Wait until ``devices`` are as their programs were told; yield a verdict for each that is not in time."""
@@ -160,6 +222,16 @@ class NetworkReload:
 
     async def _call(self, member: str, signature: str = "", *body: Any) -> Any:
         return await self._systemd.bus.call(NAME, PATH, f"{NAME}.Manager", member, signature, *body)
+
+
+def _repair_of(found: DeviceFinding) -> DeviceRepair:
+    device = found.device
+    return DeviceRepair(
+        path=device.path,
+        name=found.interface or device.name,
+        again=found.repair is Repair.MAKE,
+        ports=found.repair is Repair.PORTS,
+    )
 
 
 def _failed(unit: str, what: str) -> UnitVerdict:

@@ -31,7 +31,8 @@ from ordain.agent.system.systemd1 import AT_ONCE, INVOCATION_ID, TIMEOUTS, Syste
 from ordain.transforms.model import OnRemove, Wanted
 
 
-def _as_it_is(observed: Observed) -> Observed:
+def as_it_is(observed: Observed) -> Observed:
+    """Return ``observed``."""
     return observed
 
 
@@ -68,7 +69,7 @@ class Observer:
         self.read_back = ReadBack(systemd, root)
 
     async def plan(
-        self, old: Generation, new: Generation, *, caller: int, adjust: Callable[[Observed], Observed] = _as_it_is
+        self, old: Generation, new: Generation, *, caller: int, adjust: Callable[[Observed], Observed] = as_it_is
     ) -> tuple[Plan, Observed]:
         """Return the plan from ``old`` to ``new``, and the machine that it starts from. Raises `UnreadableHolds`.
 

@@ -18,6 +18,7 @@ from ordain.agent.apply.jobs import run_jobs
 from ordain.agent.apply.network_reload import NetworkReload
 from ordain.agent.apply.verdicts import NOT_LOADED
 from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Verb
+from ordain.agent.plan.diff import same_generation
 from ordain.agent.plan.network_changes import network_change
 from ordain.agent.plan.network_expectation import changed_devices
 from ordain.agent.system import atomic_files
@@ -49,15 +50,21 @@ class LiveFiles:
     async def apply(self, old: Generation, new: Generation, plan: Plan, *, rolls_back: bool) -> list[UnitVerdict]:
         """Place the files of ``plan``, have running programs take them up, and check them unless it ``rolls_back``.
 
+        From a generation to itself, devices of the network are repaired; a roll back of that restores the network.
         Return a verdict for each failure.
         """
+        if rolls_back and (wrong := await self._network.restore()):
+            return wrong
+        self._network.forget()
         if not plan.files:
             return []
         mounts = [job for job in plan.jobs if job.verb is Verb.START and job.unit.endswith(".mount")]
         await run_jobs(self._systemd, mounts, Observed())  # a file may lie on one of them
         wrong = await self._place(remote=_has_remote(old) or _has_remote(new))
         await apply_host_settings(self._systemd, old, new)
-        if change := network_change(old, new):
+        if same_generation(old, new):
+            wrong += await self._network.repair(new, {file.path for file in plan.files})
+        elif change := network_change(old, new):
             wrong += await self._network.apply(change, () if rolls_back else changed_devices(old, new))
         return wrong if wrong or rolls_back else await self._check(new, plan)
 

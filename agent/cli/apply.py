@@ -275,7 +275,11 @@ def _report(outcome: Outcome, request: Namespace, console: Console) -> Exit:
         return status
     _print_plan(outcome.plan, console)
     _print_verdicts(outcome.verdicts, console)
-    if outcome.back is not None:
+    repairs = bool(outcome.plan.to_hash) and outcome.plan.from_hash == outcome.plan.to_hash
+    if outcome.back is not None and repairs:
+        console.line(f"the repair failed: {outcome.why}; the network is as it was before", Style.BAD)
+        _print_verdicts(outcome.back_verdicts, console)
+    elif outcome.back is not None:
         console.line(f"generation {outcome.rejected}: {outcome.why}", Style.BAD)
         console.line(f"rolled back to generation {outcome.generation}:", Style.STRONG)
         _print_plan(outcome.back, console)
@@ -285,7 +289,8 @@ def _report(outcome: Outcome, request: Namespace, console: Console) -> Exit:
     if not outcome.persistent:
         console.note("this lasts only until the next boot, because /etc is not writable [NotPersistent]", Style.WARN)
     if outcome.plan or status:
-        result = f"generation {outcome.generation}: {RESULTS[status] if outcome.plan else UNCHANGED[status]}"
+        whole = f"{'repair of ' * repairs}generation {outcome.generation}"
+        result = f"{whole}: {RESULTS[status] if outcome.plan else UNCHANGED[status]}"
         console.line(result, Style.BAD if status else Style.GOOD)
     if outcome.confirm_by:
         console.note(f"rolls back at {outcome.confirm_by}, unless you run `ordainctl confirm`", Style.WARN)

@@ -124,6 +124,10 @@ def unit_name(word: str) -> str:
     return word if "." in word else f"{word}.service"
 
 
+DIFFERENCES = frozenset({"Account", "DeviceFailed", "DeviceMissing", "FileChanged", "NetworkDiffers"})
+"""The codes of items that the machine has, but otherwise than the documents say: they are not blocked."""
+
+
 def blocked_items(now: Status) -> dict[str, StatusCondition]:
     """Return the conditions of items that the documents want and this machine cannot have, by unit or item.
 
@@ -133,7 +137,7 @@ def blocked_items(now: Status) -> dict[str, StatusCondition]:
     blocked: dict[str, StatusCondition] = {}
     for condition in now.conditions:
         section, _, name = condition.item.partition("/")
-        if condition.fault and name and condition.item not in present:
+        if condition.fault and name and condition.item not in present and condition.code not in DIFFERENCES:
             unit = unit_name(unescape_key(name)) if section in ("services", "units") else condition.item
             blocked.setdefault(unit, condition)
     return blocked

@@ -45,7 +45,8 @@ class ApplyLog:
             self._on_work()
             ended = "converged" if outcome.exit_status == 0 else "degraded"
             if outcome.rejected:
-                log.error("generation %d failed: %s", outcome.rejected, outcome.why)
+                repair = "the repair of " if outcome.rejected == outcome.generation else ""
+                log.error("%sgeneration %d failed: %s", repair, outcome.rejected, outcome.why)
                 ended = "rolled back to" if outcome.exit_status == ROLLED_BACK else "rolled back in part to"
             log.info("generation %d: %s after %d ms", outcome.generation, ended, outcome.usec // 1000)
 

@@ -1,12 +1,12 @@
-"""The network changes between two generations, for each program that configures the network."""
+"""The network changes between two generations, and repairs, for each program that configures the network."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from ordain.agent.model import FileChange, Generation, Plan
+from ordain.agent.model import Change, FileChange, Generation, Plan
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.render.paths import IFUPDOWN, NETWORK_MANAGER, NETWORKD
 
@@ -80,6 +80,68 @@ def network_change(old: Generation, new: Generation) -> NetworkChange:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRepair:
+    """A device to repair: the file that configures it, and its interface.
+
+    ``again``: the device itself is made again. ``ports``: it is about the ports of the device.
+    """
+
+    path: str
+    name: str
+    again: bool = False
+    ports: bool = False
+
+
+def network_repair(generation: Generation, repairs: Collection[DeviceRepair]) -> NetworkChange:
+    """Return the change that has the programs configure devices again, in the network of ``generation``."""
+    texts = _texts(generation)
+    dropped = {repair.name for repair in repairs if repair.again}
+    about = dropped | {repair.name for repair in repairs if repair.ports}
+    paths = {repair.path for repair in repairs if not repair.ports}
+    around = {p for p in texts if p.endswith(".network") and (p in paths or _names(texts[p]) & about)}
+    owners = {_owner(text): path for path, text in texts.items() if path.startswith(f"{NETWORK_MANAGER}/")}
+    profiles = {p for p in paths | {owners.get(name, "") for name in about} if p in owners.values()}
+    profiles |= {p for p in owners.values() if set(re.findall("^master=(.*)$", texts[p], re.MULTILINE)) & about}
+    stanzas = texts.get(IFUPDOWN, "")
+    names = {repair.name for repair in repairs if repair.path == IFUPDOWN}
+    down, up = _interfaces(stanzas, stanzas, names)
+    return NetworkChange(
+        networkd=bool(around),
+        dropped=tuple(sorted(name for name in dropped if any(_makes(text, name) for text in texts.values()))),
+        around=tuple(sorted(around)),
+        profiles=_below_first({path: texts[path] for path in profiles}),
+        made_again=tuple(_uuid(texts[p]) for p in sorted(profiles) if _owner(texts[p]) in dropped),
+        down=down,
+        up=up,
+        stanzas=stanzas if down else "",
+    )
+
+
+def _owner(keyfile: str) -> str:
+    """Return the interface of a keyfile, ``""`` if it does not name it."""
+    return next(iter(re.findall("^interface-name=(.*)$", keyfile, re.MULTILINE)), "")
+
+
+def _makes(text: str, name: str) -> bool:
+    """Return whether a .netdev file creates the device ``name``."""
+    return "[NetDev]" in text and name in _NAME.findall(text)[:1]
+
+
+def is_repair(change: Change) -> bool:
+    """Return whether a change of a file is about a network device that somebody has changed: its unit is the item."""
+    return change.unit.startswith("network/")
+
+
+def without_repairs(displaced: Mapping[str, tuple[Change, ...]]) -> Mapping[str, tuple[Change, ...]]:
+    """Return the changed files of a machine without those whose network devices alone have changed."""
+    return {
+        path: tuple(change for change in changes if not is_repair(change))
+        for path, changes in displaced.items()
+        if not changes or not all(map(is_repair, changes))
+    }
+
+
 def _texts(generation: Generation) -> Mapping[str, str]:
     return {
         a.path: a.content
@@ -131,13 +193,13 @@ def _below_first(keyfiles: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(order)
 
 
-def _interfaces(before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the interfaces to take down, the last one first, and those to bring up.
+def _interfaces(before: str, after: str, again: Collection[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the interfaces to take down, the last one first, and those to bring up: what changes, and ``again``.
 
     An interface whose stanza mentions one that is taken down is taken down and brought up with it.
     """
     old, new = _stanzas(_bare(before)), _stanzas(_bare(after))
-    changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+    changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name) or name in again}
     while more := {
         name
         for name in old.keys() & new.keys() - changed

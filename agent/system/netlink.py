@@ -14,6 +14,7 @@ from typing import TypeVar
 
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
 DADFAILED, TENTATIVE = 0x8, 0x40
+FOREVER = 2**32 - 1
 MAIN_TABLE = 254
 MOST_MESSAGES = 200_000
 """A router with more routes than these is not read: that would take seconds."""
@@ -30,6 +31,7 @@ _REQUEST_DUMP = 0x301
 _ERROR, _DONE = 2, 3
 _FAMILIES = {socket.AF_INET: 4, socket.AF_INET6: 6}
 _TO_TABLE = 1
+_BY_KERNEL = 2
 Attributes = Mapping[int, bytes]
 """Attributes of rtnetlink(7) by their numbers."""
 
@@ -60,12 +62,16 @@ class KernelLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelAddress:
-    """An address of an interface with its prefix length; a ``failed`` one is used by another host."""
+    """An address of an interface with its prefix length; a ``failed`` one is used by another host.
+
+    ``valid_sec`` is the time for which it is valid, None for ever: one that a server has given ends some day.
+    """
 
     index: int
     address: str
     local: bool
     failed: bool = False
+    valid_sec: int | None = None
 
     @property
     def version(self) -> int:
@@ -75,7 +81,10 @@ class KernelAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRoute:
-    """A route. ``to`` is a network, ``type`` a number of rtnetlink(7) (rtm_type), ``index`` its interface or 0."""
+    """A route. ``to`` is a network, ``type`` a number of rtnetlink(7) (rtm_type), ``index`` its interface or 0.
+
+    ``by_kernel``: it came with an address.
+    """
 
     to: str
     via: str
@@ -83,6 +92,7 @@ class KernelRoute:
     table: int
     metric: int
     type: int
+    by_kernel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,16 +221,18 @@ def _address(message: Message) -> KernelAddress:
     (_, prefix, short_flags, scope, index), attributes = message
     packed = attributes.get(2) or attributes.get(1) or b""  # IFA_LOCAL, IFA_ADDRESS
     flags = _number(attributes.get(8)) or short_flags
+    valid = _number(attributes.get(6, b"")[4:8]) if 6 in attributes else FOREVER  # IFA_CACHEINFO: ifa_valid
     return KernelAddress(
         index=index,
         address=f"{ipaddress.ip_address(packed)}/{prefix}",
         local=scope >= 253,  # RT_SCOPE_LINK, RT_SCOPE_HOST
         failed=bool(flags & DADFAILED),
+        valid_sec=None if valid == FOREVER else valid,
     )
 
 
 def _route(message: Message) -> KernelRoute | None:
-    (family, length, _, _, table, _, _, kind, flags), attributes = message
+    (family, length, _, _, table, protocol, _, kind, flags), attributes = message
     if family not in _FAMILIES or flags & 0x200:  # RTM_F_CLONED: a cached route
         return None
     zero = bytes(4 if family == socket.AF_INET else 16)
@@ -232,6 +244,7 @@ def _route(message: Message) -> KernelRoute | None:
         table=_number(attributes.get(15)) or table,
         metric=_number(attributes.get(6)),
         type=kind,
+        by_kernel=protocol == _BY_KERNEL,
     )
 
 

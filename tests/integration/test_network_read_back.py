@@ -63,13 +63,18 @@ def test_an_address_or_route_that_is_lost_is_a_condition_with_its_remedy(machine
     assert "`networkctl reconfigure up0`" in what
     assert machine.run("ordainctl", "status", check=False).returncode == 3
 
-    machine.run("networkctl", "reconfigure", "up0")
-    machine.until("the remedy helps", lambda: state(machine) == "converged")
+    repaired = machine.run("ordainctl", "apply")
+    assert "up0 routes: missing → 198.51.100.0/24 via 192.0.2.254" in repaired.stdout
+    assert machine.run("ip", "route", "show", "198.51.100.0/24").stdout.startswith("198.51.100.0/24 via 192.0.2.254")
 
     machine.run("ip", "address", "delete", "192.0.2.1/24", "dev", "up0")
-    machine.until("the address is missed", lambda: "NetworkDiffers" in conditions(machine))
-    machine.run("networkctl", "reconfigure", "up0")
+    machine.run("ip", "address", "add", "192.0.2.77/24", "dev", "up0")
+    machine.until("the address is missed", lambda: state(machine) == "degraded")
+    assert "takes 192.0.2.77/24 away" in conditions(machine)["NetworkDiffers"]
+    repaired = machine.run("ordainctl", "apply")
+    assert "up0 other addresses: 192.0.2.77/24 → not set" in repaired.stdout
     machine.until("the remedy helps", lambda: state(machine) == "converged")
+    assert machine.run("ordainctl", "plan").stdout.startswith("Nothing to do.")
 
     machine.run("ip", "link", "set", "down0", "down")
     machine.until("no carrier is said", lambda: "NetworkWaits" in conditions(machine))

@@ -161,6 +161,47 @@ def test_devices_are_made_changed_and_removed(machine: Machine) -> None:
     assert addresses(machine, "up0") == []
 
 
+def degraded(machine: Machine) -> bool:
+    status = json.loads(machine.run("ordainctl", "status", "--json", check=False).stdout)
+    return bool(status["state"] == "degraded")
+
+
+def test_a_repair_makes_a_deleted_device_again_and_is_undone_if_it_cuts_the_machine_off(machine: Machine) -> None:
+    booted(machine)
+    bridge = "  bridges:\n    br0: {interfaces: [other0], addresses: [10.0.0.1/24], parameters: {priority: 4096}}\n"
+    status, text = apply(machine, GOOD.replace("other0: {addresses: [198.51.100.1/24]}", "other0: {}") + bridge)
+    assert status == 0, text
+    machine.run("ip", "link", "delete", "br0")
+    machine.until("it is missed", lambda: degraded(machine))
+
+    repaired = machine.run("ordainctl", "apply", check=False)
+
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert addresses(machine, "br0") == ["10.0.0.1"]
+    assert machine.path("/sys/class/net/br0/brif/other0").exists()
+    assert machine.run("cat", "/sys/class/net/br0/bridge/priority").stdout == "4096\n"
+
+    # The network around the machine has changed, and an administrator has followed it; the documents have not.
+    for words in (
+        "-netns neighbour address add 10.5.0.254/24 dev down0",
+        "-netns neighbour address delete 192.0.2.254/24 dev down0",
+        "address flush dev up0 scope global",
+        "address add 10.5.0.1/24 dev up0",
+        "route add default via 10.5.0.254",
+    ):
+        machine.run("ip", *words.split())
+    machine.until("it is missed", lambda: degraded(machine))
+
+    failed = machine.run("ordainctl", "apply", check=False)
+
+    assert failed.returncode == 4, failed.stdout + failed.stderr
+    assert "gateway is no longer reachable" in failed.stdout
+    assert "the network is as it was before" in failed.stdout
+    assert addresses(machine, "up0") == ["10.5.0.1"]
+    assert "default via 10.5.0.254" in machine.run("ip", "route").stdout
+    machine.until("it is a difference, not a rollback of documents", lambda: degraded(machine))
+
+
 @pytest.mark.parametrize("renderer", ["NetworkManager", "ifupdown"])
 def test_other_network_managers_change_one_interface_and_roll_back(deb: Path, renderer: str) -> None:
     head = f"  renderer: {renderer}\n"
@@ -188,6 +229,14 @@ def test_other_network_managers_change_one_interface_and_roll_back(deb: Path, re
 
         assert status == 4, text
         assert addresses(machine, "up0") == ["192.0.2.7"]
+
+        machine.run("ip", "address", "delete", "198.51.100.1/24", "dev", "other0")
+        machine.write(DOCUMENT, HEAD + good.replace("192.0.2.1/24", "192.0.2.7/24"))
+        machine.until("it is missed", lambda: "other0 addresses" in machine.run("ordainctl", "plan").stdout)
+        status, text = apply(machine, good.replace("192.0.2.1/24", "192.0.2.7/24"))
+
+        assert status == 0, text
+        machine.until("it is repaired", lambda: "198.51.100.1" in addresses(machine, "other0"))
 
         machine.write("/etc/ordain/agent.yaml", "network: {reach: []}\n")
         status, text = apply(machine, "services: {}\n")

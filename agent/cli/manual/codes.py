@@ -533,9 +533,9 @@ MACHINE = CodeGroup(
             "See the journal of the network service; the message has the commands.",
         ),
         "NetworkDiffers": (
-            "A network device lacks an address, a route, a rule, a lease, its bond, bridge or VRF, or has another MTU or "
-            "parameter than the documents set, or a file of somebody else configures it.",
-            "Run the command that the message names, which configures the device again.",
+            "A network device lacks an address, a route, a rule, a lease, its bond, bridge or VRF, or has another MTU "
+            "or parameter than the documents set, or a file of somebody else configures it.",
+            "Run `ordainctl apply`, which configures the device again, unless the message names another remedy.",
         ),
         "NetworkWaits": (
             "A network device waits for a cable, or for an address from a server.",

@@ -212,6 +212,29 @@ def test_an_option_that_the_mode_of_a_bond_lacks_is_not_expected() -> None:
     assert found(network, kernel) == []
 
 
+def test_an_option_that_networkd_does_not_pass_on_is_not_expected_of_it() -> None:
+    network: Section = {"bonds": {"bo0": {"parameters": {"mode": "balance-alb", "learn-packet-interval": 20}}}}
+    kernel = KernelNetwork(links=(replace(BO0, data={1: number(6, 1), 19: number(1)}),))
+
+    assert found(network, kernel) == []
+    assert found(network, kernel, "NetworkManager")[0][1] == "bo0 has the learn-packet-interval 1 s, not 20 s"
+
+
+def test_times_of_the_root_of_a_spanning_tree_are_not_those_of_the_bridge() -> None:
+    times = {"forward-delay": 4, "hello-time": 1, "max-age": 7, "ageing-time": 50}
+    network: Section = {"bridges": {"br0": {"parameters": times}}}
+    of_root = {1: number(1500), 2: number(200), 3: number(2000), 4: number(5000), 5: number(1), 10: b"root"}
+    bridge = replace(BR0, kind="bridge", data={**of_root, 11: b"this"})
+
+    assert found(network, KernelNetwork(links=(bridge,))) == []
+    changing = replace(bridge, data={**of_root, 4: number(3000), 11: b"this", 14: b"\1"})
+    assert found(network, KernelNetwork(links=(changing,))) == []
+    root = replace(bridge, data={**of_root, 4: number(3000), 11: b"root"})
+    assert [what.split()[3] for _, what, _ in found(network, KernelNetwork(links=(root,)))] == [
+        *("forward-delay", "hello-time", "max-age", "ageing-time"),
+    ]
+
+
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_parameters_of_a_bridge_and_its_ports_are_read_back(renderer: str) -> None:
     network: Section = {

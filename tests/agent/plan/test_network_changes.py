@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from ordain.agent.model import Generation
-from ordain.agent.plan.network_changes import NetworkChange, network_change
+from ordain.agent.model import Change, Generation
+from ordain.agent.plan.network_changes import (
+    DeviceRepair,
+    NetworkChange,
+    network_change,
+    network_repair,
+    without_repairs,
+)
 from ordain.transforms.artifacts import RegularFile
 
 NETWORKD = "/run/systemd/network/10-ordain-"
@@ -104,3 +110,67 @@ def test_changed_interfaces_of_ifupdown_and_those_that_depend_on_them_go_down_an
     found = network_change(old, new)
 
     assert (found.down, found.up, found.stanzas) == (("br0", "eth0"), ("eth0", "br0"), STANZAS)
+
+
+V5 = "[connection]\nuuid=2\ninterface-name=v5\n[vlan]\nid=5\nparent=eth0\n"
+PORT = "[connection]\nuuid=3\ninterface-name=eth0\nmaster=br0\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "repair", "change"),
+    [
+        (
+            {f"{NETWORKD}eth0.network": ETH0, f"{NETWORKD}br0.netdev": BR0},
+            DeviceRepair(path=f"{NETWORKD}eth0.network", name="eth0"),
+            NetworkChange(networkd=True, around=(f"{NETWORKD}eth0.network",)),
+        ),
+        (
+            {
+                f"{NETWORKD}eth0.network": ETH0,
+                f"{NETWORKD}br0.netdev": BR0,
+                f"{NETWORKD}br0.network": "[Match]\nName=br0\n",
+            },
+            DeviceRepair(path=f"{NETWORKD}br0.network", name="br0", again=True),
+            NetworkChange(
+                networkd=True, dropped=("br0",), around=(f"{NETWORKD}br0.network", f"{NETWORKD}eth0.network")
+            ),
+        ),
+        (
+            {f"{NETWORKD}eth0.network": ETH0, f"{NETWORKD}br0.network": "[Match]\nName=x\n"},
+            DeviceRepair(path=f"{NETWORKD}br0.network", name="br0", ports=True),
+            NetworkChange(networkd=True, around=(f"{NETWORKD}eth0.network",)),
+        ),
+        (
+            {KEYFILE: PORT, KEYFILE.replace("eth0", "v5"): V5},
+            DeviceRepair(path=KEYFILE.replace("eth0", "v5"), name="v5", again=True),
+            NetworkChange(profiles=(KEYFILE.replace("eth0", "v5"),), made_again=("2",)),
+        ),
+        (
+            {KEYFILE: PORT},
+            DeviceRepair(path=KEYFILE, name="eth0"),
+            NetworkChange(profiles=(KEYFILE,)),
+        ),
+        (
+            {INTERFACES: STANZAS},
+            DeviceRepair(path=INTERFACES, name="eth0"),
+            NetworkChange(down=("br0", "eth0"), up=("eth0", "br0"), stanzas=STANZAS),
+        ),
+    ],
+    ids=["address", "device", "port of a bridge", "device of NetworkManager", "keyfile", "stanzas"],
+)
+def test_a_repair_touches_the_device_and_what_is_on_it(
+    files: dict[str, str], repair: DeviceRepair, change: NetworkChange
+) -> None:
+    assert network_repair(made(**files), [repair]) == change
+
+
+def test_a_repair_of_nothing_changes_nothing() -> None:
+    assert not network_repair(made(**{INTERFACES: STANZAS, f"{NETWORKD}eth0.network": ETH0, KEYFILE: PORT}), [])
+
+
+def test_files_that_somebody_changed_are_no_repair_of_a_device() -> None:
+    device, file = Change(unit="network/ethernets/eth0", key="mtu"), Change(unit="/etc/motd", key="mode")
+
+    kept = without_repairs({"/run/a": (device,), "/run/b": (device, file), "/etc/motd": (file,), "/etc/c": ()})
+
+    assert kept == {"/run/b": (file,), "/etc/motd": (file,), "/etc/c": ()}

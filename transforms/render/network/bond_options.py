@@ -5,7 +5,7 @@ The kernel refuses some options in some modes, and so do NetworkManager and ip(8
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.network.value_text import Parameters, milliseconds, one_zero, seconds
@@ -53,16 +53,35 @@ NEEDS = (
 """Options without an effect, each with the option that it needs."""
 
 
-def unused_options(parameters: Branch) -> Iterator[tuple[Leaf, str, str]]:
+IGNORED_BY_NETWORKD: Mapping[str, Callable[[str, Mapping[str, object]], bool]] = {
+    "ad-select": lambda mode, _: mode == "802.3ad",
+    "fail-over-mac-policy": lambda mode, _: mode == "active-backup",
+    "learn-packet-interval": lambda _, parameters: "arp-interval" in parameters,
+}
+"""Options that networkd passes on to the kernel only if this holds (src/network/netdev/bond.c)."""
+
+
+def unused_options(parameters: Branch, *, by_networkd: bool = False) -> Iterator[tuple[Leaf, str, str]]:
     """Yield the leaf of each option that has no effect in the bond, with the reason and a hint."""
-    mode = str(parameters.value("mode") or DEFAULT_MODE)
+    values = {key: leaf.value for key, leaf in parameters.leaves()}
+    for key, what, hint in unused_keys(values, by_networkd=by_networkd):
+        if leaf := parameters.leaf(key):
+            yield leaf, what, hint
+
+
+def unused_keys(parameters: Mapping[str, object], *, by_networkd: bool = False) -> Iterator[tuple[str, str, str]]:
+    """Yield the options that have no effect in a bond with ``parameters``, each with the reason and a hint."""
+    mode = str(parameters.get("mode") or DEFAULT_MODE)
     for key, modes in MODES.items():
-        if (leaf := parameters.leaf(key)) and mode not in modes:
-            hint = f"remove it, or set mode to {' or '.join(sorted(modes))}"
-            yield leaf, f"a bond of mode {mode} has no {key}", hint
+        if key in parameters and mode not in modes:
+            yield key, f"a bond of mode {mode} has no {key}", f"remove it, or set mode to {' or '.join(sorted(modes))}"
     for key, other in NEEDS:
-        if (leaf := parameters.leaf(key)) and not parameters.leaf(other):
-            yield leaf, f"{key} has no effect without {other}", f"set {other}, or remove {key}"
+        if key in parameters and other not in parameters:
+            yield key, f"{key} has no effect without {other}", f"set {other}, or remove {key}"
+    for key, needed in IGNORED_BY_NETWORKD.items() if by_networkd else ():
+        if key in parameters and not needed(mode, parameters):
+            what = f"networkd does not pass {key} on to a bond of mode {mode}"
+            yield key, what, "remove it, or set renderer: NetworkManager"
 
 
 def bond_options(parameters: Branch) -> Iterator[tuple[str, str, Leaf]]:

@@ -106,7 +106,7 @@ def _bond(device: Device, file: SectionFile) -> None:
     file.set_each("Bond", parameters, BOND)
     if (policy := parameters.leaf("transmit-hash-policy")) and policy.value == "vlan+srcmac":
         file.unsupported(policy, "transmit-hash-policy: vlan+srcmac")
-    for leaf, what, hint in unused_options(parameters):
+    for leaf, what, hint in unused_options(parameters, by_networkd=True):
         file.warn(leaf, what, hint)
 
 
