@@ -161,7 +161,8 @@ class Observed:
     ``hidden`` are units of ours that a unit file of somebody else replaces, each with the path of that file.
     ``displaced`` are the placed files that somebody has changed (`apply.read_back`), each with the changes back.
     ``dependents`` are the units that PID 1 stops and restarts together with a unit, for those units that it was asked
-    about.
+    about; ``relations`` are other dependencies, by unit and by their names in PID 1. ``restart_stops``: along
+    PropagatesStopTo=, this PID 1 stops units for a restart, too, and not for a conflict (after 252).
     """
 
     units: Mapping[str, UnitState] = field(default_factory=dict)
@@ -176,6 +177,8 @@ class Observed:
     hidden: Mapping[str, str] = field(default_factory=dict)
     displaced: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
     dependents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    relations: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    restart_stops: bool = False
 
     def unit(self, name: str) -> UnitState:
         """Return the state of ``name``; a unit that PID 1 does not know is not-found and inactive."""
@@ -262,7 +265,8 @@ class Plan:
     """The jobs that lead from the observed to the wanted state.
 
     ``stops`` run first, with the old definitions. Then, if ``reload`` is set, one reload of the manager places the new
-    generation, and the ``files`` are placed. Then ``jobs`` are queued together. ``settings`` are changed values of
+    generation, and the ``files`` are placed. Then ``jobs`` are queued together. ``consequences`` are the jobs that
+    PID 1 does by itself because of both; they are not waited for, and not judged. ``settings`` are changed values of
     documents that no line of a unit or file has. ``removed`` are the entries that the documents in force have and the
     new ones do not. ``problems`` are the blocked items and the warnings of the compile.
     """
@@ -272,6 +276,7 @@ class Plan:
     reload: bool = False
     stops: tuple[Job, ...] = ()
     jobs: tuple[Job, ...] = ()
+    consequences: tuple[Job, ...] = ()
     files: tuple[FileChange, ...] = ()
     changes: tuple[Change, ...] = ()
     settings: tuple[Change, ...] = ()

@@ -242,7 +242,8 @@ class ApplySteps:
         else:
             self._reject(entry.failed)
             planned, observed = await self._observer.plan(bad, last, caller=caller)
-        steps = rollback_plan(planned, last, observed, entry.running)
+        stopped = [job.unit for job in entry.plan.consequences if job.verb is Verb.STOP]
+        steps = rollback_plan(planned, last, observed, entry.running, stopped)
         if failed_before_jobs(entry.failed.verdicts):  # then no process has the new definitions
             steps = replace(steps, jobs=tuple(job for job in steps.jobs if job.verb is Verb.START))
         back = replace(entry, phase=ApplyPhase.STOP, number=last.number, plan=steps, invocations={})

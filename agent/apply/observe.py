@@ -6,7 +6,7 @@ two generations ──Observer──▶ Observed: unit states, and every reason 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from ordain.agent.apply.protected_units import roles
 from ordain.agent.apply.read_back import ReadBack
 from ordain.agent.generation import holds_with_starters, keep_running
 from ordain.agent.model import Change, Effect, Generation, Observed, Plan, Verb
-from ordain.agent.plan.diff import diff, same_generation
+from ordain.agent.plan.consequences import CONFLICTS, PULLS_IN, STOPS_WITH, Dependencies
+from ordain.agent.plan.diff import PlacedUnit, diff, placed_units, same_generation
 from ordain.agent.plan.file_changes import unchanged_files
 from ordain.agent.plan.planner import plan
 from ordain.agent.plan.stale_processes import pending_changes
@@ -29,6 +30,9 @@ from ordain.agent.state.store import Store
 from ordain.agent.system.bus import pipelined
 from ordain.agent.system.systemd1 import AT_ONCE, INVOCATION_ID, TIMEOUTS, Systemd
 from ordain.transforms.model import OnRemove, Wanted
+
+LAST_SPARING_VERSION = 252
+"""The last PID 1 of which a restart is known not to stop units of PropagatesStopTo=."""
 
 
 def as_it_is(observed: Observed) -> Observed:
@@ -78,7 +82,49 @@ class Observer:
         observed = adjust(await self._for_plan(old, new, caller=caller))
         planned = plan(old, new, observed)
         observed = await self._with_dependents(observed, planned, caller=caller)
-        return (plan(old, new, observed) if any(observed.dependents.values()) else planned), observed
+        related = await self._with_relations(observed, new, planned, caller=caller)
+        again = related is not observed or any(observed.dependents.values())
+        return (plan(old, new, related) if again else planned), related
+
+    async def _with_relations(self, observed: Observed, new: Generation, planned: Plan, *, caller: int) -> Observed:
+        """Return ``observed`` with the units that PID 1 starts and stops because of a plan, and what relates them.
+
+        It is the same value if there are none.
+        """
+        placed = await asyncio.to_thread(placed_units, new) if planned.jobs or planned.stops else {}
+        units, relations = dict(observed.units), dict[str, dict[str, tuple[str, ...]]]()
+        starts = {job.unit for job in planned.jobs if job.verb is not Verb.RELOAD}
+        stops = {job.unit for job in (*planned.stops, *planned.jobs) if job.verb in (Verb.STOP, Verb.RESTART)}
+        seen: set[str] = set()
+        conflicting: set[str] = set()
+        while more := (starts | stops) - seen:
+            loaded = sorted(name for name in more if units[name].load_state == "loaded")
+            keys = [self._keys(name, starts, stops, placed, observed) for name in loaded]
+            found = await pipelined(
+                (self._systemd.relations(name, of) for name, of in zip(loaded, keys, strict=True)), AT_ONCE
+            )
+            relations |= {name: told for name, told in zip(loaded, found, strict=True) if told}
+            look_at = Dependencies(placed, replace(observed, units=units, relations=relations))
+            pulled = {other for name in more & starts for other in look_at.starts(name)}
+            ended = {other for name in more & starts for other in look_at.conflicts(name)}
+            conflicting |= ended
+            ended |= {other for name in more & stops for other in look_at.stops(name)}
+            units |= await self._systemd.list_units((pulled | ended) - units.keys())
+            seen |= more
+            starts |= {name for name in pulled if units[name].load_state == "loaded" and not units[name].running}
+            stops |= {name for name in ended if units[name].running}
+        if not relations and seen <= {job.unit for job in (*planned.stops, *planned.jobs)}:
+            return observed
+        running = {name for name in conflicting if units[name].running}
+        protected = await roles(self._systemd, running - observed.protected.keys(), self._root, caller=caller)
+        only_stops = any("PropagatesStopTo" in told for told in relations.values())
+        return replace(
+            observed,
+            units=units,
+            relations=relations,
+            protected={**observed.protected, **protected},
+            restart_stops=only_stops and await self._systemd.version() > LAST_SPARING_VERSION,
+        )
 
     async def _with_dependents(self, observed: Observed, planned: Plan, *, caller: int) -> Observed:
         """Return ``observed`` with all running units that PID 1 stops or restarts together with those of a plan."""
@@ -98,6 +144,20 @@ class Observer:
         units |= await systemd.inspect(unknown, INVOCATION_ID | TIMEOUTS) if unknown else {}
         protected = await roles(systemd, together - observed.protected.keys(), self._root, caller=caller)
         return replace(observed, units=units, dependents=dependents, protected={**observed.protected, **protected})
+
+    @staticmethod
+    def _keys(
+        name: str,
+        starts: Collection[str],
+        stops: Collection[str],
+        placed: Mapping[str, PlacedUnit],
+        observed: Observed,
+    ) -> tuple[str, ...]:
+        """Return the dependencies of a unit that neither the documents nor an earlier answer of PID 1 tell."""
+        ours = name in placed and placed[name].fragment
+        starting = ("ConflictedBy",) if ours else (*CONFLICTS, *PULLS_IN)
+        stopping = ("PropagatesStopTo",) if name in observed.dependents else STOPS_WITH
+        return (*(starting if name in starts else ()), *(stopping if name in stops else ()))
 
     async def _for_plan(self, old: Generation, new: Generation, *, caller: int) -> Observed:
         """Return what a plan from ``old`` to ``new`` needs, except ``dependents``. Raises `UnreadableHolds`."""

@@ -74,6 +74,8 @@ def announcements(plan: Plan) -> Iterator[tuple[str, str]]:
         changes = "; ".join(by_unit.pop(job.unit, [])[:_MAX_ANNOUNCED])
         reason = changes if changes and job.reason.endswith(" changed") else f"{job.reason}{changes and f': {changes}'}"
         yield job.unit, f"{job.verb} {job.unit}: {reason}"
+    for job in plan.consequences:
+        yield job.unit, f"{job.verb} {job.unit}: {job.reason}"
     for unit, changes_of_unit in by_unit.items():
         yield unit, f"change {unit} without a restart: {'; '.join(changes_of_unit[:_MAX_ANNOUNCED])}"
     for change in plan.settings:
@@ -84,7 +86,7 @@ def announcements(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _lines(plan: Plan) -> Iterator[PlanLine]:
-    units = [job.unit for job in (*plan.stops, *plan.jobs)] + [note.unit for note in plan.notes]
+    units = [job.unit for job in (*plan.stops, *plan.jobs, *plan.consequences)] + [note.unit for note in plan.notes]
     width = max(map(len, units), default=0)
     if not plan:
         yield PlanLine(text="Nothing to do.")
@@ -100,7 +102,7 @@ def _lines(plan: Plan) -> Iterator[PlanLine]:
         yield PlanLine(text=f"{step:8}{file.path}{'' if file.changes else _causes(file.causes)}", step=step)
         for change in file.changes:
             yield PlanLine(beginning=_BELOW, text=describe_change(change))
-    for job in plan.jobs:
+    for job in (*plan.jobs, *plan.consequences):
         yield from _job(job, width)
     if plan.notes:
         yield PlanLine()

@@ -13,6 +13,7 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from ordain.agent.model import FileAction, FileChange, Generation, Job, Note, NoteReason, Observed, Plan, Verb
+from ordain.agent.plan.consequences import Dependencies, consequences, spare_conflicting
 from ordain.agent.plan.diff import PlacedUnit, needs_reload, same_generation
 from ordain.agent.plan.file_changes import changed_files
 from ordain.agent.plan.mount_jobs import unmount_below_automounts
@@ -48,14 +49,17 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
                 jobs[view.unit] = decision
     notes += _still_triggered(views, stops, observed)
     dependents = Dependents(views, observed)
+    dependencies = Dependencies({unit: view.after for unit, view in views.items()}, observed)
     notes += spare_dependents(views, dependents, observed, jobs)
+    notes += spare_conflicting(views, dependencies, jobs)
     for view in views.values():
         _rebind(view, views, stops, jobs, notes)
-    split_restarts(views, stops, jobs)
+    split_restarts(views, stops, jobs, dependents)
     unmount_below_automounts(views, stops, jobs)
     notes += start_again(views, dependents, stops, jobs, observed)
     together = restart_together(views, dependents, stops, jobs)
     notes = [note for note in notes if note.unit not in together]
+    caused = tuple(consequences(dependencies, stops, jobs))
     files = (*changed_files(old, new), *_displaced(new, observed))
     notes += _kernel_module_notes(files)
     changes = tuple(change for view in views.values() for change in view.fresh)
@@ -65,6 +69,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         reload=needs_reload(old, new),
         stops=tuple(stops[unit] for unit in _stop_order(stops, views)),
         jobs=tuple(_warned(views.get(unit), jobs[unit]) for unit in _start_order(jobs, views)),
+        consequences=tuple(sorted(caused, key=lambda job: (job.verb, job.unit))),
         files=files,
         changes=changes,
         settings=setting_changes(old, new, changes, files),

@@ -41,8 +41,18 @@ class Dependents:
     def before(self, unit: str) -> Iterator[str]:
         """Yield the running units that stop together with ``unit``, by the definitions before the reload."""
         known = self._observed.dependents.get(unit)
-        names = self._scan(unit, self._before) if known is None else known
+        names = set(self._scan(unit, self._before) if known is None else known) | self._stopped_with(unit)
         return (name for name in sorted(names) if self._observed.unit(name).running)
+
+    def stopped_by_restart(self, unit: str) -> bool:
+        """Return whether units that run would stop together with a restart of ``unit``, and not start again."""
+        return self._observed.restart_stops and any(
+            self._observed.unit(name).running for name in self._stopped_with(unit)
+        )
+
+    def _stopped_with(self, unit: str) -> set[str]:
+        """Return the units that only stop together with ``unit`` (PropagatesStopTo=), before the reload."""
+        return set(self._observed.relations.get(unit, {}).get("PropagatesStopTo", ()))
 
     def after(self, unit: str) -> Iterator[str]:
         """Yield the running units that restart together with ``unit``, by the definitions after the reload."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from ordain.agent.model import Job, Verb
 from ordain.agent.plan.mount_jobs import AUTOMOUNT, MOUNT
+from ordain.agent.plan.propagation import Dependents
 from ordain.agent.plan.unit_view import UnitView
 
 COMMANDS = frozenset({"ExecStop", "ExecStopPost", "ExecStopPre"})
@@ -24,13 +25,17 @@ ENDING = COMMANDS | frozenset(
 """The directives that tell how a unit ends (systemd.service(5), systemd.socket(5), systemd.kill(5))."""
 
 
-def split_restarts(views: Mapping[str, UnitView], stops: dict[str, Job], jobs: dict[str, Job]) -> None:
+def split_restarts(
+    views: Mapping[str, UnitView], stops: dict[str, Job], jobs: dict[str, Job], dependents: Dependents
+) -> None:
     """Replace the restart of each mount, and of each unit that ends by its old definition, by a stop and a start.
 
-    A mount is split because PID 1 cannot restart it: it only mounts and unmounts.
+    A mount is split because PID 1 cannot restart it: it only mounts and unmounts. A restart with which PID 1 would only
+    stop other units is split because they are then started again.
     """
     for unit, job in list(jobs.items()):
-        if job.verb is Verb.RESTART and (unit.endswith((MOUNT, AUTOMOUNT)) or ends_by_definition(views[unit])):
+        whole = not unit.endswith((MOUNT, AUTOMOUNT)) and not dependents.stopped_by_restart(unit)
+        if job.verb is Verb.RESTART and (not whole or ends_by_definition(views[unit])):
             stops[unit] = views[unit].job(Verb.STOP, job.reason)
             jobs[unit] = views[unit].job(Verb.START, job.reason)
 

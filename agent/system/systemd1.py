@@ -178,6 +178,17 @@ class Systemd:
         found = await asyncio.gather(*(get(self.bus, NAME, path, UNIT, name) for name in PROPAGATES_TO))
         return tuple(sorted({name for names in found for name in names}))
 
+    async def relations(self, unit: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the units that ``unit`` is related to, by the names of dependencies (properties of a unit)."""
+        path = unit_path(unit)
+        found = await asyncio.gather(*(get(self.bus, NAME, path, UNIT, name) for name in names))
+        return {name: tuple(sorted(units)) for name, units in zip(names, found, strict=True) if units}
+
+    async def version(self) -> int:
+        """Return the version of PID 1, such as 257; 0 if it has another form."""
+        words = re.match("[0-9]+", str(await get(self.bus, NAME, PATH, MANAGER, "Version")))
+        return int(words[0]) if words else 0
+
     async def unit_of(self, pid: int) -> str:
         """Return the unit of a process, ``""`` if the process has ended or has no unit."""
         try:

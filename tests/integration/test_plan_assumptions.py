@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -88,6 +89,55 @@ def test_units_that_restart_together_stop_and_start_in_order(machine: Machine) -
     for first, second in pairwise(names):
         assert usec(second, "InactiveEnter") <= usec(first, "ActiveExit"), f"{second} is stopped before {first} stops"
         assert usec(first, "ActiveEnter") <= usec(second, "InactiveExit"), f"{first} is started before {second} starts"
+
+
+def test_the_plan_names_what_pid_1_stops_and_starts_by_itself(machine: Machine) -> None:
+    units = {
+        "old": "PropagatesStopTo=log.service",
+        "log": "",
+        "bound": "BindsTo=old.service",
+        "extra": "Wants=deep.service",
+        "deep": "",
+    }
+    for name, line in units.items():
+        text = f"[Unit]\n{line}\n[Service]\nExecStart=/usr/bin/sleep infinity\n"
+        machine.write(f"/etc/systemd/system/{name}.service", text)
+    pair = f"aa: {{{SLEEP}, environment: {{A: '%s'}}, systemd: {{Unit: {{PropagatesStopTo: bb.service}}}}}}"
+    other = f"bb: {{{SLEEP}}}"
+    document(machine, pair % 1, other)
+    machine.boot()
+    machine.run("systemctl", "start", "old", "log", "bound")
+    wait(machine, "bb.service", "ActiveState", "active")
+    pause(machine)
+    before = {name: show(machine, f"{name}.service", "ActiveState") for name in units}
+    assert before == {**dict.fromkeys(units, "active"), "extra": "inactive", "deep": "inactive"}
+
+    document(
+        machine,
+        pair % 2,
+        other,
+        f"web: {{{SLEEP}, systemd: {{Unit: {{Conflicts: old.service, Wants: extra.service}}}}}}",
+    )
+    planned = json.loads(machine.run("ordainctl", "plan", "--json").stdout)
+    machine.run("ordainctl", "apply")
+
+    for name, state in before.items():
+        after = show(machine, f"{name}.service", "ActiveState")
+        verb = {("active", "inactive"): "stop", ("inactive", "active"): "start"}.get((state, after), "")
+        jobs = [job["verb"] for job in planned["consequences"] if job["unit"] == f"{name}.service"]
+        assert jobs == [verb] * bool(verb), name
+    assert show(machine, "bb.service", "ActiveState") == "active", "systemd 257 stops it with the restart of aa"
+
+    # What PID 1 stopped along runs again after a rollback.
+    machine.run("systemctl", "start", "extra")
+    document(
+        machine,
+        pair % 2,
+        other,
+        "bad: {command: /bin/false, type: oneshot, systemd: {Unit: {Conflicts: extra.service}}}",
+    )
+    assert machine.run("ordainctl", "apply", check=False).returncode == 4
+    wait(machine, "extra.service", "ActiveState", "active")
 
 
 def test_a_socket_is_bound_again_while_its_service_runs(machine: Machine) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,9 @@ class StandIn(Systemd):
         assert isinstance(properties["Description"], Variant)
         self.effect(f"start {unit}")
         return "done"
+
+    async def relations(self, unit: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        return {}
 
     async def dependents(self, unit: str) -> tuple[str, ...]:
         return ()
