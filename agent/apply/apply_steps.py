@@ -345,7 +345,7 @@ class ApplySteps:
         )
 
     async def _has_failed(self, progress: Progress) -> bool:
-        """Return whether to roll back: the apply is to blame, there is a way back, and time for it."""
+        """Return whether to roll back: the apply is to blame, what it did can be undone, and there is time for it."""
         steps = progress.plan
         if progress.rolls_back or not progress.blamed or not steps.from_hash:
             return False

@@ -128,7 +128,7 @@ def test_the_plan_names_what_pid_1_stops_and_starts_by_itself(machine: Machine) 
         assert jobs == [verb] * bool(verb), name
     assert show(machine, "bb.service", "ActiveState") == "active", "systemd 257 stops it with the restart of aa"
 
-    # What PID 1 stopped along runs again after a rollback.
+    # A rollback starts the units again that PID 1 has stopped along.
     machine.run("systemctl", "start", "extra")
     document(
         machine,

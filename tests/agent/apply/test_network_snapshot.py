@@ -33,7 +33,7 @@ def test_an_unchanged_network_needs_no_command() -> None:
     assert back(BEFORE) == []
 
 
-def test_a_lease_that_is_an_hour_older_is_no_change() -> None:
+def test_an_older_lease_does_not_count_as_a_change() -> None:
     assert back(replace(BEFORE, addresses=(HAND, replace(LEASE, valid_sec=1)))) == []
 
 
