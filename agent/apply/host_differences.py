@@ -16,6 +16,7 @@ from ordain.generator.accounts import LOCKED
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.machine import rootfs, time_zones
+from ordain.transforms.render.kernel import parameter_path
 
 SYSCTL_READER, HOSTNAME_READER = "systemd-sysctl.service", "ordain-hostname.service"
 MODULES_READER = "systemd-modules-load.service"
@@ -45,16 +46,6 @@ def kernel_parameters(generation: Generation, root: Path) -> Iterator[Difference
             what = f"the kernel parameter {name} is {shown}, not {value}"
             found = condition(generation, "KernelParameter", pointer, what, item="sysctl")
             yield Difference(condition=found, pointer=pointer, actual=shown, changes=(change,))
-
-
-def parameter_path(name: str) -> str:
-    """Return the file of a kernel parameter below /proc/sys: the first separator separates its parts (sysctl.d(5)).
-
-    >>> parameter_path("net.ipv4.conf.dm0/100.rp_filter"), parameter_path("net/ipv4/conf/dm0.100/rp_filter")
-    ('net/ipv4/conf/dm0.100/rp_filter', 'net/ipv4/conf/dm0.100/rp_filter')
-    """
-    first = next((char for char in name if char in "./"), "")
-    return name.translate(str.maketrans("./", "/.")) if first == "." else name
 
 
 def _missing_parameter(generation: Generation, root: Path, name: str, path: str, pointer: str) -> Difference:

@@ -146,18 +146,21 @@ def _sources(names: Sequence[str], imported: DocumentDraft) -> Iterator[InputFil
 
 
 def _directory(directory: Path, imported: DocumentDraft) -> Iterator[InputFile]:
-    """Yield the files of a directory, with drop-ins and masks. Add other links and directories to the problems."""
+    """Yield the files of a directory, with drop-ins and masks. Add other links and directories to the problems.
+
+    As for systemd, a directory of drop-ins may be a link, and so may a unit file: then both names are the same.
+    """
     for path in sorted(directory.iterdir()):
         if path.is_symlink() and path.readlink() == NULL:
             yield InputFile(path=str(path), data=b"")
         elif path.suffix in PULLS and path.is_dir():
             for link in sorted(path.iterdir()):
                 _report_pull(link, directory, imported)
-        elif path.suffix == ".d" and path.is_dir() and not path.is_symlink():
+        elif path.suffix == ".d" and path.is_dir() and directory.suffix != ".d":
             yield from _directory(path, imported)
         elif path.is_dir():
             imported.not_converted(Where(path=str(path)), "the files of this directory are not read", "import it, too")
-        elif path.is_symlink() and directory.suffix != ".d":
+        elif path.is_symlink() and directory.suffix != ".d" and path.readlink().name != path.name:
             _report_alias(path, imported)
         else:
             try:

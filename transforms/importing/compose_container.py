@@ -23,7 +23,7 @@ IN_DOCKER_RUN = "`docker run --help` may have an option for it"
 
 SCALARS = {
     "working_dir": "--workdir", "user": "--user", "hostname": "--hostname", "domainname": "--domainname",
-    "pid": "--pid", "ipc": "--ipc", "uts": "--uts", "userns_mode": "--userns", "cgroup": "--cgroupns",
+    "uts": "--uts", "userns_mode": "--userns", "cgroup": "--cgroupns",
     "shm_size": "--shm-size", "mem_limit": "--memory", "mem_reservation": "--memory-reservation",
     "memswap_limit": "--memory-swap", "cpus": "--cpus", "cpuset": "--cpuset-cpus", "cpu_shares": "--cpu-shares",
     "pids_limit": "--pids-limit", "platform": "--platform", "runtime": "--runtime",
@@ -390,7 +390,8 @@ class _Container:
     def add_alias(self, node: Node) -> None:
         self.arguments.append(f"--network-alias={self.word(node)}")
 
-    def set_network_mode(self, node: Node) -> None:
+    def add_namespace(self, option: str, node: Node) -> None:
+        """Add the option for a namespace, which may be that of another service's container."""
         mode = self.word(node)
         if mode.startswith("service:"):
             other = mode.removeprefix("service:")
@@ -401,7 +402,7 @@ class _Container:
             mode = f"container:{name}"
             self.after.append(other)
             self.requires.append(other)
-        self.arguments.append(f"--network={mode}")
+        self.arguments.append(f"{option}={mode}")
 
     def add_default_network(self) -> None:
         """Add the default network of the project, in which each container has the name of its service."""
@@ -512,6 +513,10 @@ def _option_for_each_pair(key: str, option: str) -> _Set:
     return add
 
 
+def _namespace(option: str) -> _Set:
+    return lambda container, node: container.add_namespace(option, node)
+
+
 def _flag_option(option: str) -> _Set:
     def add(container: _Container, node: Node) -> None:
         container.arguments += [option] if flag(node) else []
@@ -538,7 +543,9 @@ _KEYS: Mapping[str, _Set] = {
     "volumes": _Container.set_volumes,
     "depends_on": _Container.set_depends_on,
     "networks": _Container.set_networks,
-    "network_mode": _Container.set_network_mode,
+    "network_mode": _namespace("--network"),
+    "pid": _namespace("--pid"),
+    "ipc": _namespace("--ipc"),
     "stop_grace_period": _Container.set_stop_grace_period,
     "extra_hosts": _Container.set_extra_hosts,
     "ulimits": _Container.set_ulimits,

@@ -44,6 +44,10 @@ def render_group(name: str, branch: Branch, pointer: str, names: Names) -> Rende
     ordinary = branch.value("system") is not True and gid is None
     file = TextFile(path=(ORDINARY if ordinary else SYSTEM).format(f"0-{name}"), item=pointer)
     _check_name(file, name, branch.here)
+    if gid is not None and name == "root":
+        file.block(gid, "gid of root cannot be set", f"remove it: {FIXED_FOR_ROOT['gid']}", "Vital")
+    elif gid is not None and gid.value == 0:
+        file.block(gid, "only root may have the number 0", "choose another number", "Vital")
     if ordinary:
         file.add(RANGE, branch.here)
     file.add(f"g {name} {gid.value if gid else '-'}", gid or branch.here)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ordain.transforms.catalog.names import Names
+from ordain.transforms.errors import is_blocked, warning
 from ordain.transforms.model import Branch, Member, OnChange, Wanted
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
 from ordain.transforms.render.rendered_item import RenderedItem
@@ -18,20 +19,41 @@ This name sorts after the distributions' files, such as 99-protect-links.conf, a
 administrator's /etc/sysctl.conf.
 """
 _PARAMETER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:*/-]*")
+_WORDS = frozenset({"yes", "no", "true", "false"})
+_NOT_WHOLE = re.compile(r"[0-9]+(\.[0-9]+(e[0-9]+)?|e[0-9]+)", re.IGNORECASE)
+"""Values that documents have for a number, and that no kernel parameter takes (proc_dointvec)."""
 _MODULE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def render_sysctl(tree: Branch, names: Names) -> RenderedItem:
     """Return the item of all kernel parameters, which are in one file."""
     file = TextFile(path=SYSCTL, item="sysctl")
+    known: dict[str, tuple[str, str]] = {}
     for name, leaf in tree.leaves():
         value = str(leaf.value)
+        other, other_value = known.setdefault(parameter_path(name), (name, value))
+        if other_value != value:
+            what = f"{other} and {name} are one kernel parameter, and have two values"
+            file.block(leaf, what, "remove one of them", "Clash")
+        if value.lower() in _WORDS or _NOT_WHOLE.fullmatch(value):
+            what = f"the kernel takes whole numbers, and would refuse {value!r} for {name}"
+            file.problems.append(warning("sysctl", leaf.where, what, "write it as a whole number, 1 or 0", "Doubtful"))
         if not _PARAMETER.fullmatch(name):
             file.block(leaf, f"{name!r} is not a kernel parameter", "write it like sysctl: net.ipv4.ip_forward")
         if not value.strip() or value != value.strip():
             file.block(leaf, f"{name} cannot have the value {value!r}", "remove the blanks around it")
         file.add(f"{name} = {value}", leaf)
     return _item("sysctl", [file], "systemd-sysctl.service", SYSCTL)
+
+
+def parameter_path(name: str) -> str:
+    """Return the file of a kernel parameter below /proc/sys: the first separator separates its parts (sysctl.d(5)).
+
+    >>> parameter_path("net.ipv4.conf.dm0/100.rp_filter"), parameter_path("net/ipv4/conf/dm0.100/rp_filter")
+    ('net/ipv4/conf/dm0.100/rp_filter', 'net/ipv4/conf/dm0.100/rp_filter')
+    """
+    first = next((char for char in name if char in "./"), "")
+    return name.translate(str.maketrans("./", "/.")) if first == "." else name
 
 
 def render_modules(tree: Branch, names: Names) -> RenderedItem:
@@ -57,7 +79,8 @@ def render_modules(tree: Branch, names: Names) -> RenderedItem:
 
 def _item(item: str, files: Sequence[TextFile], reader: str, path: str) -> RenderedItem:
     """Return the item of ``files``; the service ``reader`` of the boot runs again when the file at ``path`` changes."""
-    if problems := tuple(problem for file in files for problem in file.problems):
+    problems = tuple(problem for file in files for problem in file.problems)
+    if is_blocked(problems):
         return RenderedItem(pointer=item, problems=problems)
     member = Member(
         unit=reader,
@@ -67,4 +90,6 @@ def _item(item: str, files: Sequence[TextFile], reader: str, path: str) -> Rende
         on_change=OnChange.RESTART,
         uses=((path, OnChange.RESTART),),
     )
-    return RenderedItem(pointer=item, artifacts=tuple(file.artifact() for file in files), members=(member,))
+    return RenderedItem(
+        pointer=item, artifacts=tuple(file.artifact() for file in files), members=(member,), problems=problems
+    )

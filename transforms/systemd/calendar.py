@@ -26,13 +26,14 @@ _EVENT = re.compile(
 )
 _SHORT = re.compile(rf"(?i:{'|'.join(_SHORTHANDS)})|@[0-9]{{1,15}}")
 _ZONE = re.compile(r"[ \t]+(?:(?i:UTC)|[A-Z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+)+|[A-Z]{3,4}[0-9]?[A-Z]{0,3})$")
+_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _RANGES = {"month": (1, 12), "day": (1, 31), "hour": (0, 23), "minute": (0, 59), "second": (0, 59)}
 
 
 def check_calendar(text: str) -> None:
     """Check a calendar event: its shape and the range of each number. Raise `EncodeError`.
 
-    A time zone that does not exist, or an event that never elapses, passes.
+    A time zone that does not exist, or an event in the past, passes.
     """
     event = _ZONE.sub("", text.strip(" \t"))
     if _SHORT.fullmatch(event):
@@ -49,6 +50,19 @@ def check_calendar(text: str) -> None:
         for number in re.findall(rf"(?<![/0-9.]){_NUMBER}|(?<=\.\.){_NUMBER}", match[name] or ""):
             if not low <= float(number) < high + 1:
                 raise EncodeError(f"{name} out of range in a calendar event: {number}", f"{low} to {high}")
+
+
+def never_comes(text: str) -> bool:
+    """Return whether a calendar event that `check_calendar` takes has a day that no month of it has.
+
+    >>> never_comes("*-02-30"), never_comes("*-02,04-30"), never_comes("*-02-29 4:00"), never_comes("daily")
+    (True, False, False, False)
+    """
+    match = _EVENT.fullmatch(_ZONE.sub("", text.strip(" \t")))
+    months, dates = ((match[name] or "*").split(",") if match else ["*"] for name in ("month", "day"))
+    if not match or "~" in text or not all(word.isdecimal() for word in (*months, *dates)):
+        return False  # ranges, steps, * and days from the end of a month are left to PID 1
+    return not any(int(date) <= _DAYS[int(month) - 1] for month in months for date in dates)
 
 
 def days(first: str, last: str) -> range:

@@ -194,13 +194,19 @@ def test_everything_in_a_directory_is_converted_or_named(
     (units / "multi-user.target.wants/t@a.service").symlink_to("../t@.service")
     (units / "a.target.requires/web.service").symlink_to("../web.service")
     (units / "y.link").write_text("x")
+    (tmp_path / "app.d").mkdir()
+    (tmp_path / "app.d/10.conf").write_text("[Service]\nEnvironment=LINKED=1\n")
+    (units / "cups.service.d").symlink_to(tmp_path / "app.d")
+    (tmp_path / "app.service").write_text(WEB.replace("web", "app"))
+    (units / "app.service").symlink_to(tmp_path / "app.service")
 
     status, out, err = run([str(units)], debian, capsys)
 
     (document,) = read("x.yaml", out.encode())[0]
-    assert (status, set(document.sections.branch("services"))) == (3, {"web", "cron"})
+    assert (status, set(document.sections.branch("services"))) == (3, {"web", "cron", "cups", "app"})
     assert "cron: {state: masked}" in out
     assert "nice: 5" in out or "Nice: 5" in out
+    assert "LINKED: 1" in out, "a directory of drop-ins may be a link"
     assert [line.removeprefix(f"{units}/").partition(": not")[0] for line in err.splitlines()] == [
         "a.target.requires/web.service",
         "alias.service",

@@ -35,6 +35,9 @@ def service(keys: str) -> str:
         (service("limits: {cpu: 50}"), "50 without % is 50 whole CPUs"),
         (service("limits: {cpu: '100'}"), "100 without % is 100 whole CPUs"),
         ("files: {/etc/x: {content: a, mode: 420}}", "mode 420 is octal: r---w----"),
+        (service("schedule: {calendar: '*-02-30 4:00'}"), "'*-02-30 4:00' never comes"),
+        ("sysctl: {net.ipv4.ip_forward: 'yes'}", "would refuse 'yes' for net.ipv4.ip_forward"),
+        ("sysctl: {fs.file-max: 1e6}", "would refuse '1e6' for fs.file-max"),
         (
             service("files: {/etc/x: {content: a, mode: '755'}}, listen: {stream: /run/x, mode: '420'}"),
             "SocketMode=420",
