@@ -143,6 +143,37 @@ def _routes(device: Device, devices: Devices) -> Iterator[Problem]:
             yield problem(device, route.leaf, "a route has addresses of both families", "use only IPv4 or only IPv6")
 
 
+def _addresses(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Check that addresses can belong to an interface."""
+    for address in device.addresses:
+        ip = ipaddress.ip_interface(address.address).ip
+        if ip.is_unspecified or ip.is_multicast or str(ip) == "255.255.255.255":
+            what = f"{address.address} is not the address of an interface"
+            yield problem(device, address.leaf, what, "write an address of one host")
+
+
+def _unreachable_gateways(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Warn of gateways that the kernel refuses: they are in no network of the device ("invalid gateway").
+
+    A device whose addresses come from a server may have any network.
+    """
+    gateways = [(route.via, route.leaf) for route in device.routes if route.via and not route.on_link]
+    gateways += [(str(leaf.value), leaf) for key in ("gateway4", "gateway6") if (leaf := device.branch.leaf(key))]
+    on_link = [ipaddress.ip_network(route.to) for route in device.routes if "/" in route.to and not route.via]
+    for text, leaf in gateways if device.kind != "vrfs" else ():
+        via = ipaddress.ip_address(text)
+        own = [address for address in device.addresses if address.version == via.version]
+        networks = [ipaddress.ip_interface(address.address).network for address in own]
+        if not own or device.flag(f"dhcp{via.version}") or via.is_link_local:
+            continue
+        if via.version == 6 and device.branch.value("accept-ra") is not False:
+            continue  # router advertisements may bring more networks
+        if not any(via in network for network in (*networks, *on_link)):
+            what = f"the gateway {text} is in no network of the device, so that the kernel refuses the route"
+            warning = problem(device, leaf, what, "correct the gateway, or set on-link: true")
+            yield replace(warning, severity=Severity.WARNING)
+
+
 def _routes_without_gateway(device: Device, devices: Devices) -> Iterator[Problem]:
     for route in device.routes:
         if route.type in WITHOUT_GATEWAY and route.via:
@@ -276,9 +307,21 @@ def _wireguard(device: Device) -> Iterator[Problem]:
         what = "everybody who reads the documents knows this private key"
         known = problem(device, key, what, "write keys: {private: /path/of/a/file}", "Secret")
         yield replace(known, severity=Severity.WARNING)
+    keys: set[str] = set()
+    networks: dict[str, str] = {}
     for peer in device.peers:
         if not peer.public:
             yield problem(device, peer.leaf, "a peer needs its public key", "set keys: {public: …}")
+        elif peer.public in keys:
+            what = "another peer has the same public key, and WireGuard keeps one of them"
+            yield problem(device, peer.leaf, what, "write one peer with all its networks", "Clash")
+        keys.add(peer.public)
+        for text in peer.allowed:
+            network = str(ipaddress.ip_network(text, strict=False))
+            if networks.setdefault(network, peer.public) != peer.public:
+                what = f"another peer has the allowed network {network}, and WireGuard gives it to the last one"
+                clash = problem(device, peer.leaf, what, "write the network for one of them", "Clash")
+                yield replace(clash, severity=Severity.WARNING)
 
 
 def _ip_tunnel(device: Device, mode: str) -> Iterator[Problem]:
@@ -317,8 +360,10 @@ _CHECKS: tuple[Callable[[Device, Devices], Iterator[Problem]], ...] = (
         _without_effect,
         _without_dhcp,
         _deprecated,
+        _addresses,
         _routes,
         _routes_without_gateway,
+        _unreachable_gateways,
         _rules,
         _labels,
         _link_local,

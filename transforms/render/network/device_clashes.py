@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ def check(devices: Sequence[Device]) -> dict[str, list[Problem]]:
     by_name = {device.name: device for device in devices}
     owners: dict[tuple[str, ...], Device] = {}
     routes: dict[DefaultRoute, Device] = {}
+    addresses: dict[tuple[str, str], Device] = {}
     problems: dict[str, list[Problem]] = {}
     for device in sorted(devices, key=lambda device: device.pointer):
         problems[device.pointer] = [
@@ -29,6 +31,7 @@ def check(devices: Sequence[Device]) -> dict[str, list[Problem]]:
             *_port(device),
             *_mtu(device, by_name),
             *_default_routes(device, routes),
+            *_addresses(device, addresses),
         ]
     return problems
 
@@ -120,11 +123,27 @@ def _mtu(device: Device, by_name: Mapping[str, Device]) -> Iterator[Problem]:
 def _default_routes(device: Device, routes: dict[DefaultRoute, Device]) -> Iterator[Problem]:
     """Warn of two default routes of which the kernel uses only one, as netplan does; add those of ``device``."""
     for route, leaf in _defaults(device):
-        other = routes.setdefault(route, device)
-        if other is not device:
-            what = f"{other.name} has a default route of IPv{route[0]} with the same metric, in the same table"
+        other = routes.get(route)
+        if other is not None:
+            owner = "the device" if other is device else other.name
+            another = "another" if other is device else "a"
+            what = f"{owner} has {another} default route of IPv{route[0]} with the same metric, in the same table"
             hint = "give one of them another `metric` or `table`"
             yield replace(problem(device, leaf, what, hint), severity=Severity.WARNING)
+        routes.setdefault(route, device)
+
+
+def _addresses(device: Device, owners: dict[tuple[str, str], Device]) -> Iterator[Problem]:
+    """Warn of an address that another device has, too, unless they are in different VRFs; add those of ``device``."""
+    for address in device.addresses:
+        ip = ipaddress.ip_interface(address.address).ip
+        if ip.is_link_local:
+            continue  # each link has its own
+        other = owners.setdefault((str(ip), device.vrf.name if device.vrf else ""), device)
+        if other is not device:
+            what = f"{other.name} has the address {ip}, too"
+            hint = f"change one of them; the other is {other.pointer}"
+            yield replace(problem(device, address.leaf, what, hint, "Clash"), severity=Severity.WARNING)
 
 
 def _defaults(device: Device) -> Iterator[tuple[DefaultRoute, Leaf]]:

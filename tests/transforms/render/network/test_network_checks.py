@@ -489,3 +489,63 @@ def test_a_second_default_route_and_keys_without_dhcp_are_warnings() -> None:
         "a has a default route of IPv4 with the same metric, in the same table",
         "dhcp4-overrides has no effect without dhcp4",
     ]
+
+
+def warnings_of(network: Section) -> list[str]:
+    _, problems = compiled(network)
+    assert refusals(problems) == []
+    return [problem.what for problem in problems if problem.code != "Deprecated"]
+
+
+def test_a_gateway_that_the_kernel_refuses_is_warned_of() -> None:
+    own = {"addresses": ["192.0.2.2/24"]}
+    far = {"to": "10.0.0.0/8", "via": "198.51.100.1"}
+    text = "the gateway 198.51.100.1 is in no network of the device, so that the kernel refuses the route"
+
+    assert warnings_of({"ethernets": {"a": {**own, "routes": [far]}}}) == [text]
+    assert warnings_of({"ethernets": {"a": {**own, "gateway4": "198.51.100.1"}}}) == [text]
+    for device in (
+        {**own, "routes": [{**far, "via": "192.0.2.1"}]},
+        {**own, "routes": [{**far, "on-link": True}]},
+        {**own, "routes": [{"to": "198.51.100.1/32"}, far]},
+        {**own, "dhcp4": True, "routes": [far]},
+        {"routes": [far]},
+        {"addresses": ["2001:db8::2/64"], "routes": [{"to": "2001:db8:9::/48", "via": "fe80::1"}]},
+    ):
+        assert warnings_of({"ethernets": {"a": device}}) == []
+
+
+def test_two_default_routes_of_one_device_and_one_address_of_two_devices_are_warned_of() -> None:
+    route = {"to": "default", "via": "192.0.2.1"}
+    a = {"addresses": ["192.0.2.2/24", "fe80::1/64"], "routes": [route, {**route, "via": "192.0.2.9"}]}
+
+    found = warnings_of({"ethernets": {"a": a, "b": {"addresses": ["192.0.2.2/25", "fe80::1/64"]}}})
+
+    assert found == [
+        "the device has another default route of IPv4 with the same metric, in the same table",
+        "a has the address 192.0.2.2, too",
+    ]
+    vrf = {"ethernets": {"a": {"addresses": ["192.0.2.2/24"]}, "b": {"addresses": ["192.0.2.2/24"]}}}
+    assert warnings_of({**vrf, "vrfs": {"red": {"table": 9, "interfaces": ["b"]}}}) == []
+
+
+@pytest.mark.parametrize("address", ["224.0.0.1/4", "0.0.0.0/0", "ff02::1/64", "::/0", "255.255.255.255/32"])
+def test_an_address_of_no_host_is_refused(address: str) -> None:
+    found = reasons({"ethernets": {"a": {"addresses": [address]}}}, "networkd")
+
+    assert found == [f"{address} is not the address of an interface"]
+
+
+def test_a_peer_and_its_networks_belong_together_once() -> None:
+    one, two = "M9nt4YujIOmNrRmpIRTmYSfMdrpvE7u6WkG8FY8WjG4=", "rlbInAj0qV69CysWPQY7KEBnKxpYCpaWqOs/dLevdWc="
+
+    def tunnel(*peers: tuple[str, str]) -> Section:
+        rows = [{"keys": {"public": key}, "allowed-ips": [network]} for key, network in peers]
+        return {"tunnels": {"w": {"mode": "wireguard", "keys": {"private": "/k"}, "peers": rows}}}
+
+    assert warnings_of(tunnel((one, "10.0.0.1/8"), (two, "10.0.0.0/8"))) == [
+        "another peer has the allowed network 10.0.0.0/8, and WireGuard gives it to the last one"
+    ]
+    assert reasons(tunnel((one, "10.0.0.0/8"), (one, "11.0.0.0/8")), "networkd") == [
+        "another peer has the same public key, and WireGuard keeps one of them"
+    ]
