@@ -30,7 +30,11 @@ NETWORK_TERMS = frozenset(
     {"activation-mode", "critical", "ignore-carrier", "optional", "optional-addresses", "renderer"}
 )
 """The keys that say how a device is brought up and judged. The machine has no value for them."""
-HOST = ("host/hostname", "host/timezone")
+HOST = ("host/hostname", "host/locale", "host/timezone")
+NOT_TOLD = {
+    "host/keymap": "not read back: consoles have it once their setup has run, graphical logins at their next start"
+}
+"""Values that no program tells, with the time at which they take effect."""
 INFINITY = 2**64 - 1
 """The value of a limit that is not set."""
 MAX_PROPERTIES = 40
@@ -59,7 +63,7 @@ def read_back_values(
         elif name in READ_BACK or pointer in HOST or _is_read_network(pointer, generation):
             values[pointer] = AS_WANTED
         elif name in ("host", "network") and pointer.rpartition("/")[2] not in NETWORK_TERMS:
-            values[pointer] = NOT_READ
+            values[pointer] = NOT_TOLD.get(pointer, NOT_READ)
     return values, tuple(differs)
 
 

@@ -15,7 +15,7 @@ from ordain.agent.model import Change, Effect, Generation
 from ordain.generator.accounts import LOCKED
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines
 from ordain.transforms.artifacts import RegularFile
-from ordain.transforms.machine import rootfs, time_zones
+from ordain.transforms.machine import locales, rootfs, time_zones
 from ordain.transforms.render.kernel import parameter_path
 
 SYSCTL_READER, HOSTNAME_READER = "systemd-sysctl.service", "ordain-hostname.service"
@@ -237,3 +237,26 @@ def time_zone(generation: Generation, root: Path) -> Iterator[Difference]:
         hint = "check the spelling (`timedatectl list-timezones`), or install the package tzdata"
         found = condition(generation, "TimeZone", "host/timezone", what, hint, item="host")
         yield Difference(condition=found, pointer="host/timezone", actual="UTC")
+
+
+def locale(generation: Generation, root: Path, environment: Iterable[str] | None) -> Iterator[Difference]:
+    """Yield the locale if the machine does not have it, or if PID 1 starts services with another one.
+
+    ``environment`` is that of PID 1, None if it is not known. Running programs and logins keep the locale that they
+    were started with.
+    """
+    wanted, pointer = section(generation, "host").get("locale"), "host/locale"
+    if not wanted:
+        return
+    if locales.is_missing(root, wanted):
+        what = f"there is no locale {wanted} on this machine, so programs use C"
+        hint = "check the spelling (`locale -a`), or make it (Debian: the package locales, locale-gen)"
+        found = condition(generation, "Locale", pointer, what, hint, item="host")
+        yield Difference(condition=found, pointer=pointer, actual="missing")
+        return
+    lang = next((line[5:] for line in environment or () if line.startswith("LANG=")), "not set")
+    if environment is not None and locales.normalized(lang) != locales.normalized(wanted):
+        what = f"PID 1 starts services with the locale {lang}, not {wanted}"
+        hint = f"it takes {wanted} at the next boot, or now with `systemctl set-environment LANG={wanted}`"
+        found = condition(generation, "Locale", pointer, what, hint, item="host", fault=False)
+        yield Difference(condition=found, pointer=pointer, actual=lang)

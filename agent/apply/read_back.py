@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from ordain.agent.apply import host_differences
-from ordain.agent.apply.difference import Difference, condition
+from ordain.agent.apply.difference import Difference, condition, section
 from ordain.agent.apply.network_differences import ReadNetwork, network_differences, network_reader
 from ordain.agent.apply.placed_file_differences import PlacedFiles
 from ordain.agent.generation import holds_with_starters, use_of
 from ordain.agent.model import Change, Effect, Generation, Observed
 from ordain.agent.plan.diff import placed_units
-from ordain.agent.system.bus import BusError
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.bus import BusError, get
+from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, Systemd
 
 FLAGS = (("ro", "rw"), ("noexec", "exec"), ("nosuid", "suid"), ("nodev", "dev"))
 """Pairs of mount options of which a mount has one: the restriction, and its opposite (mount(8))."""
@@ -50,6 +50,7 @@ class ReadBack:
             *host_differences.accounts(generation, self._root),
             *host_differences.host_name(generation, self._root),
             *host_differences.time_zone(generation, self._root),
+            *host_differences.locale(generation, self._root, await self._environment(generation)),
             *network_differences(generation, self._read_network, self._root),
             *[difference async for difference in self._units(generation, observed)],
         )
@@ -58,6 +59,14 @@ class ReadBack:
     def file_differences(self, generation: Generation, observed: Observed) -> tuple[Difference, ...]:
         """Return the placed files that somebody has changed."""
         return tuple(_with_holds(found, generation, observed) for found in self.files.differences(generation))
+
+    async def _environment(self, generation: Generation) -> list[str] | None:
+        """Return the environment that PID 1 passes on to services; None if nobody has to know it."""
+        if "locale" not in section(generation, "host"):
+            return None
+        with contextlib.suppress(BusError):
+            return list(await get(self._systemd.bus, NAME, PATH, MANAGER, "Environment"))
+        return None
 
     async def _units(self, generation: Generation, observed: Observed) -> Any:
         names = [m for m in generation.members if m.unit.endswith((".socket", ".mount"))]

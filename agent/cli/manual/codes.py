@@ -519,6 +519,11 @@ MACHINE = CodeGroup(
             "The machine has no data about the time zone of the documents, so programs use UTC.",
             "Check the spelling (`timedatectl list-timezones`), or install the package tzdata.",
         ),
+        "Locale": (
+            "The machine does not have the locale of the documents, so programs use C; or PID 1 starts services with "
+            "another one.",
+            "Make the locale (Debian: the package locales), or wait for the next boot.",
+        ),
         "HostName": (
             "The host name of the running system is not that of the documents.",
             "Run `ordainctl apply`.",

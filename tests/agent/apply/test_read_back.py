@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from typing import Any
 import pytest
 
 from ordain.agent.apply.difference import Difference
-from ordain.agent.apply.host_differences import accounts, host_name, kernel_modules, kernel_parameters, time_zone
+from ordain.agent.apply.host_differences import (
+    accounts,
+    host_name,
+    kernel_modules,
+    kernel_parameters,
+    locale,
+    time_zone,
+)
 from ordain.agent.apply.observe import Observer
 from ordain.agent.apply.placed_file_differences import is_mended
 from ordain.agent.apply.read_back import ReadBack, other_flags, unbound
@@ -158,6 +166,28 @@ def test_a_container_cannot_load_kernel_modules(root: Path) -> None:
     (found,) = kernel_modules(generation(modules={"nbd": {}}), root)
 
     assert (found.condition.fault, found.changes) == (False, ())
+
+
+def test_a_locale_that_the_machine_lacks_or_pid_1_does_not_pass_on_is_found(root: Path) -> None:
+    wanted = generation(host={"locale": "de_DE.UTF-8"})
+
+    def found(*environment: str) -> list[tuple[str, str, bool]]:
+        differences = locale(wanted, root, environment)
+        return [(d.condition.code, d.actual, d.condition.fault) for d in differences]
+
+    assert found("LANG=de_DE.UTF-8") == [], "a machine without any locales cannot be judged"
+    (root / "usr/lib/locale/C.utf8").mkdir(parents=True)
+    assert found("LANG=de_DE.UTF-8") == [("Locale", "missing", True)]
+    (root / "usr/lib/locale/locale-archive").write_bytes(
+        struct.pack("=5I", 0xDE020109, 0, 20, 1, 2) + struct.pack("=6I", 0, 0, 0, 7, 44, 99) + b"de_DE.utf8\0"
+    )
+    assert found("PATH=/bin", "LANG=de_DE.utf8") == []
+    assert found("PATH=/bin") == [("Locale", "not set", False)]
+    assert found("LANG=C.UTF-8") == [("Locale", "C.UTF-8", False)]
+    assert list(locale(wanted, root, None)) == []
+    assert list(locale(generation(), root, ["LANG=C"])) == []
+    (root / "usr/lib/locale/locale-archive").write_bytes(b"damaged")
+    assert found("LANG=de_DE.UTF-8") == [("Locale", "missing", True)]
 
 
 def test_a_time_zone_that_the_machine_does_not_know_is_found(root: Path) -> None:
