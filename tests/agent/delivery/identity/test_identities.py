@@ -191,6 +191,16 @@ def test_a_key_and_a_token_are_one_line_each_and_are_not_shown() -> None:
     "text",
     ["", "ordain-machine-key", "ordain-machine-key x y", f"ordain-machine-key {FLEET} AAAA", token_line(KEY)]
     + [f"{machine_key_line(KEY)} {more}" for more in ("x", "x=y", "user=a user=b")],
+    ids=[
+        "nothing",
+        "one word",
+        "no key",
+        "a short key",
+        "a token",
+        "a word more",
+        "an unknown option",
+        "a double option",
+    ],
 )
 def test_a_line_that_is_not_a_key_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(ValueError, match=r"^it|^its") as refused:
