@@ -26,6 +26,7 @@ from ordain.agent.delivery.fleet.reports import (
     BAD_STATES,
     MACHINES,
     FleetReports,
+    ReportMemory,
     having_labels,
     is_lost,
     machines_named,
@@ -34,6 +35,8 @@ from ordain.agent.delivery.fleet.reports import (
     read_reports,
 )
 from ordain.agent.delivery.fleet.staged_rollout import name_machines
+from ordain.agent.delivery.identity.identities import Identities
+from ordain.agent.delivery.identity.statement import key_id
 from ordain.agent.errors import Failure
 from ordain.agent.instruction import InstructionKind, StandingInstruction, describe
 from ordain.agent.model import to_json
@@ -53,10 +56,10 @@ def status(request: Namespace, console: Console) -> Exit:
 
 async def _status(request: Namespace, console: Console) -> Exit:
     labels = [parse_label(word) for word in request.label]
-    newest: dict[str, int] = {}
+    memory = ReportMemory()
     async with opened(request) as database:
         while True:
-            reports = await read_reports(database, newest)
+            reports = await read_reports(database, memory)
             machines = having_labels(reports.machines, labels)
             _print(machines, (await read_holds(database))[0], request, console)
             note_unused_reports(reports, console)
@@ -124,12 +127,14 @@ def _file(name: str) -> bytes:
 
 def show(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl fleet show`."""
-    report = with_store(request, lambda database: machine_named(database, request.machine))
+    reports = with_store(request, read_reports)
+    report = machine_among(reports, request.machine)
     if request.json:
         console.json(to_json(report))
         return Exit.OK
     now = time.time()
-    console.table((), [((title, Style.STRONG), value) for title, value in report_lines(report, now)])
+    lines = [*report_lines(report, now), ("Identity", _identity(report, reports.identities))]
+    console.table((), [((title, Style.STRONG), value) for title, value in lines])
     console.line()
     drifted = set(report.drift)
     console.table(
@@ -183,9 +188,21 @@ def forget(request: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
+def _identity(report: MachineReport, identities: Identities) -> Cell:
+    """Return the key that signed the report."""
+    record = identities.machines.get(report.machine)
+    if record is None:
+        return "none: others can report in its name", Style.WARN
+    return f"key {key_id(record.public)}, enrolled by {record.by}: {record.reason}"
+
+
 async def machine_named(database: Database, name: str) -> MachineReport:
     """Return the report of the machine with a hostname, or the beginning of a machine-id. Raises `Failure`."""
-    reports = await read_reports(database)
+    return machine_among(await read_reports(database), name)
+
+
+def machine_among(reports: FleetReports, name: str) -> MachineReport:
+    """Return the report of the machine called ``name``; see `machine_named`."""
     known = (*reports.machines, *reports.unlisted)
     matching = machines_named(known, name)
     if len(matching) == 1:

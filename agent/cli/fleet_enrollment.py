@@ -1,4 +1,4 @@
-"""fleet token, enroll, approve, revoke, identity: machines get keys that the store knows, and that sign reports."""
+"""fleet token, enroll, approve, prepare, revoke, identity: machines get keys, which the store knows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import STANDARD_INPUT
-from ordain.agent.cli.open_store import opened, with_store
+from ordain.agent.cli.open_store import opened, opened_machine_users, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import ANY, Conflict, Database, StoredEntry
 from ordain.agent.delivery.database.document_keys import MACHINES
@@ -45,11 +45,12 @@ from ordain.agent.delivery.identity.machine_record import (
 )
 from ordain.agent.delivery.identity.statement import key_id
 from ordain.agent.delivery.release.signing import valid_signers
+from ordain.agent.delivery.setup.machine_users import EtcdMachineUsers
 from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
 from ordain.transforms.errors import did_you_mean
-from ordain.transforms.machine.facts import read_facts
+from ordain.transforms.machine.facts import HOSTNAME, MACHINE_ID, read_facts
 from ordain.transforms.systemd.values import EncodeError, timespan
 
 VALID_FOR = "1h"
@@ -73,13 +74,20 @@ def token(request: Namespace, console: Console) -> Exit:
     expires = int(time.time() + _seconds("--for", request.valid_for or VALID_FOR))
     record = TokenRecord(key="", expires=expires, name=request.name or "", labels=_labels(request.label), by=author())
 
-    async def work(database: Database) -> PrivateKey:
-        known = await _with_fleet(database)
-        key = machine_key.generate(_fleet(known).fleet)
-        await database.write((enrollment.add_token(key, record), *enrollment.spent_tokens(known, time.time())))
-        return key
+    async def work() -> PrivateKey:
+        async with opened(request) as database, opened_machine_users(request) as users:
+            known = await _with_fleet(database)
+            key = machine_key.generate(_fleet(known).fleet)
+            await database.write((enrollment.add_token(key, record), *enrollment.spent_tokens(known, time.time())))
+            if users:
+                login = machine_key.with_login_of(key, key)
+                await users.create(login.user, login.password)
+                for id, spent in known.tokens.items():
+                    if not spent.used and time.time() > spent.expires:
+                        await users.remove(machine_key.user_of_token(id), "")
+            return key
 
-    key = with_store(request, work)
+    key = asyncio.run(work())
     console.line(machine_key.token_line(key))
     console.note(f"token {key.id} is valid until {local_time(datetime.fromtimestamp(expires, UTC))}", Style.DIM)
     return Exit.OK
@@ -104,32 +112,51 @@ async def _enroll(request: Namespace, console: Console) -> Exit:
         if current and current.fleet != fleet:
             path = place_of_key(request.root)
             raise Failure(f"{path} is a key for the fleet {current.fleet}, and the store is that of {fleet}; remove it")
-        if request.new_key and not (current and _is_registered(record, current)):
-            raise Failure("this machine has no registered key that could vouch for a new one; leave out --new-key")
-        if request.new_key and not following:
-            following = machine_key.generate(fleet)
-            write_machine_key(request.root, following, NEXT)
+        if current and following and record and _answers(record, following):
+            current, following = _adopt(following, current, record, request.root, console), None
+        if request.new_key:
+            if not (current and _answers(record, current)):
+                raise Failure("this machine has no registered key that could vouch for a new one; leave out --new-key")
+            following = following or replace(machine_key.generate(fleet), user=current.user, password=current.password)
         if current is None:
             current = machine_key.generate(fleet)
             path = write_machine_key(request.root, current)
             console.line(f"{path}: a new key, {current.id}")
             _reload_agent(request.root, console)
+        if join_token and record and record.store_user and _answers(record, current):
+            console.note("the token was not used: this machine is enrolled already", Style.WARN)
+        elif join_token:
+            following = machine_key.with_login_of(current, join_token)
+        if following:
+            write_machine_key(request.root, following, NEXT)
         key = following or current
-        if not _is_registered(record, key):
+        if not _answers(record, key):
             asked = EnrollmentRequest(machine=facts.machine_id, hostname=facts.hostname, key="")
-            statement = enrollment.make_request(asked, key, join_token, current if following else None)
+            earlier = current if current.seed != key.seed else None
+            statement = enrollment.make_request(asked, key, join_token, earlier)
             await database.put(request_key(facts.machine_id), _as_text(statement), expect=ANY)
             record = await _wait_for_record(database, facts.machine_id, key, wait_sec)
-    if record is None or not _is_registered(record, key):
+    if record is None or not _answers(record, key):
         console.line(f"asked for an identity with key {key.id}; it waits for approval:", Style.WARN)
         console.line(f"  ordainctl fleet approve {facts.hostname} --key {key.id}")
         return Exit.DEGRADED
     if following:
-        write_machine_key(request.root, following)
-        remove_machine_key(request.root, NEXT)
-        _reload_agent(request.root, console)
+        _adopt(following, current, record, request.root, console)
     console.line(f"this machine is enrolled as {record.name} with key {key.id}", Style.GOOD)
     return Exit.OK
+
+
+def _adopt(
+    following: PrivateKey, current: PrivateKey, record: MachineRecord, root: Path, console: Console
+) -> PrivateKey:
+    """Use the key that waited until it was registered, with its login if the administrator gave that any rights."""
+    if following.user != record.store_user:
+        following = replace(following, user="", password="")
+    if following != current:
+        write_machine_key(root, following)
+        _reload_agent(root, console)
+    remove_machine_key(root, NEXT)
+    return following
 
 
 def approve(request: Namespace, console: Console) -> Exit:
@@ -142,20 +169,21 @@ def approve(request: Namespace, console: Console) -> Exit:
 
 
 async def _approve(request: Namespace, console: Console) -> Exit:
-    async with opened(request) as database:
+    async with opened(request) as database, opened_machine_users(request) as users:
+        desk = _Desk(database=database, users=users, console=console)
         while True:
             known = await _with_fleet(database)
             listing = await database.list(REQUESTS)
             pending, refused = _read_requests(listing.entries, known)
             if request.machine:
-                await _approve_one(_request_named(pending, request.machine), known, database, request, console)
+                await _approve_one(_request_named(pending, request.machine), known, request, desk)
                 return Exit.OK
             if not request.vouched:
                 _print_requests(pending, refused, request, console)
                 return Exit.OK
             left = 0
             for one in pending:
-                left += not await _approve_if_vouched(one, database, console)
+                left += not await _approve_if_vouched(one, desk)
             if not request.watch:
                 if left:
                     console.note(f"{plural(left, 'request')} left: `ordainctl fleet approve` lists them", Style.WARN)
@@ -166,23 +194,21 @@ async def _approve(request: Namespace, console: Console) -> Exit:
                     break
 
 
-async def _approve_if_vouched(one: PendingRequest, database: Database, console: Console) -> bool:
+async def _approve_if_vouched(one: PendingRequest, desk: _Desk) -> bool:
     """Approve a request if somebody vouches for it now: the one before may have used the same token.
 
     Return whether it was approved.
     """
-    known = await read_identities(database)
+    known = await read_identities(desk.database)
     voucher = enrollment.vouch(one.entry, one.request, known, time.time(), valid_signers)
     if voucher.reason:
         with suppress(Conflict):  # another administrator approves requests at the same time
-            await _write_record(one, voucher, known, database, console)
+            await desk.approve(one, voucher, known)
             return True
     return False
 
 
-async def _approve_one(
-    one: PendingRequest, known: Identities, database: Database, request: Namespace, console: Console
-) -> None:
+async def _approve_one(one: PendingRequest, known: Identities, request: Namespace, desk: _Desk) -> None:
     """Approve a request by the administrator's word. Raises `Failure` and `Usage`."""
     id = key_id(one.request.public)
     name = one.request.hostname
@@ -204,28 +230,86 @@ async def _approve_one(
         voucher = Voucher(reason="an administrator compared the key", name=name, labels=labels)
     if request.label:
         voucher = replace(voucher, labels=_labels(request.label))
-    await _write_record(one, voucher, known, database, console)
+    await desk.approve(one, voucher, known)
 
 
-async def _write_record(
-    one: PendingRequest, voucher: Voucher, known: Identities, database: Database, console: Console
-) -> None:
-    await database.write(enrollment.enroll(one.request, voucher, known, by=author(), now=time.time()))
-    await database.delete(one.entry.key, expect=ANY)
-    console.line(f"{voucher.name} ({one.request.machine}): enrolled, {voucher.reason}", Style.GOOD)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Desk:
+    """The place where an administrator enrolls machines; ``users`` are those of the store, if it has any."""
+
+    database: Database
+    users: EtcdMachineUsers | None
+    console: Console
+
+    async def enroll(self, request: EnrollmentRequest, voucher: Voucher, known: Identities, *, user: str = "") -> None:
+        """Write the record, give the machine's own ``user`` its rights, and take them from those that it replaces."""
+        machine, now = request.machine, time.time()
+        if user and not (self.users and await self.users.admit(user, machine)):
+            user = ""
+        before = known.machines.get(machine)
+        holder = enrollment.holder_of_name(known, voucher.name or request.hostname, machine)
+        writes = enrollment.enroll(request, voucher, known, by=author(), now=now, store_user=user)
+        await self.database.write(writes)
+        await self.database.delete(request_key(machine), expect=ANY)
+        self.console.note(f"{voucher.name} ({machine}): enrolled, {voucher.reason}", Style.GOOD)
+        if user and before and before.store_user:
+            await self.remove_user(replace(before, machine=""))
+        if holder:
+            await self.remove_user(holder)
+
+    async def approve(self, one: PendingRequest, voucher: Voucher, known: Identities) -> None:
+        """Enroll the machine that has asked; a token brings a user of the store, if root made it."""
+        user = machine_key.user_of_token(voucher.token) if voucher.token else ""
+        await self.enroll(one.request, voucher, known, user=user)
+
+    async def remove_user(self, record: MachineRecord) -> None:
+        """Remove the store's user of a machine, and the rights of that machine if it is named."""
+        if self.users:
+            await self.users.remove(record.store_user, record.machine)
+        elif record.store_user:
+            self.console.note(f"remove its user of the store: etcdctl user delete {record.store_user}", Style.WARN)
+
+
+def prepare(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl fleet prepare`."""
+    machine = request.machine_id.lower().replace("-", "")
+    if not MACHINE_ID.fullmatch(machine):
+        raise Usage(f"{request.machine_id} is not a machine-id, which is 32 hexadecimal digits")
+    if not request.name or not HOSTNAME.fullmatch(request.name):
+        raise Usage("--name NAME must be a host name")
+    labels = _labels(request.label)
+
+    async def work() -> PrivateKey:
+        async with opened(request) as database, opened_machine_users(request) as users:
+            known = await _with_fleet(database)
+            key = machine_key.generate(_fleet(known).fleet)
+            if users:
+                key = machine_key.with_login_of(key, key)
+                await users.create(key.user, key.password)
+            asked = EnrollmentRequest(machine=machine, hostname=request.name, key=encode_key(key.public))
+            voucher = Voucher(reason="an administrator made the key", name=request.name, labels=labels)
+            desk = _Desk(database=database, users=users, console=console)
+            await desk.enroll(asked, voucher, known, user=key.user)
+            return key
+
+    key = asyncio.run(work())
+    console.line(machine_key.machine_key_line(key))
+    return Exit.OK
 
 
 def revoke(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl fleet revoke`."""
 
-    async def work(database: Database) -> MachineRecord:
-        known = await read_identities(database)
-        record = _record_named(known, request.machine)
-        reason = request.why or f"by {author()}"
-        await database.write([enrollment.revoke(record.machine, known, reason=reason, now=time.time())])
-        return record
+    async def work() -> MachineRecord:
+        async with opened(request) as database, opened_machine_users(request) as users:
+            known = await read_identities(database)
+            record = _record_named(known, request.machine)
+            reason = request.why or f"by {author()}"
+            await database.write([enrollment.revoke(record.machine, known, reason=reason, now=time.time())])
+            await _Desk(database=database, users=users, console=console).remove_user(record)
+            return record
 
-    record = with_store(request, work)
+    record = asyncio.run(work())
     console.line(f"{record.name} ({record.machine}): its key {key_id(record.public)} no longer counts", Style.GOOD)
     return Exit.OK
 
@@ -373,7 +457,7 @@ async def _wait_for_record(database: Database, machine: str, key: PrivateKey, wa
             while True:
                 listing = await database.list(prefix)
                 record = (await read_identity(database, machine)).machines.get(machine)
-                if _is_registered(record, key):
+                if _answers(record, key):
                     return record
                 async with aclosing(database.watch((prefix,), listing.revision)) as changes:
                     async for _ in changes:
@@ -382,8 +466,11 @@ async def _wait_for_record(database: Database, machine: str, key: PrivateKey, wa
         return record
 
 
-def _is_registered(record: MachineRecord | None, key: PrivateKey) -> bool:
-    return record is not None and not record.revoked and record.key == encode_key(key.public)
+def _answers(record: MachineRecord | None, key: PrivateKey) -> bool:
+    """Return whether ``record`` is the answer to a request with ``key``: it has the key, and knows about its login."""
+    if record is None or record.revoked or record.key != encode_key(key.public):
+        return False
+    return not key.user or key.user in (record.store_user, machine_key.user_of_token(record.token))
 
 
 def _reload_agent(root: Path, console: Console) -> None:

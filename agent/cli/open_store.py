@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import getpass
 import os
 import socket
@@ -13,7 +14,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ordain.agent.apply.change_origin import user_of_process
 from ordain.agent.cli.console import Console
@@ -23,12 +24,15 @@ from ordain.agent.delivery.fleet.report_publisher import STATUS
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.change_log import Author, read_policy, require_why
 from ordain.agent.delivery.setup.deviation import FleetUsers, StoreSetup
-from ordain.agent.delivery.setup.store_setup import open_setup
+from ordain.agent.delivery.setup.store_setup import open_machine_users, open_setup
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceSettings, source_from_url
 from ordain.transforms.errors import NOWHERE, only_errors
+
+if TYPE_CHECKING:
+    from ordain.agent.delivery.setup.machine_users import EtcdMachineUsers
 
 T = TypeVar("T")
 CREDSTORE = "etc/credstore"
@@ -81,6 +85,19 @@ async def require_reason(database: Database, author: Author, console: Console) -
     return await require_why(database, author)
 
 
+@asynccontextmanager
+async def opened_machine_users(request: Namespace) -> AsyncIterator[EtcdMachineUsers | None]:
+    """Open the users of machines in the store; None if it has none, or if this user may not change them."""
+    settings = _settings(request)
+    key = str(request.root / CREDSTORE / settings.key) if settings.key else ""
+    users = open_machine_users(settings, password=partial(_password, request, settings), key=key)
+    try:
+        yield users if users and await users.may_change() else None
+    finally:
+        if users:
+            await users.close()
+
+
 def with_store(request: Namespace, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     """Return the result of ``work`` on the opened store; raises as `opened` does."""
 
@@ -124,4 +141,10 @@ def _password(request: Namespace, settings: SourceSettings) -> str:
         if request.password_file or not sys.stdin.isatty():
             reason = getattr(error, "strerror", None) or error
             raise Failure(f"cannot read the password from {name}: {reason}; use --password-file FILE") from None
-        return getpass.getpass(f"Password for {settings.user}: ")
+        return _ask_password(settings.user)
+
+
+@functools.cache
+def _ask_password(user: str) -> str:
+    """Ask on the terminal, once: a command may log in several times."""
+    return getpass.getpass(f"Password for {user}: ")

@@ -18,7 +18,7 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
 from ordain.agent.delivery.fleet.fleet_holds import FleetHold, FleetHolds, HoldTarget, read_holds
 from ordain.agent.delivery.fleet.report import MachineReport
-from ordain.agent.delivery.fleet.reports import machines_named, read_reports
+from ordain.agent.delivery.fleet.reports import ReportMemory, machines_named, read_reports
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout, encode_rollout
 from ordain.agent.delivery.fleet.staged_rollout import (
     advance,
@@ -49,7 +49,7 @@ def rollout(request: Namespace, console: Console) -> Exit:
 async def _rollout(request: Namespace, console: Console) -> Exit:
     opening = _share(request.open) if request.open else None
     shown = ""
-    newest: dict[str, int] = {}
+    memory = ReportMemory()
     orders = _orders(request)
     async with opened(request) as database:
         author = store_author(Namespace(why=request.why or request.stop))
@@ -57,7 +57,7 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
             author = await require_reason(database, author, console)
         while True:
             release, entry, state = await _read(database, request.channel)
-            reports = await read_reports(database, newest)
+            reports = await read_reports(database, memory)
             holding = _holding((await read_holds(database))[0], reports.machines, release)
             # A machine that is held neither succeeds nor fails; one that has the release already counts.
             machines = tuple(report for report in reports.machines if report.machine not in holding)

@@ -8,6 +8,7 @@ import logging
 import signal
 from pathlib import Path
 
+from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher
 from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
 from ordain.agent.delivery.identity.machine_key import CREDENTIAL, PrivateKey, parse_machine_key
@@ -47,8 +48,11 @@ async def _run(root: Path) -> int:
         return 0
     key = _machine_key()
     gate = RolloutGate(root=root, machine=read_facts(root).machine_id, key=key, own=settings.windows)
-    fetcher = Fetcher(lambda: open_remote(settings, root, gate), source, folder=root / FOLDER, state=root / STATE)
-    publisher = ReportPublisher(root=root, open=lambda: open_database(source), key=key)
+    login = Login(user=key.user, password=lambda: key.password) if key and key.user else None
+    fetcher = Fetcher(
+        lambda: open_remote(settings, root, gate, login), source, folder=root / FOLDER, state=root / STATE
+    )
+    publisher = ReportPublisher(root=root, open=lambda: open_database(source, login=login), key=key)
     work = [wait_for_stop_signal(), _fetch(fetcher), ping_watchdog()]
     if source.type in STORES:
         work.append(_report_status(publisher))

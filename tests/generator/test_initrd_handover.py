@@ -252,3 +252,19 @@ def test_a_host_name_that_is_not_one_is_not_sent(shell: list[str], tmp_path: Pat
     ((path, headers),) = asked
     assert (path, headers.get("ordain-hostname", "")) == ("/all.yaml", "")
     assert "ordain-mac" not in headers or "00:00:00:00:00:00" not in headers["ordain-mac"]
+
+
+def test_credentials_are_handed_over_for_root_alone(shell: list[str], tmp_path: Path) -> None:
+    for name in ("credstore/ordain.machine-key", "credstore.encrypted/db-password"):
+        (tmp_path / "ordain" / name).parent.mkdir(parents=True)
+        (tmp_path / "ordain" / name).write_bytes(name.encode())
+    (tmp_path / "ordain/credstore/directory").mkdir()
+
+    done = run(shell, tmp_path, f"ordain_directory {tmp_path}/ordain")
+
+    assert done.stdout + done.stderr == ""
+    for name in ("credstore/ordain.machine-key", "credstore.encrypted/db-password"):
+        assert (tmp_path / name).read_bytes() == name.encode()
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+        assert (tmp_path / name).parent.stat().st_mode & 0o777 == 0o700
+    assert handed(tmp_path) == {}

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import secrets
+import shutil
 import subprocess
 import urllib.error
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.cli.main import main
+from ordain.agent.delivery.identity.key_file import read_machine_key
+from ordain.agent.delivery.identity.machine_key import PrivateKey
 from rig import store_servers
 
 pytestmark = pytest.mark.integration
@@ -114,6 +117,54 @@ def test_a_writer_of_documents_need_not_be_root(etcd: store_servers.EtcdCluster,
     with pytest.raises(subprocess.CalledProcessError):
         etcd.ctl("put", "/elsewhere", "1", user=ops)
     assert terminal.deviations("--writer-user", "ops") == []
+
+
+def test_an_enrolled_machine_gets_a_user_that_writes_its_own_report_only(
+    etcd: store_servers.EtcdCluster, terminal: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.run("init", "--machine-password-file", terminal.password, "--yes")
+    common = (*terminal.store[:2], "--user", "node", "--password-file", terminal.password)
+    id, other = "a" * 32, "b" * 32
+    for name, text in (("machine-id", id), ("hostname", "web3"), ("os-release", "ID=debian\nVERSION_ID=13")):
+        (tmp_path / "machine/etc").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "machine/etc" / name).write_text(f"{text}\n")
+
+    def fleet(*words: str, at: tuple[str, ...] = terminal.store, root: Path = tmp_path) -> tuple[int, str]:
+        status = main(["fleet", *words, *at], root=root)
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    def join() -> PrivateKey:
+        status = main(["fleet", "token", "--name", "web3", *terminal.store])
+        assert status == 0
+        (tmp_path / "token").write_text(capsys.readouterr().out)
+        asked = fleet("enroll", "--token-file", str(tmp_path / "token"), at=common, root=tmp_path / "machine")
+        assert asked[0] == 3, asked
+        assert fleet("approve", "--vouched", at=common)[0] == 1, "a machine does not approve machines"
+        assert "web3" in fleet("approve", "--vouched")[1]
+        assert fleet("enroll", at=common, root=tmp_path / "machine")[0] == 0
+        key = read_machine_key(tmp_path / "machine")
+        assert key
+        return key
+
+    first = join()
+    own = f"{first.user}:{first.password}"
+    etcd.ctl("put", "/ordain/documents/x", "1", user=ROOT)
+    assert etcd.ctl("get", "/ordain/documents/x", user=own) == "/ordain/documents/x\n1\n"
+    for key in (f"status/{id}", f"enroll/{id}", "locks/stable/0"):
+        etcd.ctl("put", f"/ordain/{key}", "1", user=own)
+    for key in (f"status/{other}", f"enroll/{other}", f"machines/{id}", "documents/x", "releases/x", "status/", "x"):
+        with pytest.raises(subprocess.CalledProcessError):
+            etcd.ctl("put", f"/ordain/{key}", "2", user=own)
+
+    shutil.rmtree(tmp_path / "machine/etc/credstore")  # it lost its disk
+    second = join()
+    assert second.user != first.user
+    assert first.user not in etcd.ctl("user", "list", user=ROOT).split(), "the lost user is removed"
+    etcd.ctl("put", f"/ordain/status/{id}", "1", user=f"{second.user}:{second.password}")
+    assert fleet("revoke", "web3")[0] == 0
+    assert second.user not in etcd.ctl("user", "list", user=ROOT).split()
+    assert f"ordain-m-{id}" not in etcd.ctl("role", "list", user=ROOT).split()
 
 
 def test_only_root_of_etcd_can_look_at_rights(terminal: Terminal) -> None:

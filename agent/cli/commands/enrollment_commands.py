@@ -1,4 +1,4 @@
-"""The commands that give machines an identity: `ordainctl fleet token`, `enroll`, `approve`, `revoke`, `identity`."""
+"""The commands that give machines an identity: `ordainctl fleet token`, `enroll`, `approve`, `prepare` …."""
 
 from __future__ import annotations
 
@@ -85,6 +85,29 @@ ROWS = (
             ("ordainctl fleet approve", "list the requests"),
             ("ordainctl fleet approve web3 --key 5a3c1f2e90b74d11", "by your word"),
             ("ordainctl fleet approve --vouched --watch", "while machines are installed"),
+        ),
+    ),
+    Subcommand(
+        name="fleet prepare",
+        group=FAMILY.name,
+        purpose="enroll a machine without a disk, and print its key",
+        text=(
+            "A machine without a disk gets its key at each boot, as the systemd credential ordain.machine-key: from "
+            "the hypervisor (SMBIOS, fw_cfg), from the boot server, or sealed to its TPM. The key is a secret, and is "
+            "printed once. The machine need not exist yet. If it was enrolled before, its earlier key counts no more."
+        ),
+        run="fleet_enrollment:prepare",
+        arguments=(
+            Argument(metavar="MACHINE-ID", required=True, help="the machine-id that the machine boots with"),
+            Argument(flag="--name", metavar="NAME", required=True, help="the hostname of the machine"),
+            LABELS,
+            *STORE,
+        ),
+        examples=(
+            (
+                "ordainctl fleet prepare 1f2e90b74d115a3c1f2e90b74d115a3c --name node7 >ordain.machine-key",
+                "for a virtual machine",
+            ),
         ),
     ),
     Subcommand(

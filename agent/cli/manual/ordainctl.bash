@@ -37,7 +37,7 @@ _ordainctl() {
             ;;
         fleet)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "status show hold follow allow forget token enroll approve revoke identity" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "status show hold follow allow forget token enroll approve prepare revoke identity" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -519,6 +519,17 @@ _ordainctl() {
             flags='--key --label --vouched --watch --json --store --user --ca --password-file' operand='text'
             case $previous in
                 --key) operand='text' ;;
+                --label) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --ca) operand='files' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'fleet prepare')
+            flags='--name --label --store --user --ca --password-file' operand='text'
+            case $previous in
+                --name) operand='text' ;;
                 --label) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.instruction import StandingInstruction
@@ -164,10 +165,23 @@ def encode_report(report: MachineReport) -> bytes:
 
 def decode_report(data: bytes) -> MachineReport:
     """Read a report. Raises ValueError if ``data`` is not a report: the store may hold anything there."""
+    return report_from_json(parse_report(data))
+
+
+def parse_report(data: bytes) -> Any:
+    """Return the JSON data in the text of a report. Raises ValueError."""
     if len(data) > MAX_BYTES:
         raise ValueError(f"not a report of a machine: it is larger than {MAX_BYTES:,} bytes")
     try:
-        report = from_json(MachineReport, json.loads(data))
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not a report of a machine: {error}") from None
+
+
+def report_from_json(value: Any) -> MachineReport:
+    """Return the report that JSON data describe. Raises ValueError."""
+    try:
+        report = from_json(MachineReport, value)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not a report of a machine: {error}") from None
     if min(report.seen, report.source.lag, report.release.number, report.generation) < 0 or report.seen > _MAX_SEEN:

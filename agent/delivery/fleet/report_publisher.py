@@ -20,7 +20,7 @@ from ordain.agent.delivery.database.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, Conflict, Database, StoredEntry
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
 from ordain.agent.delivery.identity.machine_key import PrivateKey
-from ordain.agent.delivery.identity.statement import Place, parse_statement, valid_signers
+from ordain.agent.delivery.identity.statement import Place, parse_statement, signers_of
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release import signing
 from ordain.agent.model import to_json
@@ -135,7 +135,7 @@ class ReportPublisher:
             return 0
         with contextlib.suppress(ValueError):
             place = Place(fleet=self.key.fleet, key=entry.key)
-            if valid_signers(place, parse_statement(entry.data), [self.key.public], signing.valid_signers):
+            if signers_of(place, parse_statement(entry.data), [self.key.public], signing.valid_signers):
                 return decode_report(entry.data).sequence
         return 0
 

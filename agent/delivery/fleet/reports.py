@@ -12,14 +12,15 @@ count for nothing, and the report of a machine that was enrolled must be signed 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ordain.agent.delivery.database.database import Database, StoredEntry
-from ordain.agent.delivery.fleet.report import MachineReport, decode_report
+from ordain.agent.delivery.fleet.report import MachineReport, parse_report, report_from_json
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, STATUS
 from ordain.agent.delivery.identity.identities import NO_IDENTITIES, Identities, Refusal, read_identities
-from ordain.agent.delivery.release import signing
+from ordain.agent.delivery.identity.statement import RememberedSignatures
 from ordain.agent.delivery.release.publish_lock import INTERNAL
 from ordain.agent.errors import Failure
 from ordain.agent.status import AgentState
@@ -53,19 +54,27 @@ class FleetReports:
         return tuple(key.removeprefix(STATUS) for key, refusal in self.refused.items() if refusal.code not in own_fault)
 
 
-async def read_reports(database: Database, newest: MutableMapping[str, int] | None = None) -> FleetReports:
-    """Return all reports. Raises `SourceError`, and `Failure` for a list of machines that cannot be read.
+@dataclass(slots=True)
+class ReportMemory:
+    """The memory of a caller who reads the reports again and again.
 
-    ``newest`` are the highest sequences of machines that a caller who reads again has seen, which this function
-    updates: an earlier report that somebody wrote back does not count.
+    ``newest`` are the highest sequences of machines: an earlier report that somebody wrote back does not count.
     """
+
+    newest: dict[str, int] = field(default_factory=dict)
+    signatures: RememberedSignatures = field(default_factory=RememberedSignatures)
+
+
+async def read_reports(database: Database, memory: ReportMemory | None = None) -> FleetReports:
+    """Return all reports. Raises `SourceError`, and `Failure` for a list of machines that cannot be read."""
+    memory = memory or ReportMemory()
     listed = await read_machine_list(database)
     identities = await read_identities(database)
     listing = await database.list(STATUS)
     reports: list[MachineReport] = []
     refused: dict[str, Refusal] = {}
     for entry in listing.entries:
-        report = _accept(entry, identities, {} if newest is None else newest)
+        report = _accept(entry, identities, memory)
         if isinstance(report, Refusal):
             refused[entry.key] = report
         else:
@@ -80,24 +89,31 @@ async def read_reports(database: Database, newest: MutableMapping[str, int] | No
     )
 
 
-def _accept(entry: StoredEntry, identities: Identities, newest: MutableMapping[str, int]) -> MachineReport | Refusal:
+def _accept(entry: StoredEntry, identities: Identities, memory: ReportMemory) -> MachineReport | Refusal:
     """Return the report in ``entry``, or why it is not believed."""
     machine = entry.key.removeprefix(STATUS)
     forget = f"`ordainctl fleet forget {entry.key}` deletes it"
-    if refusal := identities.refusal(machine, entry, signing.valid_signers):
+    value: Any = None
+    fault: ValueError | None = None
+    try:
+        value = parse_report(entry.data)
+    except ValueError as error:
+        fault = error
+    statement = value if isinstance(value, dict) else None
+    if refusal := identities.refusal(machine, entry.key, statement, memory.signatures.check):
         return refusal
     try:
-        report = decode_report(entry.data)
+        report = report_from_json(value)
     except ValueError as error:
-        return Refusal(code="BadReport", what=str(error), remedy=forget)
+        return Refusal(code="BadReport", what=str(fault or error), remedy=forget)
     if machine != report.machine:
         what = f"it is the report of another machine, {report.machine[:40]}"
         return Refusal(code="ForeignReport", what=what, remedy=forget)
     if machine in identities.machines:
-        if report.sequence < newest.get(machine, 0):
+        if report.sequence < memory.newest.get(machine, 0):
             what = "somebody wrote an earlier report of the machine back"
             return Refusal(code="ReplayedReport", what=what, remedy="look who may write there")
-        newest[machine] = report.sequence
+        memory.newest[machine] = report.sequence
     return report
 
 

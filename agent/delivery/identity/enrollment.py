@@ -25,7 +25,7 @@ from ordain.agent.delivery.identity.machine_record import (
     encode_key,
     encode_record,
 )
-from ordain.agent.delivery.identity.statement import Place, key_id, parse_statement, valid_signers
+from ordain.agent.delivery.identity.statement import Place, key_id, parse_statement, signers_of
 from ordain.agent.delivery.release.signing import SignatureCheck
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
@@ -36,7 +36,8 @@ from ordain.transforms.machine.facts import HOSTNAME, MACHINE_ID
 class Voucher:
     """The reason to enroll a machine without asking anybody, "" if there is none; ``doubt`` tells why there is none.
 
-    ``token`` is the id of the token to use up; ``name`` and ``labels`` are for the record.
+    ``token`` is the id of the token to use up; ``name`` and ``labels`` are for the record. ``is_earlier_key`` is set if
+    the machine had a registered key already, and so also the password of its user of the store.
     """
 
     reason: str = ""
@@ -44,6 +45,7 @@ class Voucher:
     token: str = ""
     name: str = ""
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    is_earlier_key: bool = False
 
 
 def request_key(machine: str) -> str:
@@ -77,7 +79,7 @@ def read_request(entry: StoredEntry, fleet: str, check: SignatureCheck) -> Enrol
         raise ValueError("it is the request of another machine")
     if not HOSTNAME.fullmatch(request.hostname):
         raise ValueError("the name of the machine is not a host name")
-    if not valid_signers(Place(fleet=fleet, key=entry.key), parse_statement(entry.data), [request.public], check):
+    if not signers_of(Place(fleet=fleet, key=entry.key), parse_statement(entry.data), [request.public], check):
         raise ValueError("its own key did not sign it for this fleet")
     return request
 
@@ -89,15 +91,15 @@ def vouch(
     assert known.fleet is not None
     place, statement = Place(fleet=known.fleet.fleet, key=entry.key), parse_statement(entry.data)
     record = known.machines.get(request.machine)
-    if record and not record.revoked and valid_signers(place, statement, [record.public], check):
+    if record and not record.revoked and signers_of(place, statement, [record.public], check):
         reason = f"key {key_id(record.public)}, which the machine had before"
-        return Voucher(reason=reason, name=record.name, labels=record.labels)
+        return Voucher(reason=reason, name=record.name, labels=record.labels, is_earlier_key=True)
     if not request.token:
         return Voucher(doubt="nobody vouches for it")
     token = known.tokens.get(request.token)
     if token is None:
         return Voucher(doubt=f"there is no token {request.token}")
-    if not valid_signers(place, statement, [token.public], check):
+    if not signers_of(place, statement, [token.public], check):
         return Voucher(doubt=f"token {request.token} did not sign it")
     if doubt := _token_doubt(token, request, known, now):
         return Voucher(doubt=f"token {request.token} {doubt}")
@@ -117,12 +119,12 @@ def _token_doubt(token: TokenRecord, request: EnrollmentRequest, known: Identiti
     record = known.machines.get(request.machine)
     if record and (record.revoked or record.key != request.key) and token.name not in (record.name, record.machine):
         return f"is not for a machine that is enrolled already, as {record.name or record.machine} is"
-    if not token.name and (holder := _holder_of_name(known, request.hostname, request.machine)):
+    if not token.name and (holder := holder_of_name(known, request.hostname, request.machine)):
         return f"is not for the name {request.hostname}, which {holder.machine} has"
     return ""
 
 
-def _holder_of_name(known: Identities, name: str, machine: str) -> MachineRecord | None:
+def holder_of_name(known: Identities, name: str, machine: str) -> MachineRecord | None:
     """Return the other machine that is enrolled under ``name``."""
     records = known.machines.values()
     return next((r for r in records if r.name == name and r.machine != machine and not r.revoked), None)
@@ -131,13 +133,18 @@ def _holder_of_name(known: Identities, name: str, machine: str) -> MachineRecord
 def enroll(
     request: EnrollmentRequest, voucher: Voucher, known: Identities, *, by: str, now: float, store_user: str = ""
 ) -> tuple[Write, ...]:
-    """Return the writes that enroll the machine: the token first, so that a crash in between uses it up."""
+    """Return the writes that enroll the machine: the token first, so that a crash in between uses it up.
+
+    ``store_user`` is the machine's new user of the store; "": it keeps the one that it can still log in as.
+    """
     writes = []
     if voucher.token:
         token = replace(known.tokens[voucher.token], used=request.machine, used_key=request.key)
         writes.append(_write(f"{TOKENS}{voucher.token}", token, known))
     name = voucher.name or request.hostname
     before = known.machines.get(request.machine)
+    if before and (voucher.is_earlier_key or before.key == request.key) and not before.revoked:
+        store_user = store_user or before.store_user
     record = MachineRecord(
         machine=request.machine,
         key=request.key,
@@ -147,10 +154,11 @@ def enroll(
         enrolled=int(now),
         by=by,
         reason=voucher.reason,
-        store_user=store_user or (before.store_user if before else ""),
+        token=voucher.token,
+        store_user=store_user,
     )
     writes.append(_write(f"{MACHINES}{request.machine}", record, known))
-    if holder := _holder_of_name(known, name, request.machine):
+    if holder := holder_of_name(known, name, request.machine):
         revoked = replace(holder, revoked=f"{request.machine} is called {name} now", revoked_at=int(now))
         writes.append(_write(f"{MACHINES}{holder.machine}", revoked, known))
     return tuple(writes)

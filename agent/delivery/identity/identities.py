@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ordain.agent.delivery.database.database import Database, StoredEntry
 from ordain.agent.delivery.database.document_keys import MACHINES
@@ -18,7 +19,7 @@ from ordain.agent.delivery.identity.machine_record import (
     TokenRecord,
     decode_record,
 )
-from ordain.agent.delivery.identity.statement import Place, parse_statement, signer_ids, valid_signers
+from ordain.agent.delivery.identity.statement import Place, signer_ids, signers_of
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.signing import SignatureCheck
 
@@ -52,13 +53,18 @@ class Identities:
     versions: Mapping[str, str] = field(default_factory=dict)
     unreadable: str = ""
 
-    def refusal(self, machine: str, entry: StoredEntry, check: SignatureCheck) -> Refusal | None:
-        """Return why ``entry`` is not believed to be of ``machine``, or None."""
+    def refusal(
+        self, machine: str, key: str, statement: Mapping[str, Any] | None, check: SignatureCheck
+    ) -> Refusal | None:
+        """Return why ``statement`` at ``key`` is not believed to be of ``machine``, or None.
+
+        The statement is None if the text there is not one.
+        """
         if self.fleet is None and FLEET_KEY not in self.damaged:
             return None
-        key = f"{MACHINES}{machine}"
-        if self.fleet is None or key in self.damaged:
-            place = FLEET_KEY if self.fleet is None else key
+        own = f"{MACHINES}{machine}"
+        if self.fleet is None or own in self.damaged:
+            place = FLEET_KEY if self.fleet is None else own
             what = f"{place} cannot be read: {self.damaged[place]}"
             return Refusal(code="IdentityDamaged", what=what, remedy="restore it from a backup, or delete it")
         record = self.machines.get(machine)
@@ -71,22 +77,12 @@ class Identities:
             what = f"the identity of {record.name or machine} was revoked: {record.revoked}"
             remedy = f"`ordainctl fleet approve {machine}` admits the machine again"
             return Refusal(code="IdentityRevoked", what=what, remedy=remedy)
-        return self._signature_refusal(record, entry, check)
-
-    def _signature_refusal(self, record: MachineRecord, entry: StoredEntry, check: SignatureCheck) -> Refusal | None:
-        assert self.fleet is not None
-        name = record.name or record.machine
-        try:
-            statement = parse_statement(entry.data)
-            place = Place(fleet=self.fleet.fleet, key=entry.key)
-            if valid_signers(place, statement, [record.public], check):
-                return None
-            signers = signer_ids(statement)
-        except ValueError as error:
-            return Refusal(code="ForgedStatement", what=f"the key of {name} did not sign it: {error}")
-        if signers:
+        if statement and signers_of(Place(fleet=self.fleet.fleet, key=key), statement, [record.public], check):
+            return None
+        name = record.name or machine
+        if statement and signer_ids(statement):
             what = (
-                f"the key of {name} did not sign it for this place: somebody else wrote it, or {name} has another key"
+                f"the key of {name} did not sign it for this place: somebody else wrote it, or its key is another one"
             )
         else:
             what = f"it is not signed: somebody else wrote it, or {name} has lost its key"

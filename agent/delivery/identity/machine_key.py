@@ -10,7 +10,9 @@ key is for. ``user`` and ``password`` are the machine's own login of the store, 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+import hashlib
+import hmac
+from dataclasses import dataclass, field, replace
 
 from ordain.agent.delivery.identity.machine_record import FLEET_ID, KEY_BYTES
 from ordain.agent.delivery.identity.statement import SIGNATURES, Place, key_id, signed_bytes
@@ -18,6 +20,7 @@ from ordain.agent.delivery.release import signing
 
 CREDENTIAL = "ordain.machine-key"
 """The name of the credential with the key of the machine."""
+_PASSWORD_OF_TOKEN = b"ordain store password 1"
 _MACHINE_KEY, _TOKEN = "ordain-machine-key", "ordain-token"
 
 
@@ -55,6 +58,21 @@ class PrivateKey:
 def generate(fleet: str) -> PrivateKey:
     """Return a new key."""
     return PrivateKey(fleet=fleet, seed=signing.generate_seed())
+
+
+def with_login_of(key: PrivateKey, token: PrivateKey) -> PrivateKey:
+    """Return ``key`` with the login that belongs to a join token.
+
+    Its password is derived from the token, so it reaches the machine with the token, and is nowhere in the store.
+    """
+    derived = hmac.new(token.seed, _PASSWORD_OF_TOKEN, hashlib.sha256).digest()
+    password = base64.urlsafe_b64encode(derived).decode().rstrip("=")
+    return replace(key, user=user_of_token(token.id), password=password)
+
+
+def user_of_token(token_id: str) -> str:
+    """Return the user of the store that a machine gets by a token."""
+    return f"ordain-{token_id}"
 
 
 def machine_key_line(key: PrivateKey) -> str:

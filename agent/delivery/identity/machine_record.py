@@ -45,8 +45,8 @@ class MachineRecord:
     ``key`` is its Ed25519 key, ``encryption`` an X25519 key for secrets that only it can open ("": it has none); both
     are the base64 of 32 bytes. ``name`` and ``labels`` are those that the administrator enrolled it with. ``enrolled``
     is the time in seconds since 1970, ``by`` the administrator, and ``reason`` names the token, the earlier key or the
-    administrator's word. ``revoked`` has the reason why its key no longer counts; "": it counts. ``store_user`` is its
-    own user of the store; "": it uses the common one.
+    administrator's word; ``token`` is the id of the token. ``revoked`` has the reason why its key no longer counts; "":
+    it counts. ``store_user`` is its own user of the store; "": it uses the common one.
     """
 
     machine: str
@@ -57,6 +57,7 @@ class MachineRecord:
     enrolled: int = 0
     by: str = ""
     reason: str = ""
+    token: str = ""
     revoked: str = ""
     revoked_at: int = 0
     store_user: str = ""

@@ -10,6 +10,7 @@ from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.delivery.identity.identities import Identities, parse_identities
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.machine_record import FLEET_KEY
+from ordain.agent.delivery.identity.statement import read_statement
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release import signing
 from ordain.transforms.machine.facts import MACHINE_ID
@@ -34,10 +35,11 @@ class IdentityGuard:
         """See `SlotGuard.genuine`."""
         known = await self._identities({holder for _, holder in claims if MACHINE_ID.fullmatch(holder)})
         self.is_signing = known.fleet is not None
-        refused = {
-            entry.key for entry, holder in claims if known.refusal(holder, entry, signing.valid_signers) is not None
-        }
-        return frozenset(entry.key for entry, _ in claims) - refused
+        return frozenset(
+            entry.key
+            for entry, holder in claims
+            if known.refusal(holder, entry.key, read_statement(entry.data), signing.valid_signers) is None
+        )
 
     async def _identities(self, holders: set[str]) -> Identities:
         """Return the records of ``holders``; none if this machine may not read them, as before there were any."""

@@ -13,13 +13,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ordain.agent.delivery.release.signing import SignatureCheck
+from ordain.agent.delivery.release.signing import SignatureCheck, valid_signers
 
 SIGNATURES = "signatures"
 _FORM = "ordain statement 1"
+_MOST_REMEMBERED = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,23 @@ class Place:
 
     fleet: str
     key: str
+
+
+@dataclass(slots=True)
+class RememberedSignatures:
+    """A `SignatureCheck` that checks the same signature once: most reports are the same when they are read again."""
+
+    _signers: dict[bytes, frozenset[bytes]] = field(default_factory=dict)
+
+    def check(self, data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
+        """See `SignatureCheck`."""
+        claims = [part for key, signature in sorted(signatures.items()) for part in (key, signature.encode())]
+        digest = hashlib.sha256(b"\0".join((*claims, data))).digest()
+        if digest not in self._signers:
+            if len(self._signers) >= _MOST_REMEMBERED:
+                self._signers.clear()
+            self._signers[digest] = valid_signers(data, signatures)
+        return self._signers[digest]
 
 
 def key_id(public: bytes) -> str:
@@ -57,13 +75,21 @@ def parse_statement(data: bytes) -> Mapping[str, Any]:
     return value
 
 
+def read_statement(data: bytes) -> Mapping[str, Any] | None:
+    """Return the JSON object in ``data``, None if it is something else."""
+    try:
+        return parse_statement(data)
+    except ValueError:
+        return None
+
+
 def signer_ids(statement: Mapping[str, Any]) -> frozenset[str]:
     """Return the ids of the keys that claim to have signed the statement."""
     signatures = statement.get(SIGNATURES)
     return frozenset(signatures) if isinstance(signatures, Mapping) else frozenset()
 
 
-def valid_signers(
+def signers_of(
     place: Place, statement: Mapping[str, Any], keys: Iterable[bytes], check: SignatureCheck
 ) -> frozenset[bytes]:
     """Return those of the public ``keys`` that have signed ``statement`` for ``place``."""

@@ -48,9 +48,9 @@ class EtcdSetup:
         self._prefix = prefix
         self._login = login
         self._accounts = accounts
-        self._client = _client(access, login)
+        self._client = open_client(access, login)
         self._members = {
-            endpoint: _client(
+            endpoint: open_client(
                 ServerAccess(endpoints=(endpoint,), ca=access.ca, cert=access.cert, key=access.key), login
             )
             for endpoint in access.endpoints
@@ -92,7 +92,7 @@ class EtcdSetup:
 
     async def _account_deviations(self, account: StoreUser, rights: Mapping[str, Access], kind: str) -> list[Deviation]:
         """Return the lack of a user, of its role, and of rights that none of its roles gives."""
-        role = f"{self._prefix.strip('/').replace('/', '-') or 'ordain'}-{kind}"
+        role = role_name(self._prefix, kind)
         deviations: list[Deviation] = []
         roles = await self._roles_of(account.name)
         if roles is None:
@@ -126,7 +126,7 @@ class EtcdSetup:
                             f"grant it to {access} {self._prefix}{prefix}",
                             "auth/role/grant",
                             name=role,
-                            perm=_permission(keys, access),
+                            perm=permission(keys, access),
                         )
                     )
             if role not in (roles or ()):
@@ -278,11 +278,22 @@ def _only_root_sees_rights() -> Iterator[None]:
         raise SourceError(str(error), code=error.code, hint=hint) from error
 
 
-def _client(access: ServerAccess, login: Login | None) -> EtcdClient:
+def role_name(prefix: str, kind: str) -> str:
+    """Return the name of a role of the fleet whose keys are below ``prefix``.
+
+    >>> role_name("/ordain/", "machine")
+    'ordain-machine'
+    """
+    return f"{prefix.strip('/').replace('/', '-') or 'ordain'}-{kind}"
+
+
+def open_client(access: ServerAccess, login: Login | None) -> EtcdClient:
+    """Return a client for one question of an administrator after the other."""
     return EtcdClient(HttpTransport(access), login, answer_sec=_ANSWER_SEC)
 
 
-def _permission(keys: KeyRange, access: Access) -> Mapping[str, str]:
+def permission(keys: KeyRange, access: Access) -> Mapping[str, str]:
+    """Return access to keys in etcd's words."""
     return {"permType": _PERMISSION[access], "key": encode(keys.first), "range_end": encode(keys.end or b"\0")}
 
 

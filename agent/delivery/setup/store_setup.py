@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.setup.deviation import FleetUsers, StoreSetup
 from ordain.agent.source_settings import SourceKind, SourceSettings
+
+if TYPE_CHECKING:
+    from ordain.agent.delivery.setup.machine_users import EtcdMachineUsers
 
 
 def open_setup(
@@ -33,3 +37,17 @@ def open_setup(
     from ordain.agent.delivery.setup.couchdb_setup import CouchDbSetup
 
     return CouchDbSetup(access, settings.database, login, accounts)
+
+
+def open_machine_users(
+    settings: SourceSettings, *, password: Callable[[], str], key: str = ""
+) -> EtcdMachineUsers | None:
+    """Return the users of machines in the store, None for a store that has no rights by key, or no login."""
+    if settings.type is not SourceKind.ETCD or not settings.user:
+        return None
+    from ordain.agent.delivery.database.http_transport import ServerAccess
+    from ordain.agent.delivery.setup.etcd_setup import open_client
+    from ordain.agent.delivery.setup.machine_users import EtcdMachineUsers
+
+    access = ServerAccess(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key)
+    return EtcdMachineUsers(open_client(access, Login(user=settings.user, password=password)), settings.prefix)

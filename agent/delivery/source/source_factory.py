@@ -39,10 +39,10 @@ class NoSource:
         await asyncio.Event().wait()
 
 
-def open_remote(settings: Settings, root: Path, gate: RolloutGate | None = None) -> Source:
+def open_remote(settings: Settings, root: Path, gate: RolloutGate | None = None, login: Login | None = None) -> Source:
     """Return the remote source itself, for ordain-source.service. Raises `SourceError`.
 
-    ``gate`` decides when it is this machine's turn to take a new release.
+    ``gate`` decides when it is this machine's turn to take a new release. ``login`` is the machine's own.
     """
     if settings.source.type is SourceKind.HTTP:
         from ordain.agent.delivery.source.http_source import HttpSource, MachineIdentity
@@ -53,7 +53,7 @@ def open_remote(settings: Settings, root: Path, gate: RolloutGate | None = None)
     from ordain.transforms.catalog.machine_catalog import machine_transforms
     from ordain.transforms.catalog.names import shared_versions
 
-    database = open_database(settings.source)
+    database = open_database(settings.source, login=login)
     facts = partial(read_facts, root)
     shared = shared_versions(machine_transforms(root))
     if gate:
@@ -67,11 +67,13 @@ def open_database(
     *,
     password: Callable[[], str] | None = None,
     key: str = "",
+    login: Login | None = None,
     timing: WatchTiming | None = None,
 ) -> Database:
     """Return the store that ``settings`` name. Raises `SourceError`.
 
-    ``password`` and ``key`` (a path) replace the credentials of ordain-source.service.
+    ``password`` and ``key`` (a path) replace the credentials of ordain-source.service, and ``login`` the user that the
+    settings name.
     """
     if settings.type is SourceKind.DIRECTORY:
         from ordain.agent.delivery.database.directory_database import DirectoryDatabase
@@ -85,8 +87,9 @@ def open_database(
     key = key or (service_credentials.credential_path(settings.key) if settings.key else "")
     access = ServerAccess(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key)
     transport = HttpTransport(access)
-    password = password or partial(service_credentials.read_secret, settings.credential)
-    login = Login(user=settings.user, password=password) if settings.user else None
+    if login is None and settings.user:
+        password = password or partial(service_credentials.read_secret, settings.credential)
+        login = Login(user=settings.user, password=password)
     if settings.type is SourceKind.ETCD:
         from ordain.agent.delivery.database.etcd import Etcd
 

@@ -130,6 +130,10 @@ def test_the_report_of_an_enrolled_machine_counts_only_with_its_signature(fleet:
     fleet.report(web3)
     fleet.report(other)
     assert sorted(machines_of(fleet)) == ["other", "web3"]
+    key = read_machine_key(web3)
+    assert key
+    assert f"key {key.id}, enrolled by" in fleet.run("show", "web3")
+    assert "none: others can report in its name" in fleet.run("show", "other")
 
     forged = encode_report(MachineReport(machine="a" * 32, hostname="web3", phase=Phase.ROLLED_BACK, seen=2**33))
     fleet.database(lambda store: store.put(status_key("a" * 32), forged, expect=ANY))
@@ -281,3 +285,18 @@ def test_a_token_of_another_fleet_is_refused_on_the_machine(fleet: Fleet) -> Non
     assert "the token is for the fleet 0000" in fleet.run("enroll", "--token-file", str(token), root=web3, status=1)
     token.write_text("ordain-token x")
     assert "cannot read the token" in fleet.run("enroll", "--token-file", str(token), root=web3, status=1)
+
+
+def test_a_machine_without_a_disk_gets_the_key_that_an_administrator_made(fleet: Fleet) -> None:
+    assert main(["fleet", "prepare", "A" * 32, "--name", "node7", f"--store={fleet.store}"], root=fleet.path) == 0
+    line = fleet._capsys.readouterr().out
+    node7 = fleet.machine("node7", "a")
+    received = node7 / "run/credentials/@system"
+    received.mkdir(parents=True)
+    (received / "ordain.machine-key").write_text(line)
+
+    fleet.report(node7)
+
+    assert machines_of(fleet) == ["node7"]
+    assert "enrolled as node7" in fleet.run("enroll", root=node7)
+    assert "32 hexadecimal digits" in fleet.run("prepare", "7", "--name", "node7", status=2)

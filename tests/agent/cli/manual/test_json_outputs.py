@@ -29,6 +29,7 @@ WITHOUT_JSON = {
     "fleet follow": "",
     "fleet forget": "",
     "fleet token": "it prints a token",
+    "fleet prepare": "it prints a key",
     "fleet enroll": "",
     "fleet revoke": "",
     "serve": "it runs until it is interrupted",

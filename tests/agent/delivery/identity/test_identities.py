@@ -14,7 +14,7 @@ from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.fleet import report_publisher
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report, encode_report
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
-from ordain.agent.delivery.fleet.reports import read_reports
+from ordain.agent.delivery.fleet.reports import ReportMemory, read_reports
 from ordain.agent.delivery.identity import key_file
 from ordain.agent.delivery.identity.identities import Identities, parse_identities
 from ordain.agent.delivery.identity.machine_key import (
@@ -33,6 +33,7 @@ from ordain.agent.delivery.identity.machine_record import (
     encode_key,
     encode_record,
 )
+from ordain.agent.delivery.identity.statement import read_statement
 from ordain.agent.delivery.release.signing import valid_signers
 from ordain.agent.errors import Failure
 
@@ -86,16 +87,17 @@ def changed(entry: StoredEntry, change: Callable[[dict[str, object]], object]) -
 def test_a_statement_counts_if_the_key_of_the_machine_signed_it_for_its_place(
     entry: StoredEntry, identities: Identities, code: str
 ) -> None:
-    refusal = identities.refusal(MACHINE, entry, valid_signers)
+    refusal = identities.refusal(MACHINE, entry.key, read_statement(entry.data), valid_signers)
 
     assert (refusal.code if refusal else "") == code
 
 
 def test_without_an_identity_everything_counts_unless_the_fleet_requires_one() -> None:
     entry = report(None)
-    assert Identities().refusal(MACHINE, entry, valid_signers) is None
-    assert Identities(fleet=FleetRecord(fleet=FLEET)).refusal(MACHINE, entry, valid_signers) is None
-    refusal = Identities(fleet=FleetRecord(fleet=FLEET, require=True)).refusal(MACHINE, entry, valid_signers)
+    unsigned = (MACHINE, entry.key, read_statement(entry.data), valid_signers)
+    assert Identities().refusal(*unsigned) is None
+    assert Identities(fleet=FleetRecord(fleet=FLEET)).refusal(*unsigned) is None
+    refusal = Identities(fleet=FleetRecord(fleet=FLEET, require=True)).refusal(*unsigned)
     assert refusal
     assert refusal.code == "NotEnrolled"
 
@@ -126,7 +128,7 @@ class Publisher:
         assert await self.publisher._attempt(Backoff()) is None
         entry = await self.store.get(status_key(MACHINE))
         assert entry
-        assert known().refusal(MACHINE, entry, valid_signers) is None
+        assert known().refusal(MACHINE, entry.key, read_statement(entry.data), valid_signers) is None
         return decode_report(entry.data)
 
 
@@ -152,20 +154,20 @@ async def test_an_earlier_report_that_somebody_wrote_back_does_not_count(publish
     store = publisher.store
     for key, record in ((FLEET_KEY, FleetRecord(fleet=FLEET)), (f"machines/{MACHINE}", known().machines[MACHINE])):
         await store.put(key, encode_record(record), expect=ANY)
-    newest: dict[str, int] = {}
+    memory = ReportMemory()
     await publisher.send(generation=1)
     earlier = await store.get(status_key(MACHINE))
     assert earlier
     await publisher.send(generation=2)
-    assert [one.generation for one in (await read_reports(store, newest)).machines] == [2]
+    assert [one.generation for one in (await read_reports(store, memory)).machines] == [2]
 
     await store.put(status_key(MACHINE), earlier.data, expect=ANY)
 
-    reports = await read_reports(store, newest)
+    reports = await read_reports(store, memory)
     assert reports.machines == ()
     assert reports.refused[status_key(MACHINE)].code == "ReplayedReport"
     await publisher.send(generation=3)
-    assert [one.generation for one in (await read_reports(store, newest)).machines] == [3]
+    assert [one.generation for one in (await read_reports(store, memory)).machines] == [3]
 
 
 async def test_a_machine_notices_what_others_write_in_its_name(
