@@ -13,6 +13,7 @@ from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import STANDARD_INPUT
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import Failure
+from ordain.transforms.document.formats import FORMATS
 from ordain.transforms.document.node import Node, Unreadable
 from ordain.transforms.document.reader import read_node, read_nodes
 from ordain.transforms.errors import Problem, Refused, did_you_mean, only_errors, sorted_problems
@@ -38,6 +39,7 @@ def import_(request: Namespace, console: Console) -> Exit:
         _place(request.output, draft, console)
         return Exit.OK
     if request.name:
+        _check_name(request.name)
         draft.name = request.name
     if not draft.name:
         stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).name.partition(".")[0]).strip("-_")
@@ -49,6 +51,13 @@ def import_(request: Namespace, console: Console) -> Exit:
     _place(request.output, draft.text(f"Made by `ordainctl run import` from {path}."), console)
     _report(draft.problems, console)
     return Exit.DEGRADED if draft.problems else Exit.OK
+
+
+def _check_name(name: str) -> None:
+    try:
+        FORMATS["name"](name)
+    except ValueError as error:
+        raise Usage(f"--name {name!r} cannot be the name of a document: {error}") from None
 
 
 def _imported(path: str, data: bytes, kind: str | None) -> RunDraft | str:

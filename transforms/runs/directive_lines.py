@@ -11,6 +11,7 @@ from ordain.transforms.catalog.shipped import DIRECTORY
 from ordain.transforms.document.pattern_syntax import BadPattern, Variable, names, parse
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Leaf
+from ordain.transforms.runs.job_numbers import EXPRESSED_BY
 from ordain.transforms.runs.patterns import Filled, PatternValue, fill
 from ordain.transforms.runs.run_model import NO_LEAF, ScriptLine
 from ordain.transforms.runs.scheduler_rows import RunSystem
@@ -82,12 +83,14 @@ class DirectiveLine:
 class Directives:
     """The directives of one job as they are found.
 
-    ``causes`` are the values of documents that a variable comes from, the main one first.
+    ``causes`` are the values of documents that a variable comes from, the main one first; ``facts`` are those of the
+    numbers.
     """
 
     system: RunSystem
     values: dict[str, PatternValue]
     causes: dict[str, tuple[Leaf, ...]]
+    facts: frozenset[str] = frozenset()
     found: list[DirectiveLine] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -164,10 +167,12 @@ class Directives:
             self.found = [*kept, DirectiveLine(name="", line=line)]
 
     def _is_default(self, found: DirectiveLine) -> bool:
-        """Return whether no key of the run sets a value of a directive: it follows from others, or from the row."""
+        """Return whether no key of the run sets a value of a directive: it follows from keys that others say, too."""
         causes = {leaf.where.pointer for name in found.used for leaf in self.causes.get(name, ()) if not is_row(leaf)}
         own = {pointer.rpartition("/")[2] for pointer in causes} & found.used
-        return bool(found.name) and causes <= {*_PLACES, _NAME} and not own
+        rest = frozenset(name for other in self.found if other is not found for name in other.used) | self.facts
+        said = not any(unexpressed(rest, EXPRESSED_BY[pointer]) for pointer in causes if pointer in EXPRESSED_BY)
+        return bool(found.name) and causes <= {*_PLACES, _NAME} and not own and said
 
     def _forget_places(self) -> None:
         """Remove the places that the run does not set, because native words set them; a launcher must not use them."""

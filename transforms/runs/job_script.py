@@ -164,7 +164,8 @@ class _Job:
             "shell": self.shell,
             **self.numbers.values,
         }
-        directives = Directives(self.system, values, {"name": (self.here,), **self.numbers.causes})
+        causes = {"name": (self.here,), **self.numbers.causes}
+        directives = Directives(self.system, values, causes, frozenset(self.numbers.facts()))
         self.set_words(directives)
         self.set_files(directives)
         self.set_array(directives)

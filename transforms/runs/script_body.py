@@ -209,6 +209,8 @@ class _Body:
             if end:
                 done = (line.lstrip("\t") if tabs else line) == end
                 lines.append(line if data or done else self.translated(line, number))
+                if data and not done:
+                    self.report_variables(line, number)
                 end = "" if done else end
             else:
                 lines.append(self.translated(line, number))
@@ -226,11 +228,7 @@ class _Body:
                 line = re.sub(rf"(?<!\\\$)(?<=\$){theirs}\b|(?<!\\\$\{{)(?<=\$\{{){theirs}\b", ours, line)
         if line.lstrip().startswith("#"):
             return line
-        for name in dict.fromkeys(match[0] for match in dialect.foreign.finditer(line)):
-            hint = f"only {dialect.title} sets it: use a variable that starts with ORDAIN_, or write the number"
-            if array and name in dialect.of_element:
-                hint = f"each element has its own; use ORDAIN_JOB_ID with ORDAIN_INDEX, or keep it for {dialect.title}"
-            self.draft.not_carried(self.where(number), f"the variable {name} stays in the script", hint)
+        self.report_variables(line, number)
         launchers = {" ".join(match[0].split()) for match in _LAUNCHER.finditer(line)}
         owners = {name: LAUNCHERS[name] for name in sorted(launchers) if LAUNCHERS[name]}
         words = set(re.findall(r"[\w./-]+", line))
@@ -239,6 +237,15 @@ class _Body:
             hint = f"only {owner} has it: use `command` or `steps` with `launcher: mpi`"
             self.draft.not_carried(self.where(number), f"the command {command} stays in the script", hint)
         return line
+
+    def report_variables(self, line: str, number: int) -> None:
+        """Report each variable of the scheduler in a line."""
+        dialect, array = self.dialect, self.draft.get("array") is not None
+        for name in dict.fromkeys(match[0] for match in dialect.foreign.finditer(line)):
+            hint = f"only {dialect.title} sets it: use a variable that starts with ORDAIN_, or write the number"
+            if array and name in dialect.of_element:
+                hint = f"each element has its own; use ORDAIN_JOB_ID with ORDAIN_INDEX, or keep it for {dialect.title}"
+            self.draft.not_carried(self.where(number), f"the variable {name} stays in the script", hint)
 
     def check_array(self) -> None:
         """Report an array that only the command line of the submission had."""

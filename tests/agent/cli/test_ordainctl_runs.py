@@ -330,6 +330,7 @@ def test_xml_is_validated_and_other_commands_say_who_reads_it(
         (("render", "--all-systems", "--on", "slurm", "run.yaml"), "cannot be used with --on"),
         (("export", "run.yaml"), "name the form with --to"),
         (("import", "run.yaml"), "no directive tells the scheduler"),
+        (("import", "--from", "slurm", "--name", "a b;c", "run.yaml"), "cannot be the name of a document"),
     ],
 )
 def test_wrong_usage_names_the_remedy(

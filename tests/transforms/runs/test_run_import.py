@@ -446,8 +446,10 @@ echo $SLURM_JOB_ID \\$SLURM_JOB_ID \\${SLURM_JOB_ID}
 EOF
 echo $SLURM_JOB_ID ${SLURM_JOB_ID}
 """
-    script = str(imported("slurm", "-n 1", body).get("script"))
+    draft = imported("slurm", "-n 1", body)
+    script = str(draft.get("script"))
 
+    assert reports(draft) == [f"{line}: the variable SLURM_JOB_ID stays in the script" for line in (4, 7)]
     assert script.split("\n")[1] == "echo $SLURM_JOB_ID"
     assert script.split("\n")[4] == "echo $ORDAIN_JOB_ID \\$SLURM_JOB_ID \\${SLURM_JOB_ID}"
     assert script.split("\n")[6] == "echo $ORDAIN_JOB_ID ${ORDAIN_JOB_ID}"

@@ -378,6 +378,8 @@ def test_native_words_replace_a_default_of_the_same_option() -> None:
         ("flux", "-N2", "nodes: 3", "nodes"),
         ("sge", "-l h_rt=60", "time: 1h", "time"),
         ("local", "--property=MemoryMax=1G", "memory: 1G", "memory"),
+        ("local", "--property=CPUQuota=50%", "tasks: 2", "tasks"),
+        ("lsf", "-n 8", "nodes: 2, tasks-per-node: 4", "nodes"),
     ],
 )
 def test_native_words_that_contradict_a_key_are_refused(system: str, native: str, keys: str, both: str) -> None:
