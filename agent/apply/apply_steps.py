@@ -31,18 +31,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 from ordain.agent.apply.comparison import compare
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
-from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.generator_repair import GeneratorRepair
 from ordain.agent.apply.jobs import JobResult, run_jobs
-from ordain.agent.apply.observe import Observer
+from ordain.agent.apply.machine_parts import MachineParts
 from ordain.agent.apply.place_files import LiveFiles, failed_before_jobs, without_units
 from ordain.agent.apply.protected_units import remember_session
-from ordain.agent.apply.trial import Trials
 from ordain.agent.apply.verdicts import Baseline, baseline, bystanders, judge_jobs, unloadable
 from ordain.agent.errors import DamagedGeneration, ShuttingDown
 from ordain.agent.model import (
@@ -63,9 +60,9 @@ from ordain.agent.plan.network_changes import touches_network
 from ordain.agent.plan.outcome import ROLLED_BACK, blame, exit_status, rolled_back
 from ordain.agent.plan.rollback_plan import rollback_plan
 from ordain.agent.plan.stale_processes import affected_units, applied_units, restart_if_running
-from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry, remaining_jobs
+from ordain.agent.state.apply_journal import ApplyPhase, JournalEntry, remaining_jobs
 from ordain.agent.state.boot_record import boot_id
-from ordain.agent.state.decisions import Decisions, DecisionState, RejectedGeneration
+from ordain.agent.state.decisions import DecisionState, RejectedGeneration
 from ordain.agent.state.holds import read_holds, write_held_files
 from ordain.agent.state.last_outcome import write_last_outcome
 from ordain.agent.state.store import Store
@@ -170,35 +167,21 @@ class ApplySteps:
 
     def __init__(
         self,
+        machine: MachineParts,
         *,
-        systemd: Systemd,
-        root: Path,
-        store: Store,
-        writer: GenerationWriter,
-        decisions: Decisions,
-        trials: Trials,
-        journal: ApplyJournal,
-        observer: Observer,
         guard: ConnectivityGuard,
         repair: GeneratorRepair,
     ) -> None:
-        self._systemd = systemd
-        self._root = root
-        self._store = store
-        self._writer = writer
-        self._decisions = decisions
-        self._trials = trials
-        self._journal = journal
-        self._observer = observer
+        self._machine = machine
         self._guard = guard
         self._repair = repair
-        self._files = LiveFiles(systemd, root)
+        self._files = LiveFiles(machine.systemd, machine.root)
         self.listener: ApplyListener | None = None
 
     async def start(self, planned: PlannedApply) -> Outcome:
         """Carry out a plan from its first step."""
-        remember_session(self._root, planned.caller)
-        before = await baseline(self._systemd, planned.observed)
+        remember_session(self._machine.root, planned.caller)
+        before = await baseline(self._machine.systemd, planned.observed)
         await self._guard.watch(planned.plan, planned.observed, planned.new.number, caller=planned.caller)
         entry = JournalEntry(
             phase=ApplyPhase.STOP,
@@ -215,33 +198,33 @@ class ApplySteps:
 
     async def resume(self, *, caller: int = 0) -> Outcome | None:
         """Finish the apply in which an earlier agent was killed; return None if there is none."""
-        entry = self._journal.unfinished()
+        entry = self._machine.journal.unfinished()
         if entry is None:
             return None
         new = self._generation_of(entry)
         if new is None:
-            self._journal.end()
+            self._machine.journal.end()
             return None
         if entry.phase is ApplyPhase.BACK:
             return await self.roll_back(entry, new, caller=caller)
         units = {job.unit for job in (*entry.plan.stops, *entry.plan.jobs)}
-        observed = Observed(units=await self._systemd.inspect(units))
+        observed = Observed(units=await self._machine.systemd.inspect(units))
         return await self._carry_out(entry, new, observed, caller)
 
     def unfinished_caller(self) -> int:
         """Return the process that asked for the apply in which an earlier agent was killed; 0 if there is none."""
-        entry = self._journal.unfinished()
+        entry = self._machine.journal.unfinished()
         return entry.caller if entry else 0
 
     async def roll_back(self, entry: JournalEntry, bad: Generation, *, caller: int = 0) -> Outcome:
         """Undo ``entry``, which failed while it placed ``bad``: plan the way to the generation before, carry it out."""
         assert entry.failed is not None
-        last = self._store.known(entry.plan.from_hash)
+        last = self._machine.store.known(entry.plan.from_hash)
         if _is_repair(entry):  # nothing else is repaired now
-            planned, observed = await self._observer.plan(bad, last, caller=caller, adjust=_without_differences)
+            planned, observed = await self._machine.observer.plan(bad, last, caller=caller, adjust=_without_differences)
         else:
             self._reject(entry.failed)
-            planned, observed = await self._observer.plan(bad, last, caller=caller)
+            planned, observed = await self._machine.observer.plan(bad, last, caller=caller)
         stopped = [job.unit for job in entry.plan.consequences if job.verb is Verb.STOP]
         steps = rollback_plan(planned, last, observed, entry.running, stopped)
         if failed_before_jobs(entry.failed.verdicts):  # then no process has the new definitions
@@ -250,14 +233,14 @@ class ApplySteps:
         outcome = await self._carry_out(back, last, observed, caller)
         for unit in sorted({member.unit for member in bad.members} - {member.unit for member in last.members}):
             with contextlib.suppress(BusError):  # PID 1 has already forgotten most of them
-                await self._systemd.reset_failed(unit)
+                await self._machine.systemd.reset_failed(unit)
         return outcome
 
     def _generation_of(self, entry: JournalEntry) -> Generation | None:
         """Return the generation that ``entry`` places, None if it is not kept anywhere any more."""
         with contextlib.suppress(KeyError, DamagedGeneration):
-            return self._store.load(entry.number)
-        known = self._store.known(entry.plan.to_hash)
+            return self._machine.store.load(entry.number)
+        known = self._machine.store.known(entry.plan.to_hash)
         return known if known.hash == entry.plan.to_hash else None
 
     async def _carry_out(self, entry: JournalEntry, new: Generation, observed: Observed, caller: int) -> Outcome:
@@ -265,7 +248,7 @@ class ApplySteps:
         began = time.monotonic()
         if self.listener:
             self.listener.planned(entry.plan)
-        self._journal.begin(entry)
+        self._machine.journal.begin(entry)
         if entry.phase is ApplyPhase.STOP:  # not again by an agent that resumes it
             self._announce(entry.plan)
         progress = Progress(entry=entry, new=new, observed=observed, caller=caller)
@@ -273,17 +256,17 @@ class ApplySteps:
             if entry.phase in step.phases:
                 progress = await step.run(self, progress)
         outcome = progress.outcome(usec=int((time.monotonic() - began) * 1_000_000))
-        await record_applied(self._systemd, self._store, progress)
+        await record_applied(self._machine.systemd, self._machine.store, progress)
         if await self._has_failed(progress):
             failed = replace(outcome, why=blame(progress.verdicts))
-            self._journal.fail(failed)
+            self._machine.journal.fail(failed)
             return await self.roll_back(replace(entry, phase=ApplyPhase.BACK, failed=failed), new, caller=caller)
         return await self._finish(progress, outcome)
 
     def _announce(self, plan: Plan) -> None:
         """Write to the journal what is about to be done, with the name of each unit."""
         for unit, line in islice(announcements(plan), MAX_ANNOUNCED):
-            send(self._root, line, unit=unit)
+            send(self._machine.root, line, unit=unit)
 
     # The steps, in the order of the table `STEPS`.
 
@@ -291,15 +274,15 @@ class ApplySteps:
         return progress.judged(await self._run_jobs(progress, progress.plan.stops))
 
     async def _place(self, progress: Progress) -> Progress:
-        self._journal.advance(ApplyPhase.PLACE)
-        self._store.commit_trial(progress.new, boot_id(self._root))
-        if read_holds(self._root):
-            write_held_files(self._root, progress.new)
+        self._machine.journal.advance(ApplyPhase.PLACE)
+        self._machine.store.commit_trial(progress.new, boot_id(self._machine.root))
+        if read_holds(self._machine.root):
+            write_held_files(self._machine.root, progress.new)
         return progress
 
     async def _reload(self, progress: Progress) -> Progress:
         missing = await self._repair.read(progress.new) if progress.plan.reload else []
-        states = await self._systemd.inspect(affected_units(progress.plan), INVOCATION_ID)
+        states = await self._machine.systemd.inspect(affected_units(progress.plan), INVOCATION_ID)
         wrong = unloadable(progress.plan.jobs, states)
         return replace(
             progress.judged([*missing, *wrong]),
@@ -309,7 +292,7 @@ class ApplySteps:
         )
 
     async def _place_files(self, progress: Progress) -> Progress:
-        old = self._store.known(progress.plan.from_hash)
+        old = self._machine.store.known(progress.plan.from_hash)
         wrong = await self._files.apply(old, progress.new, progress.plan, rolls_back=progress.rolls_back)
         jobs = without_units(progress.jobs, {verdict.unit for verdict in wrong})
         return replace(progress.judged(wrong), jobs=jobs)
@@ -317,7 +300,7 @@ class ApplySteps:
     async def _act(self, progress: Progress) -> Progress:
         if await self._has_failed(progress):  # before any process had to hear of it
             return progress
-        self._journal.advance(ApplyPhase.ACT, progress.invocations)
+        self._machine.journal.advance(ApplyPhase.ACT, progress.invocations)
         return progress.judged(await self._run_jobs(progress, restart_if_running(progress.jobs, progress.states)))
 
     async def _resume_act(self, progress: Progress) -> Progress:
@@ -341,7 +324,7 @@ class ApplySteps:
         if not (progress.plan.reload or progress.plan.stops or progress.plan.jobs):
             return progress
         return progress.judged(
-            await bystanders(self._systemd, progress.new, progress.verdicts, progress.baseline),
+            await bystanders(self._machine.systemd, progress.new, progress.verdicts, progress.baseline),
         )
 
     async def _has_failed(self, progress: Progress) -> bool:
@@ -351,17 +334,17 @@ class ApplySteps:
             return False
         if steps.from_hash == steps.to_hash and not touches_network(steps):
             return False
-        return bool(self._store.known(steps.from_hash).hash) and not await self._systemd.stopping()
+        return bool(self._machine.store.known(steps.from_hash).hash) and not await self._machine.systemd.stopping()
 
     async def _finish(self, progress: Progress, outcome: Outcome) -> Outcome:
         """Commit the generation, unless it was rolled back or is on trial, and record the outcome."""
-        self._journal.advance(ApplyPhase.PROVE)
-        trial = self._trials.pending()
+        self._machine.journal.advance(ApplyPhase.PROVE)
+        trial = self._machine.trials.pending()
         if progress.rolls_back:
             outcome = self._rolled_back(progress.entry, outcome)
         elif trial is not None and trial.hash == progress.new.hash and not trial.automatic:
             trial = trial.ending_in(trial.seconds)
-            self._trials.write(trial)
+            self._machine.trials.write(trial)
             outcome = replace(outcome, confirm_by=trial.until_text)
         else:
             outcome = await self._commit(progress.new, outcome)
@@ -369,18 +352,20 @@ class ApplySteps:
             outcome = await self.compared(outcome, progress.new, caller=progress.caller)
         await self._repair.look_for_others(progress.new)
         if outcome.plan.from_hash != outcome.plan.to_hash:
-            await asyncio.to_thread(self._store.save_outcome, outcome)
-        write_last_outcome(self._root, outcome)
+            await asyncio.to_thread(self._machine.store.save_outcome, outcome)
+        write_last_outcome(self._machine.root, outcome)
         # From here to the end of the request nothing is awaited: a status in between would compare the new generation
         # with the outcome of the apply before.
-        self._journal.end()
+        self._machine.journal.end()
         if self.listener:
             self.listener.ended(outcome)
         return outcome
 
     async def compared(self, outcome: Outcome, new: Generation, *, caller: int) -> Outcome:
         """Return ``outcome`` with the differences from ``new`` that are left, as a status would find them now."""
-        comparison = await compare(new, systemd=self._systemd, root=self._root, observer=self._observer, caller=caller)
+        comparison = await compare(
+            new, systemd=self._machine.systemd, root=self._machine.root, observer=self._machine.observer, caller=caller
+        )
         left = comparison.faults
         return replace(outcome, left=left, exit_status=exit_status(outcome.verdicts, outcome.plan, left))
 
@@ -389,8 +374,8 @@ class ApplySteps:
         outcome = rolled_back(entry.failed, outcome, entry.failing)
         if not _is_repair(entry):
             self._reject(entry.failed, complete=outcome.exit_status == ROLLED_BACK)
-        self._decisions.restore(entry.decided)
-        self._trials.clear()
+        self._machine.decisions.restore(entry.decided)
+        self._machine.trials.clear()
         return outcome
 
     async def _commit(self, new: Generation, outcome: Outcome) -> Outcome:
@@ -398,13 +383,13 @@ class ApplySteps:
 
         A generation that works in part is better than none, so it is also committed where none was ever proven.
         """
-        works = all(verdict.ok for verdict in outcome.verdicts) or self._store.never_proven()
-        with self._trials.confirming_automatic():
-            persistent = not works or await asyncio.to_thread(self._writer.commit_proven, new)
+        works = all(verdict.ok for verdict in outcome.verdicts) or self._machine.store.never_proven()
+        with self._machine.trials.confirming_automatic():
+            persistent = not works or await asyncio.to_thread(self._machine.writer.commit_proven, new)
         return replace(outcome, persistent=persistent)
 
     def _reject(self, failed: Outcome, *, complete: bool = True) -> None:
-        self._decisions.reject(
+        self._machine.decisions.reject(
             RejectedGeneration(number=failed.generation, hash=failed.hash, why=failed.why, complete=complete)
         )
 
@@ -413,11 +398,11 @@ class ApplySteps:
         if not jobs and not progress.done_before:
             return []
         await self._require_no_shutdown()
-        results = await run_jobs(self._systemd, jobs, progress.observed)
+        results = await run_jobs(self._machine.systemd, jobs, progress.observed)
         done_before = tuple(JobResult(job=job) for job in progress.done_before)
         await self._require_no_shutdown()  # a job that a shutdown cancels is nobody's failure, and proves nothing
         verdicts = await judge_jobs(
-            self._systemd,
+            self._machine.systemd,
             (*results, *done_before),
             generation=progress.new,
             before=progress.baseline,
@@ -430,7 +415,7 @@ class ApplySteps:
 
     async def _require_no_shutdown(self) -> None:
         """Raise `ShuttingDown` while the machine goes down; the next boot starts with the proven generation."""
-        if await self._systemd.stopping():
+        if await self._machine.systemd.stopping():
             raise ShuttingDown("the machine is shutting down; the rest of the apply is left to the next boot")
 
 

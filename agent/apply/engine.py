@@ -11,16 +11,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
 from ordain.agent.apply.change_origin import changed_documents, user_of_process
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
-from ordain.agent.apply.generation_writer import GenerationWriter
-from ordain.agent.apply.observe import Observer, as_it_is
+from ordain.agent.apply.machine_parts import MachineParts
+from ordain.agent.apply.observe import as_it_is
 from ordain.agent.apply.place_files import read_reports
 from ordain.agent.apply.placed_file_differences import is_mended
-from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
+from ordain.agent.apply.trial import TrialRequest, begin_trial
 from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.executor import Executor
 from ordain.agent.errors import AlreadyRejected
@@ -38,10 +37,8 @@ from ordain.agent.model import (
     RawDocument,
 )
 from ordain.agent.plan.network_changes import without_repairs
-from ordain.agent.state.decisions import Decisions, DecisionState, RejectedGeneration
-from ordain.agent.state.store import Store
+from ordain.agent.state.decisions import DecisionState, RejectedGeneration
 from ordain.agent.system.apply_lock import locked
-from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.errors import Problem
 
 Units = frozenset[str]
@@ -93,66 +90,54 @@ class Engine:
 
     def __init__(
         self,
+        machine: MachineParts,
         *,
-        systemd: Systemd,
         executor: Executor,
-        root: Path,
-        store: Store,
-        writer: GenerationWriter,
-        decisions: Decisions,
-        trials: Trials,
-        observer: Observer,
         guard: ConnectivityGuard,
         steps: ApplySteps,
     ) -> None:
-        self._systemd = systemd
-        self._compiler = CompileCache(root, executor)
-        self._root = root
-        self._store = store
-        self._writer = writer
-        self._decisions = decisions
-        self._trials = trials
-        self._observer = observer
+        self._machine = machine
+        self._compiler = CompileCache(machine.root, executor)
         self._guard = guard
         self._steps = steps
 
     async def plan(self, texts: Sequence[RawDocument], *, caller: int = 0) -> Plan:
         """Return the plan that `apply` would carry out now. Raises `Refused`."""
         new, problems = await self._compile(texts, caller)
-        old = self._store.applied()
-        planned, _ = await self._observer.plan(old, new, caller=caller)
+        old = self._machine.store.applied()
+        planned, _ = await self._machine.observer.plan(old, new, caller=caller)
         return replace(planned, problems=problems)
 
     async def apply(self, request: ApplyRequest) -> Outcome:
         """Apply documents. Raises `Refused`, or a `Failure` if nothing was changed."""
-        async with locked(self._root, request.patience_sec, caller=request.caller):
+        async with locked(self._machine.root, request.patience_sec, caller=request.caller):
             await self._steps.resume(caller=request.caller)
-            self._trials.require_none()
+            self._machine.trials.require_none()
             new, problems = await self._compile(request.texts, request.caller)
-            old = self._guard.rollback_target(self._store.applied(), new)
+            old = self._guard.rollback_target(self._machine.store.applied(), new)
             request.check(old, new)
             self._refuse_rejected(request, new)
             adjust = as_it_is if request.by_administrator else _without_network
-            planned, observed = await self._observer.plan(old, new, caller=request.caller, adjust=adjust)
+            planned, observed = await self._machine.observer.plan(old, new, caller=request.caller, adjust=adjust)
             planned = replace(planned, problems=problems)
-            self._decisions.reject(None)
-            before = self._decisions.now
+            self._machine.decisions.reject(None)
+            before = self._machine.decisions.now
             if not request.by_administrator:  # the source has changed, and with that the pin is over
                 before = replace(before, pin=None)
             if self._is_in_force(planned, old, new):
-                self._decisions.restore(self._decided(request, old))
+                self._machine.decisions.restore(self._decided(request, old))
                 outcome = Outcome(generation=old.number, hash=old.hash, plan=planned)
                 return await self._steps.compared(outcome, old, caller=request.caller)
             if old.members and not old.number:  # made in this boot: from now on it can be rolled back to
-                await asyncio.to_thread(self._writer.save, old)
-            new = await asyncio.to_thread(self._writer.save, new)
+                await asyncio.to_thread(self._machine.writer.save, old)
+            new = await asyncio.to_thread(self._machine.writer.save, new)
             await self._decide(request, planned, observed, new)
             origin = ChangeOrigin(
                 cause=request.cause,
                 by=user_of_process(request.caller),
                 why=request.why,
                 revision=request.revision,
-                documents=changed_documents(planned, self._root),
+                documents=changed_documents(planned, self._machine.root),
             )
             return await self._steps.start(
                 PlannedApply(
@@ -174,13 +159,15 @@ class Engine:
         as they lost their source, and units with ``rotated`` credentials restart. Placed files that others have changed
         are placed again if one has `drift: enforce`, or if a ``released`` unit uses it.
         """
-        async with locked(self._root, BUSY_SEC, caller=caller):
+        async with locked(self._machine.root, BUSY_SEC, caller=caller):
             await self._steps.resume(caller=caller)
-            now = self._store.applied()
+            now = self._machine.store.applied()
 
             def adjust(observed: Observed) -> Observed:
                 # The units that place files place all of them: if one is to be mended, all are, with their services.
-                stuck = read_reports(self._root, "problems")  # what could not be placed is left to an administrator
+                stuck = read_reports(
+                    self._machine.root, "problems"
+                )  # what could not be placed is left to an administrator
                 mended = any(is_mended(path, now, released) for path in observed.displaced if path not in stuck)
                 displaced = without_repairs(observed.displaced) if mended else {}
                 waiting = {
@@ -192,12 +179,12 @@ class Engine:
                     observed, displaced=displaced, waits=waiting | rotated, released=released, overdue=overdue
                 )
 
-            planned, observed = await self._observer.plan(now, now, caller=caller, adjust=adjust)
+            planned, observed = await self._machine.observer.plan(now, now, caller=caller, adjust=adjust)
             if not planned:
                 return None
             cause = ChangeCause.FOLLOW if released else ChangeCause.UPKEEP
             origin = ChangeOrigin(cause=cause, by=user_of_process(caller))
-            decided = self._decisions.now
+            decided = self._machine.decisions.now
             return await self._steps.start(
                 PlannedApply(plan=planned, new=now, observed=observed, decided=decided, caller=caller, origin=origin)
             )
@@ -208,17 +195,17 @@ class Engine:
 
     async def resume(self) -> Outcome | None:
         """Finish the apply in which an earlier agent was killed; return None if there is none."""
-        async with locked(self._root, RESUME_SEC, caller=self._steps.unfinished_caller()):
+        async with locked(self._machine.root, RESUME_SEC, caller=self._steps.unfinished_caller()):
             return await self._steps.resume()
 
     async def _compile(self, texts: Sequence[RawDocument], caller: int) -> tuple[Generation, tuple[Problem, ...]]:
         """Return the generation of the texts, from `CompileCache`; in a thread, as a thousand services take seconds."""
-        last = self._store.applied()
+        last = self._machine.store.applied()
         new, problems = await asyncio.to_thread(self._compiler.compile, texts, last)
-        return await self._observer.with_removed_units(new, last, caller=caller), problems
+        return await self._machine.observer.with_removed_units(new, last, caller=caller), problems
 
     def _refuse_rejected(self, request: ApplyRequest, new: Generation) -> None:
-        bad = self._decisions.rejected
+        bad = self._machine.decisions.rejected
         if bad and bad.hash == new.hash and not request.by_administrator:
             raise AlreadyRejected(f"generation {bad.number} is not tried again while the documents are the same")
 
@@ -228,7 +215,7 @@ class Engine:
         A generation without a number came with the boot or the image: it is neither in the history nor proven. On a
         clone of a machine, the generations of the history are not proven either until a boot could start with one.
         """
-        proven = self._store.proven_hash()
+        proven = self._machine.store.proven_hash()
         # One that could not be written, or of which a unit had failed, is proven now that nothing is wrong any more.
         failed = any(note.why is NoteReason.FAILED for note in planned.notes)
         stays_proven = proven == new.hash or (bool(proven) and failed)
@@ -238,18 +225,18 @@ class Engine:
         """Return the decisions that are in force once ``new`` is."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         asked = Instruction(since=now, by=user_of_process(request.caller), why=request.why)
-        return self._decisions.after_apply(new, request.instead_of, pause=request.pause, asked=asked)
+        return self._machine.decisions.after_apply(new, request.instead_of, pause=request.pause, asked=asked)
 
     async def _decide(self, request: ApplyRequest, planned: Plan, observed: Observed, new: Generation) -> None:
         """Record whether the source is followed from now on; of a trial, when it is confirmed."""
         decided = self._decided(request, new)
         if not request.confirm_sec:
             # Before the first effect: an agent that is killed resumes the apply, and must not follow the source then.
-            self._decisions.restore(decided)
+            self._machine.decisions.restore(decided)
             return
         trial = TrialRequest(
             plan=planned, observed=observed, number=new.number, seconds=request.confirm_sec, decided=decided
         )
-        await begin_trial(self._systemd, self._trials, trial)
+        await begin_trial(self._machine.systemd, self._machine.trials, trial)
         # A power cut ends the trial, too: the next boot starts with the proven generation, and must not go on to this.
-        self._decisions.reject(RejectedGeneration(number=new.number, hash=new.hash, why=NOT_CONFIRMED))
+        self._machine.decisions.reject(RejectedGeneration(number=new.number, hash=new.hash, why=NOT_CONFIRMED))

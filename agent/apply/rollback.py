@@ -10,12 +10,10 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
 from ordain.agent.apply.change_origin import user_of_process
-from ordain.agent.apply.generation_writer import GenerationWriter
-from ordain.agent.apply.observe import Observer
+from ordain.agent.apply.machine_parts import MachineParts
 from ordain.agent.apply.trial import Trial, Trials, deadman_runs, watch_with_deadman
 from ordain.agent.condition import StatusCondition
 from ordain.agent.errors import DamagedGeneration, Failure
@@ -23,11 +21,9 @@ from ordain.agent.instruction import Instruction, InstructionKind, StandingInstr
 from ordain.agent.local_time import local_time
 from ordain.agent.model import ChangeCause, ChangeOrigin, Generation, Hold, Outcome, Plan
 from ordain.agent.plan.outcome import ROLLED_BACK
-from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
+from ordain.agent.state.apply_journal import ApplyPhase, JournalEntry
 from ordain.agent.state.decisions import NOBODY, Decisions, Pin
-from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
-from ordain.agent.system.systemd1 import Systemd
 
 PATIENCE_SEC = 10.0
 """A request of an administrator waits this long until an apply has ended."""
@@ -40,39 +36,25 @@ class Rollback:
 
     def __init__(
         self,
+        machine: MachineParts,
         *,
-        systemd: Systemd,
-        root: Path,
-        store: Store,
-        writer: GenerationWriter,
-        decisions: Decisions,
-        trials: Trials,
-        journal: ApplyJournal,
-        observer: Observer,
         steps: ApplySteps,
     ) -> None:
-        self._systemd = systemd
-        self._root = root
-        self._store = store
-        self._writer = writer
-        self._decisions = decisions
-        self._trials = trials
-        self._journal = journal
-        self._observer = observer
+        self._machine = machine
         self._steps = steps
 
     async def confirm(self, *, caller: int = 0) -> int:
         """Keep the generation on trial, and return its number. Raises `Failure` if there is none, or it is too late."""
-        async with locked(self._root, PATIENCE_SEC, caller=caller):
+        async with locked(self._machine.root, PATIENCE_SEC, caller=caller):
             await self._steps.resume(caller=caller)
-            trial = self._trials.confirm()
+            trial = self._machine.trials.confirm()
             self._keep(trial)
             return trial.number
 
     async def expire(self) -> Outcome | None:
         """Roll back the trial whose time is over; return None if there is none."""
-        async with locked(self._root, PATIENCE_SEC):
-            trial = self._trials.expired()
+        async with locked(self._machine.root, PATIENCE_SEC):
+            trial = self._machine.trials.expired()
             if trial is None:
                 return None
             return await self._undo(trial, f"was not confirmed within {trial.seconds} s")
@@ -82,15 +64,15 @@ class Rollback:
 
         A trial that nobody watches any more is watched again, or rolled back if its time is over.
         """
-        async with locked(self._root, RECOVER_SEC):
-            if confirmed := self._trials.confirmed():
+        async with locked(self._machine.root, RECOVER_SEC):
+            if confirmed := self._machine.trials.confirmed():
                 self._keep(confirmed)
-            trial = self._trials.pending()
-            watched = await deadman_runs(self._systemd)
+            trial = self._machine.trials.pending()
+            watched = await deadman_runs(self._machine.systemd)
             if trial and not watched and trial.left_sec > 0:
-                await watch_with_deadman(self._systemd, self._trials, trial)
+                await watch_with_deadman(self._machine.systemd, self._machine.trials, trial)
             elif trial and not watched:
-                self._trials.expire(trial)
+                self._machine.trials.expire(trial)
         return None if watched else await self.expire()
 
     async def to(self, number: int, revision: str, *, caller: int = 0, why: str = "") -> Outcome:
@@ -99,21 +81,23 @@ class Rollback:
         During a trial, the one before is the generation that was in force before the trial. ``why`` is the reason that
         the caller gave. Raises `Failure`.
         """
-        async with locked(self._root, PATIENCE_SEC, caller=caller):
+        async with locked(self._machine.root, PATIENCE_SEC, caller=caller):
             await self._steps.resume(caller=caller)
-            trial = self._trials.pending()
-            if trial and number in (0, self._store.known(trial.rollback_to).number):
-                trial = self._trials.take_from_deadman(trial)
+            trial = self._machine.trials.pending()
+            if trial and number in (0, self._machine.store.known(trial.rollback_to).number):
+                trial = self._machine.trials.take_from_deadman(trial)
                 outcome = await self._undo(trial, "was rolled back by an administrator", caller=caller, reason=why)
                 return replace(outcome, exit_status=0) if outcome.exit_status == ROLLED_BACK else outcome
-            self._trials.require_none()
-            old = self._store.applied()
+            self._machine.trials.require_none()
+            old = self._machine.store.applied()
             new = self._numbered(number) if number else self._before(old)
-            planned, observed = await self._observer.plan(old, new, caller=caller)
-            before = self._decisions.now
+            planned, observed = await self._machine.observer.plan(old, new, caller=caller)
+            before = self._machine.decisions.now
             # Before the first effect: an agent that is killed resumes the apply, and must not follow the source then.
             by, now = user_of_process(caller), datetime.now(UTC).isoformat(timespec="seconds")
-            self._decisions.set_pin(Pin(number=new.number, hash=new.hash, revision=revision, since=now, by=by, why=why))
+            self._machine.decisions.set_pin(
+                Pin(number=new.number, hash=new.hash, revision=revision, since=now, by=by, why=why)
+            )
             origin = ChangeOrigin(cause=ChangeCause.ROLLBACK, by=by, why=why)
             return await self._steps.start(
                 PlannedApply(plan=planned, new=new, observed=observed, decided=before, caller=caller, origin=origin)
@@ -121,15 +105,15 @@ class Rollback:
 
     def _keep(self, trial: Trial) -> None:
         """Commit a generation that was confirmed."""
-        self._writer.commit_proven(self._store.known(trial.hash))
+        self._machine.writer.commit_proven(self._machine.store.known(trial.hash))
         if not trial.automatic:  # an automatic trial is part of an apply, which has recorded its decisions already
-            self._decisions.reject(None)
-            self._decisions.restore(trial.decided)
-        self._trials.clear()
+            self._machine.decisions.reject(None)
+            self._machine.decisions.restore(trial.decided)
+        self._machine.trials.clear()
 
     async def _undo(self, trial: Trial, why: str, *, caller: int = 0, reason: str = "") -> Outcome:
         """Roll back a trial, however far its apply has come; ``reason`` is the one that the caller gave."""
-        now, unfinished = self._store.applied(), self._journal.unfinished()
+        now, unfinished = self._machine.store.applied(), self._machine.journal.unfinished()
         origin = ChangeOrigin(cause=ChangeCause.ROLLBACK, by=user_of_process(caller), why=reason)
         steps = replace(unfinished.plan if unfinished else Plan(), from_hash=trial.rollback_to, to_hash=now.hash)
         asked = unfinished.caller if unfinished else caller  # who still waits for the outcome of the trial
@@ -140,7 +124,7 @@ class Rollback:
             plan=steps,
             running=trial.running,
             failing=trial.failing,
-            decided=self._decisions.now,
+            decided=self._machine.decisions.now,
             started=started,
             caller=asked,
             failed=Outcome(
@@ -153,26 +137,26 @@ class Rollback:
                 caller=asked,
             ),
         )
-        self._journal.begin(entry)
+        self._machine.journal.begin(entry)
         return await self._steps.roll_back(entry, now, caller=caller)
 
     def _numbered(self, number: int) -> Generation:
         try:
-            return self._store.load(number)
+            return self._machine.store.load(number)
         except KeyError:
-            raise Failure(self._store.describe_missing(number)) from None
+            raise Failure(self._machine.store.describe_missing(number)) from None
         except DamagedGeneration as damaged:
             raise Failure(str(damaged)) from None
 
     def _before(self, now: Generation) -> Generation:
         """Return the latest undamaged generation before ``now`` that differs from it and was not rolled back."""
-        for number in reversed(self._store.numbers()):
+        for number in reversed(self._machine.store.numbers()):
             if number < now.number:
-                outcome = self._store.outcome(number)
+                outcome = self._machine.store.outcome(number)
                 if outcome is not None and outcome.rejected == number:
                     continue
                 with contextlib.suppress(DamagedGeneration):
-                    if (earlier := self._store.load(number)).hash != now.hash:
+                    if (earlier := self._machine.store.load(number)).hash != now.hash:
                         return earlier
         raise Failure("there is no generation before this one; `ordainctl history` lists all")
 

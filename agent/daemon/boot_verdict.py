@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from pathlib import Path
 
-from ordain.agent.apply.generation_writer import GenerationWriter
-from ordain.agent.apply.trial import Trials
+from ordain.agent.apply.machine_parts import MachineParts
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.state.boot_record import read_boot_record
-from ordain.agent.state.decisions import Decisions, RejectedGeneration
-from ordain.agent.state.store import Store
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.state.decisions import RejectedGeneration
 from ordain.generator.choose import MAX_ATTEMPTS
 
 GOOD = "ordain-boot-good.service"
@@ -34,20 +30,10 @@ class BootVerdict:
 
     def __init__(
         self,
-        *,
-        systemd: Systemd,
-        root: Path,
-        store: Store,
-        writer: GenerationWriter,
-        decisions: Decisions,
-        trials: Trials,
+        machine: MachineParts,
     ) -> None:
-        self._systemd = systemd
-        self._store = store
-        self._writer = writer
-        self._decisions = decisions
-        self._trials = trials
-        record = read_boot_record(root)
+        self._machine = machine
+        record = read_boot_record(machine.root)
         self._passed_over = frozenset(" ".join(record.get("tried", ())).split())
         self._booted = record.get("booted", ("",))[0]
         self._asked = False
@@ -59,14 +45,14 @@ class BootVerdict:
 
         If the generator booted with nothing and then chose that generation again, end the rejection.
         """
-        rejected, applied = self._decisions.rejected, self._store.applied().hash
-        if rejected and rejected.hash == self._booted == applied and not self._trials.pending():
-            self._decisions.reject(None)
+        rejected, applied = self._machine.decisions.rejected, self._machine.store.applied().hash
+        if rejected and rejected.hash == self._booted == applied and not self._machine.trials.pending():
+            self._machine.decisions.reject(None)
         with contextlib.suppress(DamagedGeneration):
-            proven = self._store.proven()
+            proven = self._machine.store.proven()
             if proven and proven.hash in self._passed_over and proven.hash != applied:
                 why = f"{MAX_ATTEMPTS} boots with it did not complete"
-                self._decisions.reject(RejectedGeneration(number=proven.number, hash=proven.hash, why=why))
+                self._machine.decisions.reject(RejectedGeneration(number=proven.number, hash=proven.hash, why=why))
 
     async def tick(self, now: float) -> float | None:
         """Record that this boot is good as soon as its checks have ended, see `Minder.tick`.
@@ -79,18 +65,18 @@ class BootVerdict:
         if self._ended:
             return None
         if not self._asked:
-            await self._systemd.start(GOOD)
+            await self._machine.systemd.start(GOOD)
             self._asked = True
-        if await self._systemd.has_job(GOOD):
+        if await self._machine.systemd.has_job(GOOD):
             return now + CHECK_SEC
-        if (await self._systemd.list_units([COMPLETE]))[COMPLETE].active_state != "active":
+        if (await self._machine.systemd.list_units([COMPLETE]))[COMPLETE].active_state != "active":
             what = f"this boot is not recorded as good: {COMPLETE} was not reached; see `systemctl --failed`"
             self._failure = Failure(what)
             raise self._failure
         if self._booted:
-            rejected = self._decisions.rejected  # None again if an administrator has applied it
+            rejected = self._machine.decisions.rejected  # None again if an administrator has applied it
             bad = {rejected.hash} & self._passed_over if rejected else ()
             with contextlib.suppress(KeyError):  # a generation of the image, or one that came with the boot
-                await asyncio.to_thread(self._writer.mark_boot_good, self._booted, tried=bad)
+                await asyncio.to_thread(self._machine.writer.mark_boot_good, self._booted, tried=bad)
         self._ended = True
         return None

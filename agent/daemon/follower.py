@@ -100,14 +100,7 @@ class Follower:
         self._log = ApplyLog(self._idle.used)
         self._source_watch = SourceWatch(lambda: self.request(Work.READ))
         self._file_watch = FileWatch(parts.observer.read_back.files.paths, parts.root, lambda: self.request(Work.LOOK))
-        self._boot = BootVerdict(
-            systemd=parts.systemd,
-            root=parts.root,
-            store=parts.store,
-            writer=parts.writer,
-            decisions=parts.decisions,
-            trials=parts.trials,
-        )
+        self._boot = BootVerdict(parts)
         self._loss = SourceLoss(
             systemd=parts.systemd, root=parts.root, store=parts.store, engine=parts.engine, source=source
         )

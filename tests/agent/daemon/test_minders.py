@@ -97,14 +97,15 @@ class Boot:
             proven=lambda: Generation(hash="good", number=4),
         )
         mark = lambda hash, tried: self.marked.append((hash, frozenset(tried)))  # noqa: E731
-        self.verdict = BootVerdict(
-            systemd=cast(Any, self),
+        machine = SimpleNamespace(
+            systemd=self,
             root=root,
-            store=cast(Any, store),
-            writer=cast(Any, SimpleNamespace(mark_boot_good=mark)),
-            decisions=cast(Any, self.decisions),
-            trials=cast(Any, SimpleNamespace(pending=lambda: None)),
+            store=store,
+            writer=SimpleNamespace(mark_boot_good=mark),
+            decisions=self.decisions,
+            trials=SimpleNamespace(pending=lambda: None),
         )
+        self.verdict = BootVerdict(cast(Any, machine))
 
     async def start(self, unit: str) -> None:
         self.started.append(unit)
