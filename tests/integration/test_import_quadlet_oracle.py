@@ -228,6 +228,42 @@ def test_an_object_is_made_as_by_its_service(case: str, quadlet: tuple[str, ...]
     assert not problems
 
 
+SERVICES = {
+    "i-image": (
+        "i.image",
+        "[Image]\nImage=quay.io/x/y:1\nImageTag=local/y\nAllTags=true\nArch=arm64\nAuthFile=/a.json\nCertDir=/c\n"
+        "ContainersConfModule=/m.conf\nCreds=a:b\nDecryptionKey=/k\nGlobalArgs=--log-level=debug\nOS=linux\n"
+        'PodmanArgs=--foo "a b"\nTLSVerify=false\nVariant=v7\n[Service]\nTimeoutStartSec=900\n',
+    ),
+    "k": (
+        "k.kube",
+        "[Kube]\nYaml=k.yaml\nConfigMap=c.yaml\nConfigMap=/d.yaml\nAutoUpdate=registry\nAutoUpdate=web/local\n"
+        "ExitCodePropagation=any\nKubeDownForce=true\nLogDriver=journald\nNetwork=host\nPublishPort=80:80\n"
+        "UserNS=auto\n",
+    ),
+    "small": ("small.kube", "[Kube]\nYaml=/k.yaml\n[Quadlet]\nDefaultDependencies=no\n"),
+}
+
+
+@pytest.mark.parametrize("stem", SERVICES)
+@pytest.mark.parametrize("wanted", [True, False], ids=["service", "unit"])
+def test_images_and_kube_files_have_the_services_of_the_generator(
+    stem: str, wanted: bool, quadlet: tuple[str, ...], tmp_path: Path
+) -> None:
+    name, text = SERVICES[stem]
+    (tmp_path / name).write_text(text + (INSTALL if wanted else "\n"))
+
+    assert differences(quadlet, tmp_path, stem) == ({}, [])
+
+
+@pytest.mark.parametrize("tag", ["", "ImageTag=local/y\n"])
+def test_a_container_uses_the_image_that_a_quadlet_pulls(tag: str, quadlet: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "i.image").write_text(f"[Image]\nImage=quay.io/x/y:1\n{tag}")
+    (tmp_path / "a.container").write_text(f"[Container]\nImage=i.image\n{INSTALL}")
+
+    assert differences(quadlet, tmp_path, "a") == ({}, [])
+
+
 CORPUS = Path(os.environ.get("ORDAIN_CORPORA", "/nonexistent"))
 REFERENCE = re.compile(r"[\w.@-]+\.(?:volume|network|image|build|pod|container)\b")
 KNOWN = {

@@ -1,7 +1,7 @@
 """Podman quadlets (podman-systemd.unit(5)) as services that run podman in the same way as quadlet's generator.
 
-``.container`` files become services, which also make the volumes and networks that they use (`quadlet_objects`). All
-other files are problems.
+``.container`` files become services, which also make the volumes and networks that they use (`quadlet_objects`). So do
+``.image`` and ``.kube`` files (`quadlet_units`). All other files are problems.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -17,13 +16,14 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
 from ordain.transforms.importing import unit_assignments, unit_files
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
-from ordain.transforms.importing.quadlet_objects import PodmanObject, podman_object, unquoted
+from ordain.transforms.importing.podman_command import PODMAN, implied, podman, unquoted
+from ordain.transforms.importing.quadlet_objects import PodmanObject, podman_object
+from ordain.transforms.importing.quadlet_units import QuadletService, service
 from ordain.transforms.importing.unit_assignments import Assignment
 from ordain.transforms.importing.unit_files import ImportedUnit
 from ordain.transforms.systemd import quoting, splitting, unit_name, values
 from ordain.transforms.systemd.encode import EncodeError
 
-PODMAN = "/usr/bin/podman"
 TYPES = ("container", "volume", "network", "pod", "kube", "image", "build")
 
 OPTIONS = {
@@ -76,6 +76,8 @@ DEPENDENCIES = frozenset(
     "ReloadPropagatedFrom Requires Requisite StopPropagatedFrom Upholds Wants".split()
 )
 """Keys of [Unit] in which a quadlet stands for its unit."""
+HAVE_SERVICES = frozenset({"image", "kube"})
+"""Types of quadlets with a service of their own, besides containers."""
 MADE_BY_CONTAINER = frozenset({"volume", "network"})
 """Types of quadlets that need no unit: podman and the service of a container make them."""
 
@@ -95,23 +97,41 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
             first, assignments = read.get(name, (file, ()))
             read[name] = (first, (*assignments, *_read(name, file, draft)))
     objects: dict[str, PodmanObject] = {}
+    services: dict[str, QuadletService] = {}
     containers: dict[str, _Container] = {}
     for name, (file, assignments) in read.items():
         kind = name.rpartition(".")[2]
         if kind in MADE_BY_CONTAINER:
             objects[name] = podman_object(file, kind, assignments, draft)
         elif kind == "container":
-            containers[name] = _Container(file, assignments, objects, containers, draft)
+            containers[name] = _Container(file, assignments, objects, containers, services, draft)
+        elif kind in HAVE_SERVICES:
+            own = (found for a in assignments if (found := without_quadlets(a, draft)))
+            if made := service(file, kind, own, draft):
+                services[name] = made
         else:
             hint = f"keep it and its containers for quadlet, or write a service with `command: {PODMAN} …`"
             draft.not_converted(Where(path=file.path), f"a .{kind} quadlet", hint)
     units = [unit for container in containers.values() if (unit := container.unit())]
+    units += [made.unit for made in services.values()]
     used = {name for container in containers.values() for name in container.used}
     for name in objects:
         if name not in used:
             where = Where(path=read[name][0].path)
             draft.not_converted(where, "no container of this import uses it", "import the container, too")
     unit_files.convert(units, names, draft)
+
+
+def without_quadlets(found: Assignment, draft: DocumentDraft) -> Assignment | None:
+    """Return a dependency without the quadlets in it, which are problems; None if nothing of it is left."""
+    if found.section != "Unit" or found.key not in DEPENDENCIES:
+        return found
+    words = found.value.split()
+    units = [word for word in words if word.rpartition(".")[2] not in TYPES]
+    for word in (word for word in words if word not in units):
+        hint = "write the name of its service, such as app.service or data-volume.service"
+        draft.not_converted(found.where, f"{found.key}={word}", hint)
+    return replace(found, value=" ".join(units)) if units or not words else None
 
 
 def quadlet_of(file: InputFile) -> str:
@@ -153,9 +173,11 @@ class _Container:
         assignments: tuple[Assignment, ...],
         objects: Mapping[str, PodmanObject],
         containers: Mapping[str, _Container],
+        services: Mapping[str, QuadletService],
         draft: DocumentDraft,
     ) -> None:
         self.file, self.objects, self.containers, self.draft = file, objects, containers, draft
+        self.services = services
         keys = {a.key: unquoted(a.value) for a in assignments if a.section == "Container"}
         self.name = keys.get("ServiceName", file.stem)
         self.template = self.name.endswith("@")
@@ -244,6 +266,8 @@ class _Container:
                 units.append(word)
             elif word in self.containers:
                 units.append(f"{self.containers[word].name}.service")
+            elif word in self.services:
+                units.append(self.services[word].unit.name)
             else:
                 what, hint = f"{assignment.key}={word}", f"import {word}, too"
                 if kind in MADE_BY_CONTAINER:
@@ -268,16 +292,16 @@ class _Container:
     def defaults(self, where: Where) -> Iterator[Assignment]:
         set_already = {assignment.place for assignment in self.of_systemd}
         if self.online:
-            yield _assignment(where, "Unit", "Wants", "network-online.target")
-            yield _assignment(where, "Unit", "After", "network-online.target")
+            yield implied(where, "Unit", "Wants", "network-online.target")
+            yield implied(where, "Unit", "After", "network-online.target")
         for unit in self.requires:
-            yield _assignment(where, "Unit", "Requires", unit)
-            yield _assignment(where, "Unit", "After", unit)
+            yield implied(where, "Unit", "Requires", unit)
+            yield implied(where, "Unit", "After", unit)
         for path in self.mounts:
-            yield _assignment(where, "Unit", "RequiresMountsFor", path)
-        yield _assignment(where, "Service", "Type", self.type)
+            yield implied(where, "Unit", "RequiresMountsFor", path)
+        yield implied(where, "Service", "Type", self.type)
         # `podman auto-update` restarts the unit that this variable names.
-        yield _assignment(where, "Service", "Environment", "PODMAN_SYSTEMD_UNIT=%n")
+        yield implied(where, "Service", "Environment", "PODMAN_SYSTEMD_UNIT=%n")
         defaults = {
             **({} if self.type == "oneshot" else {"NotifyAccess": "all"}),
             "KillMode": "mixed",
@@ -286,23 +310,23 @@ class _Container:
         }
         for key, value in defaults.items():
             if ("Service", key) not in set_already:
-                yield _assignment(where, "Service", key, value)
+                yield implied(where, "Service", key, value)
 
     def commands(self, where: Where) -> Iterator[Assignment]:
         for used in self.used.values():
             if used.create:
-                yield _podman(where, "ExecStartPre", used.create)
+                yield podman(where, "ExecStartPre", used.create)
         run = [*self.global_arguments, "run", f"--name={self.container}", "--replace", "--rm"]
         run += ["--cgroups=split"] if self.split_cgroups else []
         run += [] if self.type == "oneshot" else [f"--sdnotify={self.notify}", "--detach"]
         run += [*self.arguments, *self.last_arguments]
         root = [self.image] if self.image else ["--rootfs", self.rootfs]
-        yield _podman(where, "ExecStart", [*run, *root, *self.command])
+        yield podman(where, "ExecStart", [*run, *root, *self.command])
         if self.reload:
-            yield _podman(where, "ExecReload", [*self.global_arguments, *self.reload])
+            yield podman(where, "ExecReload", [*self.global_arguments, *self.reload])
         remove = [*self.global_arguments, "rm", "--volumes", "--force", "--ignore", self.container]
-        yield _podman(where, "ExecStop", remove)
-        yield _podman(where, "ExecStopPost", remove, "-")
+        yield podman(where, "ExecStop", remove)
+        yield podman(where, "ExecStopPost", remove, "-")
 
     def set(self, key: str, value: str) -> None:
         """Set one key. Raises `EncodeError` if it cannot be converted."""
@@ -314,9 +338,18 @@ class _Container:
         _KEYS[key](self, unquoted(value) if key in SINGLE else value)
 
     def set_image(self, value: str) -> None:
-        if value.endswith((".image", ".build")):
+        self.image = self.image_of(value)
+
+    def image_of(self, value: str) -> str:
+        """Return an image, for a quadlet the one that its service pulls before. Raises `EncodeError`."""
+        if value in self.services and self.services[value].image:
+            self.requires.append(self.services[value].unit.name)
+            return self.services[value].image
+        if value.endswith(".image"):
+            raise EncodeError(f"{value} is not in this import", f"import {value}, too, or name the image itself")
+        if value.endswith((".build", ".artifact")):
             raise EncodeError(f"{value} is another quadlet", "name the image itself")
-        self.image = value
+        return value
 
     def set_rootfs(self, value: str) -> None:
         self.rootfs = value
@@ -453,8 +486,8 @@ class _Container:
             return parameter
         if source.endswith(".volume") and kind == "volume":
             source = self.object_name(source)
-        elif source.endswith((".image", ".build", ".artifact")) and kind != "bind":
-            raise EncodeError(f"{source} is another quadlet", "name the image itself")
+        elif kind == "image" or (source.endswith((".image", ".build", ".artifact")) and kind != "bind"):
+            source = self.image_of(source)
         elif kind in {"bind", "glob"} and not source.startswith("%"):
             source = self.absolute(source)
             self.mounts.append(quoting.quoted_word(source, specifiers=False))
@@ -566,19 +599,3 @@ SINGLE = frozenset(
     | {"VolatileTmp", "RemapUsers", "RemapUidSize"}
 )
 """Keys with one value: the last assignment counts, and one pair of quotes around it is removed."""
-
-
-def _podman(where: Where, key: str, arguments: Iterable[str], prefix: str = "") -> Assignment:
-    """Return a command of podman, in which specifiers and variables keep their meaning, as with quadlet."""
-    return _assignment(where, "Service", key, prefix + " ".join([PODMAN, *map(_word, arguments)]))
-
-
-def _assignment(where: Where, section: str, key: str, value: str) -> Assignment:
-    return Assignment(where=where, section=section, key=key, value=value)
-
-
-def _word(text: str) -> str:
-    """Return one word of a command line, in which specifiers and variables keep their meaning."""
-    if re.fullmatch(r"[A-Za-z0-9_./:=@,+%${}-]+", text):
-        return text
-    return quoting.c_word(text, specifiers=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.podman_command import unquoted
 from ordain.transforms.importing.unit_assignments import Assignment
 from ordain.transforms.systemd import splitting, values
 from ordain.transforms.systemd.encode import EncodeError
@@ -45,11 +46,6 @@ class PodmanObject:
     name: str
     create: tuple[str, ...] = ()
     mount: str = ""
-
-
-def unquoted(value: str) -> str:
-    """Return a value without one pair of double quotes around the whole, as quadlet's Lookup() reads it."""
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
 def podman_object(file: InputFile, kind: str, assignments: Iterable[Assignment], draft: DocumentDraft) -> PodmanObject:
@@ -139,7 +135,12 @@ class _Object:
         of_key = {key: self.last(key) for key in DEVICE if key in self.keys}
         yield from [f"--driver={driver}"] if driver else []
         if driver == "image":
-            yield from [f"--opt=image={of_key.pop('Image')}"] if "Image" in of_key else []
+            image = of_key.pop("Image", "")
+            if image.endswith((".image", ".build")):
+                what = f"Image= of {self.file.name}: {image} is another quadlet"
+                self.draft.not_converted(place, what, "name the image itself")
+            elif image:
+                yield f"--opt=image={image}"
             self.name_unused(place, of_key)
             return
         self.name_unused(place, {key: text for key, text in of_key.items() if key == "Image"})

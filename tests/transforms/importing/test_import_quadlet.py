@@ -121,7 +121,7 @@ def test_the_sources_of_mounts_are_resolved_or_named() -> None:
     assert entries["a"]["requires"] == ["/etc/app"]
     assert problems == [
         "Mount=: './conf' is relative to the quadlet, whose directory is not known",
-        "Mount=: i.image is another quadlet",
+        "Mount=: i.image is not in this import",
     ]
 
 
@@ -254,3 +254,56 @@ def test_drop_ins_of_a_container_are_merged() -> None:
     assert isinstance(entries["a"], dict)
     assert entries["a"]["restart"] == "always"
     assert problems == ["b.container is not in this import"]
+
+
+def test_an_image_is_pulled_by_a_service_that_its_containers_require() -> None:
+    image = (
+        "[Image]\nImage=quay.io/x/y:1\nImageTag=local/y\nArch=arm64\nAllTags=true\nTLSVerify=no\n"
+        'GlobalArgs=--log-level=debug\nContainersConfModule=/m.conf\nPodmanArgs=--foo "a b"\nNosuch=1\n'
+        "[Service]\nTimeoutStartSec=900\n"
+    )
+    text = f"[Container]\nImage=y.image\nMount=type=image,source=y.image,target=/i\n{INSTALL}"
+
+    entries, problems = convert(a_container=text, y_image=image)
+
+    assert isinstance(entries["a"], dict)
+    assert entries["a"]["requires"] == ["y-image.service"]
+    assert command(entries["a"])[-2:] == ["--mount=type=image,source=local/y,target=/i", "local/y"]
+    unit = entries["y-image.service"]
+    assert isinstance(unit, dict)
+    service = unit["Service"]
+    assert isinstance(service, dict)
+    assert (service["Type"], service["RemainAfterExit"], service["TimeoutStartSec"]) == ("oneshot", "yes", "900")
+    assert [*splitting.split(str(service["ExecStart"]), unescape=True)][1:] == [
+        *("--module=/m.conf", "--log-level=debug", "image", "pull", "--arch=arm64", "--all-tags"),
+        *("--tls-verify=false", "--foo", "a b", "quay.io/x/y:1"),
+    ]
+    assert problems == ["Nosuch= of y.image"]
+
+
+def test_pods_of_a_file_are_played_and_taken_down() -> None:
+    kube = "[Kube]\nYaml=/etc/k.yaml\nConfigMap=/etc/c.yaml\nKubeDownForce=yes\nAutoUpdate=web/registry\n"
+
+    entries, problems = convert(k_kube=f"{kube}[Unit]\nAfter=a.container b.service\n{INSTALL}")
+
+    assert isinstance(k := entries["k"], dict)
+    assert command(k)[1:] == [
+        *("kube", "play", "--replace", "--service-container=true", "--configmap=/etc/c.yaml"),
+        *("--annotation=io.containers.autoupdate/web=registry", "/etc/k.yaml"),
+    ]
+    assert directives(k)["ExecStopPost"] == ["/usr/bin/podman kube down --force /etc/k.yaml"]
+    assert problems == ["After=a.container"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "problem"),
+    [
+        ("i_image", "[Image]\nArch=arm64\n", "it has no Image="),
+        ("k_kube", "[Kube]\nYaml=k.yaml\n", "'k.yaml' is relative to the quadlet, whose directory is not known"),
+        ("k_kube", "[Kube]\nYaml=/k\nNetwork=n.network\n", "Network=n.network is another quadlet"),
+    ],
+)
+def test_a_quadlet_without_a_service_is_named(file: str, text: str, problem: str) -> None:
+    entries, problems = convert(**{file: text})
+
+    assert (entries, problems) == ({}, [problem])
