@@ -35,7 +35,7 @@ help:
 	@echo '             can be installed (TARGET= SECONDS= SEED= OUT=fuzz-crashes)'
 	@echo 'make soak    random documents, administrators, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN= CUTS=)'
 	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, every way to hand them over, both'
-	@echo '             kinds of initrd, every network device, 20 minutes (root; SUITE= ONLY=ram|disk|handover|prebuilt|dracut|network)'
+	@echo '             kinds of initrd, every network device, 20 minutes (root; SUITE= ONLY=ram|disk|handover|prebuilt|netboot|dracut|network)'
 	@echo 'make upgrade a machine that runs Debian 12 becomes Debian 13 under its services, and boots (root; 2 minutes, 170 MB once)'
 	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
 

@@ -6,6 +6,8 @@ disk     the same documents compiled into a disk image: the artifacts are identi
 handover a disk without documents, and a document by each way of an initrd or hypervisor, one from a boot server
 prebuilt a disk without documents, and a boot server that has prebuilt the boot cache: nothing is left to do
 dracut   handover again, with an initrd of dracut
+netboot  iPXE in the network card, and `ordainctl serve`: kernel, initrds and arguments out of documents; a label
+         changes them, and wrong documents do not
 network  cards, a bond, a bridge, a VLAN, a VRF, WireGuard and mounts on a kernel with all drivers: as in the document,
          changed, and restored after a change that cuts the machine off
 """
@@ -34,10 +36,11 @@ from rig.proof_machine import (
     step,
     wait_applied,
 )
+from rig.proof_netboot import prove_netboot
 from rig.proof_network import prove_network
 from rig.proof_prebuilt import prove_prebuilt
 
-PARTS = ("ram", "disk", "handover", "prebuilt", "dracut", "network")
+PARTS = ("ram", "disk", "handover", "prebuilt", "netboot", "dracut", "network")
 DOCUMENT = """\
 ordain: v1
 kind: Layer
@@ -93,7 +96,7 @@ def main() -> int:
 
 def _prove(suite: str, parts: set[str]) -> None:
     if parts - {"dracut"}:
-        with proof_machine(suite, ram=not parts.isdisjoint({"ram", "network"})) as made:
+        with proof_machine(suite, ram=not parts.isdisjoint({"ram", "netboot", "network"})) as made:
             wanted = compiled(made, DOCUMENT)
             if "ram" in parts:
                 ram(made, wanted)
@@ -103,6 +106,8 @@ def _prove(suite: str, parts: set[str]) -> None:
                 prove_handover(made, DOCUMENT, wanted, credential="smbios")
             if "prebuilt" in parts:
                 prove_prebuilt(made, DOCUMENT)
+            if "netboot" in parts:
+                prove_netboot(made, DOCUMENT)
             if "network" in parts:
                 prove_network(made)
     if "dracut" in parts:

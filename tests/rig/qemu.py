@@ -35,6 +35,8 @@ KERNEL = ("linux-image-cloud-amd64", "zstd", "kmod")
 PACKAGES = (*KERNEL, "initramfs-tools", "busybox")
 """The packages that a root needs to be such a machine."""
 TOOLS = ("qemu-system-x86_64", "zstd", "mkfs.ext4")
+CONSOLE = "console=ttyS0 panic=-1 systemd.log_target=console systemd.show_status=true"
+"""Arguments of the kernel with which the first serial port shows the boot."""
 SHELL = """\
 [Unit]
 DefaultDependencies=no
@@ -60,14 +62,17 @@ def missing_tools() -> str:
 
 
 class Qemu:
-    """One machine; ``initrds`` are concatenated, as a boot server does."""
+    """One machine; ``initrds`` are concatenated, as a boot server does.
+
+    Without a ``kernel``, the firmware boots from the network that ``options`` give it.
+    """
 
     def __init__(
         self,
         home: Path,
         *,
-        kernel: Path,
-        initrds: Sequence[bytes | Path],
+        kernel: Path | None,
+        initrds: Sequence[bytes | Path] = (),
         cmdline: str = "",
         disks: Sequence[Path] = (),
         network: bool = False,
@@ -88,10 +93,12 @@ class Qemu:
             for part in self._initrds:
                 initrd.write(part if isinstance(part, bytes) else part.read_bytes())
                 initrd.write(bytes(-initrd.tell() % 512))
-        words = f"console=ttyS0 panic=-1 systemd.log_target=console systemd.show_status=true {self._cmdline}"
+        words = f"{CONSOLE} {self._cmdline}"
         command = ["qemu-system-x86_64", *CLOCK, "-cpu", "max", "-smp", "2"]
         command += ["-no-reboot", "-m", str(self._memory_mb), "-display", "none", "-nodefaults", "-no-user-config"]
-        command += ["-kernel", os.fspath(self._kernel), "-initrd", os.fspath(self.home / "initrd"), "-append", words]
+        if self._kernel is not None:
+            command += ["-kernel", os.fspath(self._kernel), "-initrd", os.fspath(self.home / "initrd")]
+            command += ["-append", words]
         command += [
             "-serial",
             f"file:{self.home}/console",

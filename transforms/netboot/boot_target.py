@@ -17,7 +17,7 @@ from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.document.node import pointer_below
 from ordain.transforms.document.plain_data import plain
 from ordain.transforms.errors import Problem, Severity, Where, blocked, sorted_problems, warning
-from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf
+from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, Resolved
 from ordain.transforms.resolve.resolve import matching_nodes, resolve
 from ordain.transforms.template.expand import Scope, expand
 
@@ -65,6 +65,18 @@ def netboot_documents(documents: Iterable[Document]) -> tuple[Document, ...]:
     )
 
 
+def merge_netboot(documents: Iterable[Document], facts: Facts) -> tuple[Resolved, tuple[Problem, ...]]:
+    """Return the layers that match before a system runs, merged, with the host name and labels of the Node.
+
+    ``documents`` are those of `netboot_documents`, and the facts in `UNKNOWN` of a machine that runs do not count.
+    Raises `Refused` if the layers contradict each other.
+    """
+    kept = tuple(documents)
+    facts = replace(facts, hostname="", labels={}, pinned=frozenset())
+    nodes = matching_nodes(kept, facts, {})
+    return resolve(kept, replace(facts, hostname=nodes[0].name if nodes else ""), {})
+
+
 def resolve_netboot(documents: Iterable[Document], facts: Facts) -> tuple[BootTarget | None, tuple[Problem, ...]]:
     """Return the target of the machine with ``facts``, and the problems; None if no document says what it starts.
 
@@ -72,14 +84,12 @@ def resolve_netboot(documents: Iterable[Document], facts: Facts) -> tuple[BootTa
     There is no target either if one of the problems is more than a warning. Raises `Refused` if the layers contradict
     each other.
     """
-    kept = tuple(documents)
-    nodes = matching_nodes(kept, replace(facts, hostname=""), {})
-    facts = replace(facts, hostname=nodes[0].name if nodes else "")
-    resolved, problems = resolve(kept, facts, {})
+    resolved, problems = merge_netboot(documents, facts)
+    facts = resolved.facts
     found = [problem for problem in problems if problem.code not in ("NothingMatches", "NullOfNothing")]
     values = plain(resolved.tree.branch("values"))
     assert isinstance(values, dict)
-    scope = Scope(facts=resolved.facts, values=values, path_of=lambda _: "")
+    scope = Scope(facts=facts, values=values, path_of=lambda _: "")
     netboot, wrong = expand(resolved.tree.branch(SECTION), scope, SECTION)
     builder = _TargetBuilder(netboot)
     target = builder.target(facts.hostname or next(iter(facts.mac), facts.system_uuid), resolved.layers)

@@ -7,12 +7,13 @@ value there (units, jobs, programs that are not installed): see `ordainctl plan`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.transforms.document.plain_data import plain
 from ordain.transforms.errors import Problem, Refused
 from ordain.transforms.model import Document, Facts
+from ordain.transforms.netboot.boot_target import SECTION, merge_netboot, netboot_documents
 from ordain.transforms.resolve.resolve import resolve
 
 Values = Mapping[str, object]
@@ -41,12 +42,13 @@ def preview_change(
     before: Sequence[Document], after: Sequence[Document], reports: Iterable[MachineReport], shared: Mapping[str, str]
 ) -> tuple[PreviewGroup, ...]:
     """Return the machines that a change affects, grouped by its effect, the largest group first."""
+    at_netboot = netboot_documents(before), netboot_documents(after)
     groups: dict[tuple[tuple[ValueChange, ...], tuple[Problem, ...]], list[str]] = {}
     for report in reports:
         if report.facts is None:
             continue
-        old_values, old_problems = _resolved(before, report.facts, shared)
-        new_values, new_problems = _resolved(after, report.facts, shared)
+        old_values, old_problems = _resolved(before, at_netboot[0], report.facts, shared)
+        new_values, new_problems = _resolved(after, at_netboot[1], report.facts, shared)
         problems = tuple(problem for problem in new_problems if problem not in old_problems)
         values = () if new_problems else tuple(_differences(old_values, new_values))
         if values or problems:
@@ -59,13 +61,17 @@ def preview_change(
 
 
 def _resolved(
-    documents: Sequence[Document], facts: Facts, shared: Mapping[str, str]
+    documents: Sequence[Document], at_netboot: Sequence[Document], facts: Facts, shared: Mapping[str, str]
 ) -> tuple[Values, tuple[Problem, ...]]:
+    """Return the values of a machine: those of its next boot from the network follow from fewer facts."""
     try:
-        resolved, _ = resolve(documents, facts, shared)
+        running, _ = resolve(documents, facts, shared)
+        booting, _ = merge_netboot(at_netboot, facts)
     except Refused as refused:
         return {}, refused.problems
-    return dict(_leaves(plain(resolved.tree), "")), ()
+    values = {name: tree for name, tree in running.tree.children.items() if name != SECTION}
+    values |= {name: tree for name, tree in booting.tree.children.items() if name == SECTION}
+    return dict(_leaves(plain(replace(running.tree, children=values)), "")), ()
 
 
 def _leaves(value: object, pointer: str) -> Iterator[tuple[str, object]]:
