@@ -105,6 +105,16 @@ class JsonRenderedForAll(TypedDict):
     problems: Sequence[JsonProblem]
 
 
+class JsonBootScript(TypedDict):
+    """The script for iPXE of one machine.
+
+    ``script`` is "" if no document tells what the machine starts, or if it cannot be made.
+    """
+
+    script: str
+    problems: list[JsonProblem]
+
+
 class JsonLayerMatch(TypedDict):
     """A layer and whether it ``applies``, with the conditions that hold (``reasons``) and those that do not."""
 

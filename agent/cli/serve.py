@@ -36,6 +36,9 @@ def serve(request: Namespace, console: Console) -> Exit:
         raise Failure("--client-ca needs --tls-cert and --tls-key")
     if request.files and not Path(request.files).is_dir():
         raise Failure(f"--files {request.files}: there is no such directory")
+    if request.print_dnsmasq:
+        console.text(_dnsmasq(request, host, port))
+        return Exit.OK
     lines = logging.StreamHandler(console.err)
     lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[lines])
@@ -92,6 +95,15 @@ async def _serve(request: Namespace, host: str, port: int, console: Console, pre
         server.end()
         connections.stop()
         await runner.cleanup()
+
+
+def _dnsmasq(request: Namespace, host: str, port: int) -> str:
+    from ordain.agent.server.dnsmasq import dnsmasq_configuration
+
+    if not host or host in ("0.0.0.0", "::", "localhost", "127.0.0.1"):
+        raise Failure("--print-dnsmasq needs the address of this server in the network: add --listen ADDRESS:PORT")
+    shown = f"[{host}]" if ":" in host else host
+    return dnsmasq_configuration(f"{'https' if request.tls_cert else 'http'}://{shown}:{port}", request.print_dnsmasq)
 
 
 def _count(text: str) -> int:

@@ -157,6 +157,12 @@ ROWS = (
                 help="the directory of kernels and initrds for machines that boot from the network",
             ),
             Argument(
+                flag="--print-dnsmasq",
+                metavar="FIRST,LAST",
+                help="print a configuration of dnsmasq that gives machines an address of this range, iPXE, and the URL "
+                "of this server; serve nothing",
+            ),
+            Argument(
                 flag="--tls-cert",
                 metavar="FILE",
                 completion=Completion.FILES,

@@ -100,6 +100,7 @@ OUTPUTS: Mapping[str, tuple[JsonOutput, ...]] = {
     "render": (
         JsonOutput(parts=(shapes.JsonRendered,)),
         JsonOutput(parts=(shapes.JsonRenderedForAll,), when="with --all-os"),
+        JsonOutput(parts=(shapes.JsonBootScript,), when="with --netboot"),
     ),
     "match": _many(shapes.JsonLayerMatch),
     "schema": _one(what="the JSON Schema (draft 2020-12)"),

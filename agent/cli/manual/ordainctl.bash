@@ -481,11 +481,12 @@ _ordainctl() {
             esac
             ;;
         serve)
-            flags='--listen --root --files --tls-cert --tls-key --client-ca --max-per-address' operand='directories'
+            flags='--listen --root --files --print-dnsmasq --tls-cert --tls-key --client-ca --max-per-address' operand='directories'
             case $previous in
                 --listen) operand='text' ;;
                 --root) operand='directories' ;;
                 --files) operand='directories' ;;
+                --print-dnsmasq) operand='text' ;;
                 --tls-cert) operand='files' ;;
                 --tls-key) operand='files' ;;
                 --client-ca) operand='files' ;;

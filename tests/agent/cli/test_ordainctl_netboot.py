@@ -1,0 +1,81 @@
+"""`ordainctl render --netboot` prints the script of one machine, or says what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.cli.main import main
+
+DOCUMENTS = """\
+ordain: v1
+kind: Layer
+name: base
+netboot: {kernel: vmlinuz}
+---
+ordain: v1
+kind: Layer
+name: big
+tier: role
+match: {system-product-name: R640}
+netboot: {kernel: big}
+---
+ordain: v1
+kind: Node
+name: web3
+match: {mac: "52:54:00:12:34:56"}
+---
+ordain: v1
+kind: Node
+name: web4
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    (tmp_path / "boot.yaml").write_text(DOCUMENTS)
+    return str(tmp_path / "boot.yaml")
+
+
+@pytest.mark.parametrize(
+    ("words", "kernel"),
+    [
+        (["--mac", "52-54-00-12-34-56"], "vmlinuz"),
+        (["--node", "web3"], "vmlinuz"),
+        (["--mac", "52:54:00:00:00:01", "--fact", "system-product-name=R640"], "big"),
+        (["--fact", "system-uuid=4c4c4544-0042-3510-8052-b4c04f4d3332"], "vmlinuz"),
+    ],
+)
+def test_the_script_of_a_machine_is_printed(
+    file: str, capsys: pytest.CaptureFixture[str], words: list[str], kernel: str
+) -> None:
+    assert main(["render", "--netboot", *words, file]) == 0
+    assert f"kernel files/{kernel} || goto failed\n" in capsys.readouterr().out
+
+    assert main(["render", "--netboot", "--json", *words, file]) == 0
+    assert f"kernel files/{kernel}" in json.loads(capsys.readouterr().out)["script"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ([], 2, "--netboot needs --mac, --node or --fact system-uuid=UUID"),
+        (["--mac", "web3"], 2, "--mac must be a MAC address"),
+        (["--mac", "52:54:00:00:00:01", "--fact", "os=debian"], 2, "--fact must be NAME=VALUE with one of"),
+        (["--mac", "52:54:00:00:00:01", "--os", "debian-13"], 2, "no system runs yet"),
+        (["--node", "web4"], 1, "the Node web4 does not match on mac; add --mac"),
+        (["--node", "web"], 1, "there is no Node document called 'web'"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(
+    file: str, capsys: pytest.CaptureFixture[str], words: list[str], status: int, message: str
+) -> None:
+    assert main(["render", "--netboot", *words, file]) == status
+    assert message in capsys.readouterr().err
+
+
+def test_the_options_of_a_boot_need_netboot(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "--mac", "52:54:00:00:00:01", file]) == 2
+    assert "--mac and --fact are used with --netboot" in capsys.readouterr().err
