@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -20,12 +18,12 @@ from pathlib import Path
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import STANDARD_INPUT
-from ordain.agent.cli.open_store import opened, opened_machine_users, with_store
+from ordain.agent.cli.open_store import opened, opened_machine_users, require_reason, store_author, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import ANY, Conflict, Database, StoredEntry
 from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.delivery.identity import enrollment, machine_key
-from ordain.agent.delivery.identity.enrollment import Voucher, request_key
+from ordain.agent.delivery.identity.enrollment import Voucher, is_kept, request_key
 from ordain.agent.delivery.identity.identities import Identities, read_identities, read_identity
 from ordain.agent.delivery.identity.key_file import (
     NEXT,
@@ -44,6 +42,7 @@ from ordain.agent.delivery.identity.machine_record import (
     encode_key,
 )
 from ordain.agent.delivery.identity.statement import key_id
+from ordain.agent.delivery.release.change_log import Author, ChangeAction, change_entry, new_change, record_change
 from ordain.agent.delivery.release.signing import valid_signers
 from ordain.agent.delivery.setup.machine_users import EtcdMachineUsers
 from ordain.agent.errors import Failure
@@ -72,18 +71,23 @@ def token(request: Namespace, console: Console) -> Exit:
     if not (request.name or request.label):
         raise Usage("give --name or --label, so that the token is not for every machine")
     expires = int(time.time() + _seconds("--for", request.valid_for or VALID_FOR))
-    record = TokenRecord(key="", expires=expires, name=request.name or "", labels=_labels(request.label), by=author())
+    labels = _labels(request.label)
 
     async def work() -> PrivateKey:
         async with opened(request) as database, opened_machine_users(request) as users:
+            author = await require_reason(database, store_author(request), console)
             known = await _with_fleet(database)
             key = machine_key.generate(_fleet(known).fleet)
-            await database.write((enrollment.add_token(key, record), *enrollment.spent_tokens(known, time.time())))
+            record = TokenRecord(key="", expires=expires, name=request.name or "", labels=labels, by=author.by)
+            subject = request.name or ", ".join(request.label)
+            change = new_change(ChangeAction.ENROLL, [subject], author, what=f"token {key.id}")
+            spent = enrollment.spent_tokens(known, time.time())
+            await database.write((enrollment.add_token(key, record), *spent, change_entry(change)))
             if users:
                 login = machine_key.with_login_of(key, key)
                 await users.create(login.user, login.password)
-                for id, spent in known.tokens.items():
-                    if not spent.used and time.time() > spent.expires:
+                for id, old in known.tokens.items():
+                    if not old.used and time.time() > old.expires:
                         await users.remove(machine_key.user_of_token(id), "")
             return key
 
@@ -170,7 +174,10 @@ def approve(request: Namespace, console: Console) -> Exit:
 
 async def _approve(request: Namespace, console: Console) -> Exit:
     async with opened(request) as database, opened_machine_users(request) as users:
-        desk = _Desk(database=database, users=users, console=console)
+        author = store_author(request)
+        if request.machine:
+            author = await require_reason(database, author, console)
+        desk = _Desk(database=database, users=users, author=author, console=console)
         while True:
             known = await _with_fleet(database)
             listing = await database.list(REQUESTS)
@@ -239,6 +246,7 @@ class _Desk:
 
     database: Database
     users: EtcdMachineUsers | None
+    author: Author
     console: Console
 
     async def enroll(self, request: EnrollmentRequest, voucher: Voucher, known: Identities, *, user: str = "") -> None:
@@ -248,11 +256,12 @@ class _Desk:
             user = ""
         before = known.machines.get(machine)
         holder = enrollment.holder_of_name(known, voucher.name or request.hostname, machine)
-        writes = enrollment.enroll(request, voucher, known, by=author(), now=now, store_user=user)
+        writes = enrollment.enroll(request, voucher, known, by=self.author.by, now=now, store_user=user)
         await self.database.write(writes)
         await self.database.delete(request_key(machine), expect=ANY)
+        await self.log(ChangeAction.ENROLL, voucher.name, voucher.reason)
         self.console.note(f"{voucher.name} ({machine}): enrolled, {voucher.reason}", Style.GOOD)
-        if user and before and before.store_user:
+        if before and not (user == before.store_user or (not user and is_kept(before, request, voucher))):
             await self.remove_user(replace(before, machine=""))
         if holder:
             await self.remove_user(holder)
@@ -261,6 +270,10 @@ class _Desk:
         """Enroll the machine that has asked; a token brings a user of the store, if root made it."""
         user = machine_key.user_of_token(voucher.token) if voucher.token else ""
         await self.enroll(one.request, voucher, known, user=user)
+
+    async def log(self, action: ChangeAction, name: str, what: str) -> None:
+        """Write a line of the store's history."""
+        await record_change(self.database, new_change(action, [name], self.author, what=what))
 
     async def remove_user(self, record: MachineRecord) -> None:
         """Remove the store's user of a machine, and the rights of that machine if it is named."""
@@ -288,7 +301,8 @@ def prepare(request: Namespace, console: Console) -> Exit:
                 await users.create(key.user, key.password)
             asked = EnrollmentRequest(machine=machine, hostname=request.name, key=encode_key(key.public))
             voucher = Voucher(reason="an administrator made the key", name=request.name, labels=labels)
-            desk = _Desk(database=database, users=users, console=console)
+            author = await require_reason(database, store_author(request), console)
+            desk = _Desk(database=database, users=users, author=author, console=console)
             await desk.enroll(asked, voucher, known, user=key.user)
             return key
 
@@ -304,9 +318,12 @@ def revoke(request: Namespace, console: Console) -> Exit:
         async with opened(request) as database, opened_machine_users(request) as users:
             known = await read_identities(database)
             record = _record_named(known, request.machine)
-            reason = request.why or f"by {author()}"
+            author = await require_reason(database, store_author(request), console)
+            reason = author.why or f"by {author.by}"
             await database.write([enrollment.revoke(record.machine, known, reason=reason, now=time.time())])
-            await _Desk(database=database, users=users, console=console).remove_user(record)
+            desk = _Desk(database=database, users=users, author=author, console=console)
+            await desk.log(ChangeAction.REVOKE, record.name, f"key {key_id(record.public)}")
+            await desk.remove_user(record)
             return record
 
     record = asyncio.run(work())
@@ -322,9 +339,12 @@ def identity(request: Namespace, console: Console) -> Exit:
     async def work(database: Database) -> Identities:
         if not (request.require or request.no_require):
             return await read_identities(database)
+        author = await require_reason(database, store_author(request), console)
         known = await _with_fleet(database)
         fleet = replace(_fleet(known), require=request.require)
-        await database.write([enrollment.store_fleet(fleet, known)])
+        what = "required" if fleet.require else "not required"
+        change = new_change(ChangeAction.POLICY, ["identity"], author, what=what)
+        await database.write([enrollment.store_fleet(fleet, known), change_entry(change)])
         return replace(known, fleet=fleet)
 
     known = with_store(request, work)
@@ -495,11 +515,6 @@ def _read_token(name: str) -> PrivateKey:
 
 def _as_text(statement: dict[str, object]) -> bytes:
     return json.dumps(statement, sort_keys=True).encode()
-
-
-def author() -> str:
-    """Return the user and the host that this command runs as, for people."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _labels(words: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.agent.cli.commands.fleet_commands import FAMILY
-from ordain.agent.cli.commands.shared_arguments import JSON, STORE
+from ordain.agent.cli.commands.shared_arguments import JSON, STORE, WHY
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Subcommand
 
 LABELS = Argument(
@@ -25,6 +25,7 @@ ROWS = (
             Argument(flag="--name", metavar="NAME", help="the hostname or the machine-id of the machine"),
             LABELS,
             Argument(flag="--for", metavar="TIME", help="how long the token is valid; default: 1h", into="valid_for"),
+            WHY,
             *STORE,
         ),
         examples=(
@@ -78,6 +79,7 @@ ROWS = (
             LABELS,
             Argument(flag="--vouched", help="approve every request for which a token or an earlier key vouches"),
             Argument(flag="--watch", help="with --vouched: wait for further requests, until interrupted"),
+            WHY,
             JSON,
             *STORE,
         ),
@@ -101,6 +103,7 @@ ROWS = (
             Argument(metavar="MACHINE-ID", required=True, help="the machine-id that the machine boots with"),
             Argument(flag="--name", metavar="NAME", required=True, help="the hostname of the machine"),
             LABELS,
+            WHY,
             *STORE,
         ),
         examples=(
@@ -118,7 +121,7 @@ ROWS = (
         run="fleet_enrollment:revoke",
         arguments=(
             Argument(metavar="MACHINE", required=True, help="a hostname, or the first characters of a machine-id"),
-            Argument(flag="--why", metavar="REASON", help="the reason, which `fleet status` shows"),
+            WHY,
             *STORE,
         ),
         examples=(("ordainctl fleet revoke web3 --why 'stolen'", "after a theft"),),
@@ -135,6 +138,7 @@ ROWS = (
         arguments=(
             Argument(flag="--require", help="let only machines with an identity count"),
             Argument(flag="--no-require", help="let machines without an identity count as well"),
+            WHY,
             JSON,
             *STORE,
         ),

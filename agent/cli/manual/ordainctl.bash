@@ -494,11 +494,12 @@ _ordainctl() {
             esac
             ;;
         'fleet token')
-            flags='--name --label --for --store --user --ca --password-file' operand='text'
+            flags='--name --label --for --why --store --user --ca --password-file' operand='text'
             case $previous in
                 --name) operand='text' ;;
                 --label) operand='text' ;;
                 --for) operand='text' ;;
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --ca) operand='files' ;;
@@ -517,10 +518,11 @@ _ordainctl() {
             esac
             ;;
         'fleet approve')
-            flags='--key --label --vouched --watch --json --store --user --ca --password-file' operand='text'
+            flags='--key --label --vouched --watch --why --json --store --user --ca --password-file' operand='text'
             case $previous in
                 --key) operand='text' ;;
                 --label) operand='text' ;;
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --ca) operand='files' ;;
@@ -528,10 +530,11 @@ _ordainctl() {
             esac
             ;;
         'fleet prepare')
-            flags='--name --label --store --user --ca --password-file' operand='text'
+            flags='--name --label --why --store --user --ca --password-file' operand='text'
             case $previous in
                 --name) operand='text' ;;
                 --label) operand='text' ;;
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --ca) operand='files' ;;
@@ -549,8 +552,9 @@ _ordainctl() {
             esac
             ;;
         'fleet identity')
-            flags='--require --no-require --json --store --user --ca --password-file' operand='text'
+            flags='--require --no-require --why --json --store --user --ca --password-file' operand='text'
             case $previous in
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --ca) operand='files' ;;

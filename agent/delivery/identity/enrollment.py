@@ -143,7 +143,7 @@ def enroll(
         writes.append(_write(f"{TOKENS}{voucher.token}", token, known))
     name = voucher.name or request.hostname
     before = known.machines.get(request.machine)
-    if before and (voucher.is_earlier_key or before.key == request.key) and not before.revoked:
+    if before and is_kept(before, request, voucher):
         store_user = store_user or before.store_user
     record = MachineRecord(
         machine=request.machine,
@@ -162,6 +162,11 @@ def enroll(
         revoked = replace(holder, revoked=f"{request.machine} is called {name} now", revoked_at=int(now))
         writes.append(_write(f"{MACHINES}{holder.machine}", revoked, known))
     return tuple(writes)
+
+
+def is_kept(before: MachineRecord, request: EnrollmentRequest, voucher: Voucher) -> bool:
+    """Return whether the machine can still log in as the user of the store that it had."""
+    return (voucher.is_earlier_key or before.key == request.key) and not before.revoked
 
 
 def revoke(machine: str, known: Identities, *, reason: str, now: float) -> Write:

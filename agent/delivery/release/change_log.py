@@ -42,6 +42,8 @@ class ChangeAction(StrEnum):
     HOLD = "hold"
     FOLLOW = "follow"
     POLICY = "policy"
+    ENROLL = "enroll"
+    REVOKE = "revoke"
     RESTORE = "restore"
 
 

@@ -17,6 +17,7 @@ from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, encode_report
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
 from ordain.agent.delivery.identity.key_file import read_machine_key
+from ordain.agent.delivery.release.change_log import read_changes
 from ordain.agent.status import AgentState as Phase
 
 T = TypeVar("T")
@@ -170,6 +171,13 @@ def test_a_revoked_machine_does_not_count_until_it_is_approved_again(fleet: Flee
     fleet.run("revoke", "web3", "--why", "stolen")
 
     assert "the identity of web3 was revoked: stolen [IdentityRevoked]" in fleet.run("status")
+    changes = fleet.database(read_changes).changes
+    assert [(change.action, change.subjects, change.why) for change in changes] == [
+        ("enroll", ("web3",), ""),
+        ("enroll", ("web3",), ""),
+        ("revoke", ("web3",), "stolen"),
+    ]
+    assert changes[1].what.startswith("token ")
     fleet.run("enroll", root=web3, status=3)
     assert "nobody: nobody vouches for it" in fleet.run("approve"), "its own key counts no longer"
     role = fleet.token("--label", "role=web")
