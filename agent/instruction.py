@@ -69,6 +69,11 @@ class Terms:
         """Return whether anything is said at all."""
         return self != NO_TERMS
 
+    @property
+    def has_end(self) -> bool:
+        """Return whether an end is set."""
+        return bool(self.lasts_sec or self.until_sec)
+
 
 NO_TERMS = Terms()
 
@@ -156,7 +161,7 @@ def instruct(terms: Terms, by: str, clock: ClockReading) -> Instruction:
 
 def expiry_of(terms: Terms, clock: ClockReading) -> Expiry | None:
     """Return the end that ``terms`` set, None if they set none. Raises `Failure` if it is not in the future."""
-    if not terms.lasts_sec and not terms.until_sec:
+    if not terms.has_end:
         return None
     left_sec = float(terms.lasts_sec) if terms.lasts_sec else terms.until_sec - clock.wall_sec
     if terms.lasts_sec and terms.until_sec:

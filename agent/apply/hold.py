@@ -37,7 +37,7 @@ class UnitHolds:
         With ``unmask``, also lift the mask of the documents. Raises `Failure` for a unit that the documents do not
         name, and if /etc cannot be written.
         """
-        clock = await read_clock(self._systemd.bus, boot_id(self._root))
+        clock = await read_clock(self._systemd.bus, boot_id(self._root), terms)
         given = instruct(terms, user_of_process(caller), clock)
         async with locked(self._root, BUSY_SEC):
             generation = self._store.applied()

@@ -159,7 +159,7 @@ class InProcessClient:
         """See `Client.pause`."""
         self._reason(terms.why)
         root = self._parts.root
-        clock = await read_clock(self._parts.systemd.bus, boot_id(root))
+        clock = await read_clock(self._parts.systemd.bus, boot_id(root), terms)
         given = instruct(terms, user_of_process(caller or self._caller), clock)
         self._parts.decisions.pause(given)
         record_instruction(root, ChangeCause.PAUSE, given, self._parts.store.applied().number)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import time
 
 from ordain.agent.errors import Unavailable
-from ordain.agent.instruction import ClockReading
+from ordain.agent.instruction import ClockReading, Terms
 from ordain.agent.system.bus import Bus, get
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH
 
 TIMEDATED, TIMEDATED_PATH = "org.freedesktop.timedate1", "/org/freedesktop/timedate1"
 
 
-async def read_clock(bus: Bus, boot: str) -> ClockReading:
-    """Return the clocks in the boot with this id. Raises `Unavailable`."""
+async def read_clock(bus: Bus, boot: str, terms: Terms) -> ClockReading:
+    """Return the clocks in the boot with this id, for an instruction with these terms. Raises `Unavailable`.
+
+    Without an end, only the time of day matters, and nobody is asked.
+    """
+    if not terms.has_end:
+        return clock_now(boot, started_sec=0.0, synchronized=False)
     return clock_now(boot, started_sec=await pid_1_started_sec(bus), synchronized=await is_synchronized(bus))
 
 

@@ -21,7 +21,7 @@ STORE = """\
 mkdir -p /srv/store
 ordainctl() {
     case $1 in
-        documents | release | store | fleet) command ordainctl "$@" --store /srv/store ;;
+        documents | release | store | fleet | query) command ordainctl "$@" --store /srv/store ;;
         *) command ordainctl "$@" ;;
     esac
 }

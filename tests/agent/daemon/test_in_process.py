@@ -169,7 +169,7 @@ def test_a_set_without_a_document_is_applied_only_on_request(client: InProcessCl
 def test_a_machine_whose_settings_require_a_reason_is_held_and_paused_with_one_only(
     client: InProcessClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def clock(_bus: object, boot: str) -> ClockReading:
+    async def clock(_bus: object, boot: str, _terms: Terms) -> ClockReading:
         return ClockReading(wall_sec=0.0, boot_sec=1.0, up_sec=1.0, boot=boot, synchronized=False)
 
     monkeypatch.setattr(in_process, "read_clock", clock)
