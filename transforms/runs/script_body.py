@@ -243,6 +243,8 @@ class _Body:
         dialect, array = self.dialect, self.draft.get("array") is not None
         for name in dict.fromkeys(match[0] for match in dialect.foreign.finditer(line)):
             hint = f"only {dialect.title} sets it: use a variable that starts with ORDAIN_, or write the number"
+            if name == dialect.submit_directory:
+                hint = "a run starts in the directory that it is submitted from: remove it, or write the directory"
             if array and name in dialect.of_element:
                 hint = f"each element has its own; use ORDAIN_JOB_ID with ORDAIN_INDEX, or keep it for {dialect.title}"
             self.draft.not_carried(self.where(number), f"the variable {name} stays in the script", hint)

@@ -419,6 +419,12 @@ def test_a_script_that_stops_at_a_failure_is_a_run_that_stops(line: str) -> None
     assert imported("slurm", "-n 1", "./a b").get("on-failure") is None
 
 
+def test_the_directory_of_the_submission_needs_no_variable() -> None:
+    (problem,) = imported("slurm", "-n 1", "module purge\ncd $SLURM_SUBMIT_DIR\n./a").problems
+
+    assert "a run starts in the directory that it is submitted from" in problem.hint
+
+
 def test_the_options_of_the_shell_are_kept() -> None:
     draft = imported("slurm", "-n 1", "./a; ./b", shell="/bin/bash -ex")
 
