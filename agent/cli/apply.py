@@ -21,7 +21,6 @@ from ordain.agent.instruction import Instruction
 from ordain.agent.local_time import local_time
 from ordain.agent.model import NoteReason, Outcome, Plan, UnitVerdict, to_json
 from ordain.agent.plan.describe import PlanStep, plan_lines
-from ordain.agent.settings import read_settings
 from ordain.agent.state.store import Store
 from ordain.agent.status import Status
 from ordain.transforms.document.node import unescape_key
@@ -165,6 +164,8 @@ def _note_clock(given: Instruction, console: Console) -> None:
 
 def reason(request: Namespace, console: Console) -> str:
     """Return the reason on the command line; on a terminal, ask for one that agent.yaml requires."""
+    from ordain.agent.settings import read_settings  # with the schema of agent.yaml, which `plan` does not need
+
     if not request.why and read_settings(request.root)[0].requires_why:
         return console.reply("Reason: ")
     return request.why or ""
