@@ -138,12 +138,12 @@ def inputs_of(name: str) -> list[bytes]:
 
 
 def _plainly(findings: Findings, target: Target, until: float, rng: random.Random) -> None:
-    """Change inputs at random until a moment of `time.monotonic`."""
+    """Change inputs at random until a moment of `time.process_time`."""
     seeds = inputs_of(findings.target)
     pool = list(seeds) or [b""]
     for data in pool:
         findings.run(target.run, data)
-    while time.monotonic() < until:
+    while time.process_time() < until:
         data = mutated(rng.choice(pool), target, seeds, rng)
         findings.run(target.run, data)
         if rng.random() < 0.02:  # a chain of changes leads further than one change
@@ -154,13 +154,13 @@ def _plainly(findings: Findings, target: Target, until: float, rng: random.Rando
 
 def _guided(findings: Findings, target: Target, until: float, seed: int) -> NoReturn:
     """Follow the coverage with atheris, which never returns."""
-    began = time.monotonic()
+    began = time.process_time()
     seeds = inputs_of(findings.target)
 
     def one(data: bytes) -> None:
         findings.run(target.run, data)
-        if time.monotonic() > until:
-            print(findings.report(time.monotonic() - began), flush=True)
+        if time.process_time() > until:
+            print(findings.report(time.process_time() - began), flush=True)
             os._exit(1 if findings.kinds else 0)
 
     def mutator(data: bytes, max_size: int, seed: int) -> bytes:
@@ -193,7 +193,7 @@ def main() -> int:
     """Fuzz the targets one after the other, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", nargs="*", help=f"default: all ({', '.join(TARGETS)})")
-    parser.add_argument("--seconds", type=float, default=60.0, help="the time for each target")
+    parser.add_argument("--seconds", type=float, default=60.0, help="the CPU time for each target")
     parser.add_argument("--out", type=Path, default=Path("fuzz-crashes"), help="the directory for crashes")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -205,7 +205,7 @@ def main() -> int:
         command += ["--seed", str(options.seed)]
         return max(subprocess.run([*command, name], check=False).returncode for name in names)
     findings = Findings(target=names[0], out=options.out)
-    target, until = TARGETS[names[0]], time.monotonic() + options.seconds
+    target, until = TARGETS[names[0]], time.process_time() + options.seconds
     with _alarm():
         if atheris is not None:
             _guided(findings, target, until, options.seed)

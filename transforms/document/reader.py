@@ -19,8 +19,10 @@ from ordain.transforms.document.shapes import Position
 from ordain.transforms.errors import Problem, Where, did_you_mean, sorted_problems
 from ordain.transforms.model import Document, Kind, MatchCondition
 
-_UNIT_FILE = re.compile(r"(?:\s*(?:[#;].*)?\n)*\[[A-Za-z]+\]\s*\n(?:\s*(?:[#;].*)?\n)*[A-Za-z]+\s*=")
-"""The beginning of a unit file."""
+_UNIT_FILE = re.compile(
+    r"(?:[ \t]*(?:[#;].*)?\r?\n)*\[[A-Za-z]+\][ \t]*\r?\n(?:[ \t]*(?:[#;].*)?\r?\n)*[A-Za-z]+[ \t]*="
+)
+"""The beginning of a unit file. Each line can match in one way only, or a few dozen empty lines would take hours."""
 HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels", "pin")
 
 
