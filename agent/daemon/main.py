@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import signal
 from pathlib import Path
@@ -25,6 +24,7 @@ from ordain.agent.settings import read_settings
 from ordain.agent.status import AgentState, Status
 from ordain.agent.system.bus_dbus_next import DbusNext
 from ordain.agent.system.journal_format import log_to_journal
+from ordain.agent.system.manager_socket import ManagerSocket
 from ordain.agent.system.polkit import PolkitAuthority
 from ordain.agent.system.sd_notify import notify
 from ordain.agent.system.service_loop import ping_watchdog, run_until_first_ends, wait_for_stop_signal
@@ -52,7 +52,7 @@ async def _run(root: Path) -> int:
     for problem in problems:
         log.warning("%s", problem)
     bus, public = await DbusNext.open(), await DbusNext.open(public=True)
-    systemd = await Systemd.open(bus)
+    systemd = await Systemd.open(await ManagerSocket.open(bus))
     worker = Worker()
     parts = build_parts(systemd=systemd, executor=worker, root=root)
     parts.store.restrict_access()
@@ -67,7 +67,7 @@ async def _run(root: Path) -> int:
     status = follower.status
     settings_reload = SettingsReload(follower, systemd, root)
     client = AgentClient(InProcessClient(parts=parts, source=reader, read_status=status.refresh), follower)
-    # Two connections: however many messages users send to the public one, PID 1 and root reach the agent at the other.
+    # Users can send to the public connection only. Root uses the other one, and PID 1 a socket of its own.
     interface, for_root = (AgentInterface(client, status, PolkitAuthority(bus)) for _ in range(2))
     await serve(public.connection, interface)
     try:
@@ -95,7 +95,7 @@ async def _run(root: Path) -> int:
         return 0
     finally:
         settings_reload.close()
-        bus.close()
+        systemd.bus.close()
         public.close()
 
 
@@ -107,8 +107,7 @@ async def _follow(follower: Follower, systemd: Systemd) -> None:
 
 async def _lost(bus: DbusNext) -> None:
     """Raise `Unavailable` when the bus is lost: the agent cannot work without it, and PID 1 starts another."""
-    with contextlib.suppress(OSError, EOFError):
-        await bus.connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
+    await bus.wait_for_disconnect()
     raise Unavailable("the connection to the message bus was lost")
 
 

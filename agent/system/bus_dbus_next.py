@@ -1,14 +1,19 @@
-"""The implementation of `Bus` over dbus-next, for the agent: no call blocks the event loop."""
+"""The implementation of `Bus` over dbus-next, for the agent: no call blocks the event loop.
+
+It also talks to a peer without a bus between, as PID 1 is on its own socket (`manager_socket`).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from dbus_next.constants import MessageType
+from dbus_next.errors import AuthError
 from dbus_next.message import Message
 from dbus_next.signature import Variant as Sent
 
@@ -33,10 +38,14 @@ IN_FLIGHT = 64
 
 
 class DbusNext:
-    """A connection over dbus-next; ``connection`` is public so that objects can be exported on it."""
+    """A connection over dbus-next; ``connection`` is public so that objects can be exported on it.
 
-    def __init__(self, connection: GuardedMessageBus) -> None:
+    ``peer``: the other side is a process, and not a bus. Everything there comes from that process.
+    """
+
+    def __init__(self, connection: GuardedMessageBus, *, peer: bool = False) -> None:
         self.connection = connection
+        self._peer = peer
         connection._writer.sock = _PartialWriter(connection._sock)
         self._turns = asyncio.Semaphore(IN_FLIGHT)
         self._owners = NameOwners()
@@ -46,8 +55,27 @@ class DbusNext:
         """Connect to the bus; see `GuardedMessageBus` for ``public``. Raises `Unavailable`."""
         try:
             return cls(await GuardedMessageBus(address, public=public).connect())
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, AuthError) as error:
             raise Unavailable(f"cannot connect to the message bus: {error}") from error
+
+    @classmethod
+    async def open_peer(cls, address: str) -> DbusNext:
+        """Connect to a process that serves a connection at ``address``. Raises `Unavailable`."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SEC):
+                return cls(await GuardedMessageBus(address).connect_to_peer(), peer=True)
+        except (OSError, EOFError, AuthError) as error:  # a TimeoutError is an OSError
+            raise Unavailable(f"cannot connect to {address}: {error or 'no answer'}") from error
+
+    @property
+    def is_connected(self) -> bool:
+        """Return whether the other side has not left."""
+        return bool(self.connection.connected)
+
+    async def wait_for_disconnect(self) -> None:
+        """Return when the connection is lost or closed."""
+        with contextlib.suppress(OSError, EOFError):
+            await self.connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
     async def call(
         self,
@@ -89,7 +117,7 @@ class DbusNext:
         self, sender: str, path: str, interface: str, member: str, handler: Callable[[Signal], None], *, first: str = ""
     ) -> None:
         """See `Bus.listen`."""
-        if not self._owners.follows(sender):
+        if not self._peer and not self._owners.follows(sender):
             await self.listen(DBUS, DBUS_PATH, DBUS, "NameOwnerChanged", self._owners.changed, first=sender)
             self._owners.first(sender, await name_owner(self, sender))
         below = path.endswith("/")
@@ -102,14 +130,17 @@ class DbusNext:
                 message.message_type is MessageType.SIGNAL
                 and message.member == member
                 and message.interface == interface
-                and self._owners.owns(message.sender, sender)
+                and (self._peer or self._owners.owns(message.sender, sender))
                 and (message.path.startswith(path) if below else message.path == path)
             ):
                 body = tuple(_plain(value) for value in message.body)
                 handler(Signal(path=message.path, interface=interface, member=member, body=body))
 
         self.connection.add_message_handler(receive)
-        await self.call(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", rule)
+        if self.connection.wanted_signals is not None:
+            self.connection.wanted_signals.append((member, first))
+        if not self._peer:
+            await self.call(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", rule)
 
     async def wait(self, future: asyncio.Future[T], timeout_sec: float) -> T:
         """See `Bus.wait`."""

@@ -17,6 +17,8 @@ sends tracebacks, and raises sent errors again         `_Reply`
 never closes descriptors that a caller sent            `Descriptors`, closed with the answer
 keeps each message until the garbage is collected      `_Frame.release`
 fails to answer ``Peer.GetMachineId``                  answered from /etc/machine-id
+spins if the other side leaves while it authenticates  an error, as is a line of more than `LINE_MAX`
+decodes signals that nobody listens for                `wanted_signals`, for a peer that sends all it has
 =====================================================  =========================================================
 
 dbus-fast decodes five times as fast, but has the same cache, and the same order of decoding and asking.
@@ -35,6 +37,7 @@ import socket
 import struct
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +47,7 @@ from dbus_next._private.constants import PROTOCOL_VERSION, HeaderField
 from dbus_next._private.unmarshaller import MarshallerStreamEndError, Unmarshaller
 from dbus_next.aio.message_bus import MessageBus
 from dbus_next.constants import ErrorType, MessageFlag, MessageType
-from dbus_next.errors import DBusError
+from dbus_next.errors import AuthError, DBusError
 from dbus_next.message import Message
 from dbus_next.service import ServiceInterface
 from dbus_next.signature import SignatureTree
@@ -70,6 +73,8 @@ REST_SEC = 0.1
 """The rest of a public connection after `MESSAGES_AT_ONCE`: 320 messages in a second are read at most."""
 SKIP_AT_ONCE = 1 << 20
 """The bytes of a call that is not kept which are read before other tasks run."""
+LINE_MAX = 4 << 10
+"""The most bytes of a line of the authentication."""
 MACHINE_ID = Path("/etc/machine-id")
 
 _CHUNK = 64 << 10
@@ -79,6 +84,7 @@ _STANDARD = "org.freedesktop.DBus."
 _SIGNATURES = frozenset({"", "s", "ss", "ssv"})
 """The signatures of the standard interfaces, which dbus-next answers itself."""
 _FIELDS = frozenset(field.value for field in HeaderField)
+_ORDER = {ord("l"): "<", ord("B"): ">"}
 _TYPES = {kind.value: kind for kind in MessageType}
 
 current_call: ContextVar[Message] = ContextVar("current_call")
@@ -95,6 +101,8 @@ class GuardedMessageBus(MessageBus):
 
     def __init__(self, bus_address: str, *, public: bool = False) -> None:
         self.reads: frozenset[str] = frozenset()
+        self.wanted_signals: list[tuple[str, str]] | None = None
+        """The signals to decode, as members and first values (``""``: any); None for all."""
         self._public = public
         self._calls: OrderedDict[str, RateLimit] = OrderedDict()
         self._all_calls = RateLimit(ALL_CALLS_PER_SEC, 1.0)
@@ -114,16 +122,50 @@ class GuardedMessageBus(MessageBus):
             raise
         return self
 
+    async def connect_to_peer(self) -> GuardedMessageBus:
+        """Connect to a process that serves one connection by itself: there is no bus, so there are no names.
+
+        Such a peer sends all signals that it has, so that `wanted_signals` selects them.
+        """
+        try:
+            await self._authenticate_to_peer()
+        except BaseException:
+            self._close_socket()
+            raise
+        self.wanted_signals = []
+        self.unique_name = ":peer"  # type: ignore[assignment]  # without one, dbus-next sends nothing
+        asyncio.get_running_loop().add_reader(self._fd, self._message_reader)
+        return self
+
+    async def _authenticate_to_peer(self) -> None:
+        # In one piece, as sd-bus sends it: PID 1 would not see a first message that it reads together with the BEGIN.
+        lines = f"AUTH EXTERNAL {str(os.geteuid()).encode().hex()}\r\nBEGIN\r\n"
+        await asyncio.get_running_loop().sock_sendall(self._sock, b"\0" + lines.encode())
+        answer = await self._auth_readline()
+        if not answer.startswith("OK "):
+            raise AuthError(f"the other side does not know this user: {answer[:100]}")
+
+    async def _auth_readline(self) -> str:
+        line = b""
+        while not line.endswith(b"\r\n"):
+            byte = await asyncio.get_running_loop().sock_recv(self._sock, 1)
+            if not byte or len(line) >= LINE_MAX:
+                raise EOFError("the other side ended the authentication")
+            line += byte
+        return line[:-2].decode("ascii", "replace")
+
     def _close_socket(self) -> None:
+        with contextlib.suppress(ValueError, RuntimeError):  # it is not connected, or closed already
+            asyncio.get_running_loop().remove_reader(self._fd)
         self._stream.close()  # a file of the socket keeps it open
         self._sock.close()
 
     def close(self) -> None:
         """Leave the bus, and close the socket, which dbus-next does not close."""
-        self.disconnect()
-        with contextlib.suppress(ValueError):  # the connection is closed already
-            asyncio.get_running_loop().remove_reader(self._fd)
-        self._sock.close()
+        self._user_disconnect = True
+        with contextlib.suppress(OSError):  # the other side has left
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._close_socket()
 
     def _create_unmarshaller(self) -> _Frame:
         return _Frame(_Socket(self._sock))
@@ -150,6 +192,8 @@ class GuardedMessageBus(MessageBus):
 
     def _receive(self, frame: _Frame) -> None:
         head: Message | None = None
+        if self.wanted_signals is not None and not frame.is_wanted(self.wanted_signals):
+            return
         try:
             head = frame.head()
             if head is None:
@@ -339,7 +383,7 @@ class _Frame(Unmarshaller):
 
     def _measure(self) -> None:
         """Set the number of bytes to keep, and of those to skip."""
-        order = {ord("l"): "<", ord("B"): ">"}.get(self.buf[0])
+        order = _ORDER.get(self.buf[0])
         if order is None or self.buf[3] != PROTOCOL_VERSION:
             raise ValueError("a message that does not begin as D-Bus messages do")
         self.endian = self.buf[0]
@@ -361,6 +405,17 @@ class _Frame(Unmarshaller):
                 raise EOFError
             self._skip -= len(data)
         return not self._skip
+
+    def is_wanted(self, signals: Iterable[tuple[str, str]]) -> bool:
+        """Return whether this is one of these signals, see `GuardedMessageBus.wanted_signals`, or not a signal."""
+        if self.buf[1] != MessageType.SIGNAL.value:
+            return True
+        order, begin = _ORDER[self.buf[0]], self._size - self.body_size
+        return any(
+            b"\x03\x01s\0" + _text(order, member) in self.buf[:begin]  # the header field MEMBER, and its type
+            and (not first or self.buf.startswith(_text(order, first), begin))
+            for member, first in signals
+        )
 
     def head(self) -> Message | None:
         """Decode the header: a message without its body; None for an unknown type, and for too large a header."""
@@ -406,6 +461,11 @@ class _Frame(Unmarshaller):
         if index >= len(self.descriptors.numbers):
             raise ValueError(f"there is no descriptor {index}")
         return index
+
+
+def _text(order: str, text: str) -> bytes:
+    """Return the bytes of a string."""
+    return struct.pack(f"{order}I", len(text)) + text.encode() + b"\0"
 
 
 def _bound_signatures() -> None:

@@ -26,6 +26,8 @@ It gives all generators 90 s, and a reload that somebody else asked for may come
 POLL_SEC = 0.1
 TIMES = 5
 """A call is repeated this often at most."""
+DISCONNECTED = ("org.freedesktop.DBus.Error.NoReply", "PID 1 disconnected before it answered")
+"""The name and text of the error for a connection to PID 1 that ended, see `is_away`."""
 _NO_OWNER = frozenset({"ServiceUnknown", "NameHasNoOwner", "ChildExited", "ServiceNotFound"})
 """The errors of a call to a name without an owner; the bus then tries to activate it, which fails for PID 1."""
 
