@@ -370,11 +370,19 @@ def _why(error: PlacementError | OSError) -> str:
 
 
 def replace_synced(path: Path, data: bytes) -> None:
-    """Replace the file at ``path``, in a directory that only root may write; a power cut leaves the old or the new."""
+    """Replace the file at ``path``, in a directory that only root may write; a power cut leaves the old or the new.
+
+    Raises `OSError`, which names ``path``: the error of a write on a full disk names none.
+    """
     beside = path.with_name(f".{path.name}.new")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-    beside.rename(path)
+    try:
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+        beside.rename(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # frees the space on a full disk
+            beside.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from None
