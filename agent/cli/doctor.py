@@ -382,6 +382,8 @@ def _remote(root: Path, settings: SourceSettings) -> DoctorFinding:
         )
     if health is not None and not health.connected:
         return _failed("source", f"{health.what} [{health.code}]", health.hint or "the last valid state stays in force")
+    if health is not None and health.code:
+        return _warning("source", f"{health.what} [{health.code}]")
     return _ok("source", f"{plural(len(handover.snapshot.texts), 'text')} of {settings.location}")
 
 

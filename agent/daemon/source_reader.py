@@ -91,7 +91,8 @@ class SourceReader:
         self._read_source = source
         health, waiting = snapshot.health, snapshot.waiting
         if health is None or health.connected:
-            self._set_state(connected=True, revision=snapshot.revision, waiting=waiting)
+            partial = {"problem": health.what, "code": health.code, "hint": health.hint} if health else {}
+            self._set_state(connected=True, revision=snapshot.revision, waiting=waiting, **partial)
         else:
             lost_sec = time.clock_gettime(time.CLOCK_BOOTTIME) - health.since
             self._set_state(

@@ -49,7 +49,8 @@ class SourceHealth:
     """The state of a connection to a source.
 
     While it is not ``connected``, ``code`` is a `SourceFault`, and ``what`` and ``hint`` describe the fault and the
-    remedy. ``since`` is the start of this state in seconds of CLOCK_BOOTTIME, which setting the clock does not move.
+    remedy. While it is, ``code`` is ``""``, or `SourceFault.SERVER` if only some of its servers answer. ``since`` is
+    the start of this state in seconds of CLOCK_BOOTTIME, which setting the clock does not move.
     """
 
     connected: bool
@@ -84,6 +85,8 @@ class SourceFault(StrEnum):
     """A directory or file cannot be read, or changes all the time."""
     UNREACHABLE = "SourceUnreachable"
     """The server cannot be connected to, does not answer in time, or answers with a server error (5xx)."""
+    SERVER = "SourceServerFailed"
+    """One of several servers fails, and another one answers."""
     THROTTLED = "Throttled"
     TLS = "TlsFailed"
     """The server's certificate is not valid, or the server rejected ours."""

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,9 @@ from ordain.agent.system import atomic_files
 log = logging.getLogger(__name__)
 RELIST_SEC = 600.0
 """The time after which all documents are read again without a change: a feed can stall, or lose an event, silently."""
+SERVERS_SEC = 60.0
+"""The interval in which servers that others stand in for are asked again. Their fault is reported after that."""
+SHOWN_SERVERS = 3
 CACHE = "cache"
 
 
@@ -74,10 +77,12 @@ class Fetcher:
             starting_health = SourceHealth(connected=False, code=SourceFault.STARTING, what=starting, since=boottime())
             self._set_health(starting_health)
         source: Source | None = None
+        minding: asyncio.Task[None] | None = None
         try:
             while True:
                 try:
                     source = source or self._open()
+                    minding = minding or asyncio.create_task(self._mind_servers(source))
                     async with contextlib.aclosing(_changes(source)) as changes:
                         async for _ in changes:
                             self._hand_over(await source.read())
@@ -90,6 +95,8 @@ class Fetcher:
                 self._report_failure(failure, wait_sec)
                 await asyncio.sleep(wait_sec)
         finally:
+            if minding is not None:
+                minding.cancel()
             if close := getattr(source, "close", None):
                 await close()
 
@@ -123,6 +130,22 @@ class Fetcher:
         message, hint = _printable(str(error)), _printable(error.hint)
         self._set_health(SourceHealth(connected=False, code=error.code, what=message, hint=hint, since=boottime()))
 
+    async def _mind_servers(self, source: Source) -> None:
+        """Report, without end, which servers of ``source`` fail while another one answers."""
+        ask: Callable[[], Awaitable[Mapping[str, SourceError]]] | None = getattr(source, "ask_replaced_servers", None)
+        while ask is not None:
+            await asyncio.sleep(SERVERS_SEC)
+            try:
+                faults = await ask()
+            except Exception:  # as above
+                log.exception("internal error")
+                continue
+            if (last := self._health) is not None and last.connected:
+                code, what, hint = _server_faults(faults)
+                now = replace(last, code=code, what=what, hint=hint)
+                if now != last:
+                    self._set_health(now)
+
     def _set_health(self, health: SourceHealth) -> None:
         self._health = health
         self._write(self._folder / NAME, health)
@@ -138,6 +161,17 @@ class Fetcher:
             atomic_files.replace(path, encode(handover))
         except OSError as error:
             log.error("%s", atomic_files.describe_error(error, path))
+
+
+def _server_faults(faults: Mapping[str, SourceError]) -> tuple[str, str, str]:
+    """Return ``code``, ``what`` and ``hint`` of a connected `SourceHealth` with these faults of single servers."""
+    if not faults:
+        return "", "", ""
+    texts = [f"{error} [{error.code}]" for _, error in sorted(faults.items())[:SHOWN_SERVERS]]
+    more = f" and {len(faults) - SHOWN_SERVERS} more" if len(faults) > SHOWN_SERVERS else ""
+    what = f"{'; '.join(texts)}{more}; another server answers"
+    hint = "repair the server, or take it out of `source` in agent.yaml"
+    return SourceFault.SERVER, _printable(what), hint
 
 
 async def _changes(source: Source) -> AsyncGenerator[None, None]:

@@ -362,6 +362,10 @@ SOURCE = CodeGroup(
             "The server cannot be connected to, does not answer in time, or reports an internal error.",
             "Check the server and the network. The agent tries again by itself.",
         ),
+        "SourceServerFailed": (
+            "One of several servers of the source fails, and another one answers. Documents arrive as before.",
+            "Repair the server, or take it out of `source` in agent.yaml. The agent asks it again by itself.",
+        ),
         "SourceLost": (
             "Services with `on-source-loss` were stopped, because the source has been unreachable for too long.",
             "Restore the connection; the services then start again.",

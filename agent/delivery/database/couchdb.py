@@ -210,6 +210,10 @@ class CouchDb:
             async for _ in changes:
                 yield
 
+    async def ask_replaced_servers(self) -> Mapping[str, SourceError]:
+        """See `Database.ask_replaced_servers`."""
+        return await self._transport.ask_replaced()
+
     async def close(self) -> None:
         """See `Database.close`."""
         await self._transport.close()
@@ -244,9 +248,8 @@ class CouchDb:
                 message = f"{endpoint}: the server ends every feed at once"
                 hint = "check whether the server is in maintenance"
                 raise SourceError(message, code=SourceFault.UNREACHABLE, hint=hint)
-        except SourceError:
-            if self._transport.endpoint == endpoint:
-                self._transport.rotate()
+        except SourceError as error:
+            self._transport.leave(endpoint, error)
             raise
 
     async def _has_changed(self, prefixes: tuple[str, ...]) -> bool:

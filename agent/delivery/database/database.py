@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import StoreError
 
 ANY = "*"
@@ -101,6 +102,9 @@ class Database(Protocol):
         This is only a hint: the caller lists the keys again. Raises `SourceError` when the watch is lost; later
         changes are then found by a listing, never by a watch from an old revision.
         """
+
+    async def ask_replaced_servers(self) -> Mapping[str, SourceError]:
+        """Return the faults of servers that others stand in for, by URL; each is asked again."""
 
     async def close(self) -> None:
         """Close all connections."""

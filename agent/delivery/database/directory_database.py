@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ordain.agent.delivery.database.database import ANY, Conflict, Listing, StoredEntry, Write
@@ -89,6 +89,10 @@ class DirectoryDatabase:
                 yield
         finally:
             notify.close()
+
+    async def ask_replaced_servers(self) -> Mapping[str, SourceError]:
+        """See `Database.ask_replaced_servers`: a directory has no servers."""
+        return {}
 
     async def close(self) -> None:
         """See `Database.close`."""

@@ -175,6 +175,10 @@ class Etcd:
             async for _ in changes:
                 yield
 
+    async def ask_replaced_servers(self) -> Mapping[str, SourceError]:
+        """See `Database.ask_replaced_servers`."""
+        return await self._transport.ask_replaced()
+
     async def close(self) -> None:
         """See `Database.close`."""
         await self._transport.close()
@@ -203,11 +207,12 @@ class Etcd:
                         changed.set()
             raise SourceError(f"{endpoint}: the server ended the watch", code=SourceFault.UNREACHABLE)
         except TimeoutError:
-            self._transport.rotate()
-            raise SourceError(f"{endpoint}: no answer in time", code=SourceFault.UNREACHABLE) from None
+            late = SourceError(f"{endpoint}: no answer in time", code=SourceFault.UNREACHABLE)
+            self._transport.leave(endpoint, late)
+            raise late from None
         except SourceError as error:
-            if error.code in TRY_NEXT_SERVER and self._transport.endpoint == endpoint:
-                self._transport.rotate()
+            if error.code in TRY_NEXT_SERVER:
+                self._transport.leave(endpoint, error)
             raise
         except Compacted:
             changed.set()

@@ -101,6 +101,14 @@ class Response:
     value: Any = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFault:
+    """The last fault of a server, and the request that shows whether it still has it."""
+
+    error: SourceError
+    probe: Request
+
+
 class LineStream:
     """An answer whose body arrives in lines, for as long as the server keeps it open.
 
@@ -140,17 +148,13 @@ class HttpTransport:
         self._current = 0
         self._session: aiohttp.ClientSession | None = None
         self._tls: tuple[tuple[object, ...], ssl.SSLContext] | None = None
-        self.faults: dict[str, SourceError] = {}
+        self.faults: dict[str, ServerFault] = {}
         """The last fault of each server that was replaced and has not answered since, by its URL."""
 
     @property
     def endpoint(self) -> str:
         """Return the URL of the server that gets the next request."""
         return self.access.endpoints[self._current]
-
-    def rotate(self) -> None:
-        """Send further requests to the next server."""
-        self._current = (self._current + 1) % len(self.access.endpoints)
 
     async def send(self, request: Request) -> Response:
         """Send ``request`` and return the whole answer.
@@ -164,50 +168,71 @@ class HttpTransport:
         for _ in self.access.endpoints:
             endpoint = self.endpoint
             try:
-                async with self._open(request) as http:
-                    response = await _read_whole(endpoint, http, request)
+                response = await self._ask(endpoint, request)
                 if response.status < 500:
-                    response = (
-                        _with_value(response) if request.json and (response.body or request.repeatable) else response
-                    )
                     self.faults.pop(endpoint, None)
                     return response
             except SourceError as error:
                 not_sent = isinstance(error, _NotSent)
                 if not_sent or error.code in TRY_NEXT_SERVER:
-                    self._leave(endpoint, error)
+                    self.leave(endpoint, error, request)
                 if not not_sent and not (request.repeatable and error.code in TRY_NEXT_SERVER):
                     raise
                 failures.append(error)
             else:
                 refused = response
-                self._leave(endpoint, _failure_of(response))
+                self.leave(endpoint, _failure_of(response), request)
                 if not request.repeatable:
                     break
         if refused is not None:
             return refused
         raise _joined(failures)
 
-    def _leave(self, endpoint: str, error: SourceError) -> None:
+    async def _ask(self, endpoint: str, request: Request) -> Response:
+        """Return the whole answer of one server; one that is not JSON, where that is asked for, is its fault."""
+        async with self._open(endpoint, request) as http:
+            response = await _read_whole(endpoint, http, request)
+        is_value = response.status < 500 and request.json and (response.body or request.repeatable)
+        return _with_value(response) if is_value else response
+
+    def leave(self, endpoint: str, error: SourceError, request: Request | None = None) -> None:
         """Send further requests to the next server because of ``error``, and log that once for each kind of fault."""
         if self.endpoint == endpoint:
-            self.rotate()
+            self._current = (self._current + 1) % len(self.access.endpoints)
         before = self.faults.get(endpoint)
-        if len(self.access.endpoints) > 1 and (before is None or before.code != error.code):
+        if len(self.access.endpoints) > 1 and (before is None or before.error.code != error.code):
             log.warning("%s [%s]; the next server is asked: %s", error, error.code, self.endpoint)
-        self.faults[endpoint] = error
+        probe = request if request is not None and request.repeatable else before.probe if before else Request()
+        self.faults[endpoint] = ServerFault(error=error, probe=probe)
+
+    async def ask_replaced(self) -> Mapping[str, SourceError]:
+        """Ask each server that was replaced again; return the faults that are left, by URL.
+
+        There are none while no server answers: that is a fault of the source.
+        """
+        for endpoint, fault in list(self.faults.items()):
+            try:
+                response = await self._ask(endpoint, fault.probe)
+                if response.status >= 500:
+                    raise _failure_of(response)
+                self.faults.pop(endpoint, None)
+            except SourceError as error:
+                self.faults[endpoint] = replace(fault, error=error)
+        left = {endpoint: fault.error for endpoint, fault in self.faults.items()}
+        return left if len(left) < len(self.access.endpoints) else {}
 
     @contextlib.asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[LineStream]:
         """Send ``request`` to the current server, and yield its answer line by line.
 
-        Raises `SourceError`. It is the caller who rotates to the next server then.
+        Raises `SourceError`. It is the caller who leaves the server then.
         """
-        async with self._open(request) as http:
+        endpoint = self.endpoint
+        async with self._open(endpoint, request) as http:
             _keep_alive(http)
-            response = _response(self.endpoint, http)
+            response = _response(endpoint, http)
             if http.status != 200:
-                response = await _read_whole(self.endpoint, http, Request())
+                response = await _read_whole(endpoint, http, Request())
             yield LineStream(response, http, request.max_bytes)
 
     async def close(self) -> None:
@@ -217,9 +242,8 @@ class HttpTransport:
             self._session = None
 
     @contextlib.asynccontextmanager
-    async def _open(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send ``request`` to the current server, and yield the answer, of which only the head is read."""
-        endpoint = self.endpoint
+    async def _open(self, endpoint: str, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send ``request`` to a server, and yield the answer, of which only the head is read."""
         options: dict[str, Any] = {"data": request.body, "headers": request.headers, "allow_redirects": False}
         options["timeout"] = aiohttp.ClientTimeout(total=None, connect=CONNECT_SEC, sock_read=request.silence_sec)
         if endpoint.startswith("https:"):

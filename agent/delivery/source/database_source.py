@@ -111,6 +111,10 @@ class DatabaseSource:
             async for _ in hints:
                 changed.set()
 
+    async def ask_replaced_servers(self) -> Mapping[str, SourceError]:
+        """Return the faults of servers that others of the store stand in for, by URL; each is asked again."""
+        return await self.database.ask_replaced_servers()
+
     async def close(self) -> None:
         """Close all connections."""
         if self._releases:

@@ -7,7 +7,7 @@ new document becomes a file of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 
 from ordain.agent.delivery.database import document_keys
@@ -79,6 +79,10 @@ class LocalDatabase:
         """See `Database.watch`."""
         async for _ in DirectorySource(self.path).changes():
             yield
+
+    async def ask_replaced_servers(self) -> Mapping[str, SourceError]:
+        """See `Database.ask_replaced_servers`: a directory has no servers."""
+        return {}
 
     async def close(self) -> None:
         """See `Database.close`."""

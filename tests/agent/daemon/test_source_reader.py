@@ -73,6 +73,14 @@ def test_documents_come_with_their_revision_and_the_labels_of_the_machine(tmp_pa
     assert made.facts is not None
 
 
+def test_a_server_that_fails_while_another_answers_is_shown_and_the_source_is_connected(tmp_path: Path) -> None:
+    health = SourceHealth(connected=True, code=SourceFault.SERVER, what="https://a: silent", hint="repair it")
+    made = reader(tmp_path, Source(Snapshot(texts=WEB, revision="7", health=health)))
+
+    assert asyncio.run(made.read()) == WEB
+    assert (made.state.connected, made.state.code, made.state.problem) == (True, SourceFault.SERVER, health.what)
+
+
 def test_unsigned_documents_that_have_not_changed_are_examined_once(tmp_path: Path) -> None:
     admission = Admission()
     made = reader(tmp_path, Source(Snapshot(texts=WEB), Snapshot(texts=WEB), Snapshot(texts=())), admission=admission)

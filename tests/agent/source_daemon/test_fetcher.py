@@ -14,9 +14,10 @@ import pytest
 from aiohttp import web
 
 from ordain.agent.delivery.database.backoff import Backoff
-from ordain.agent.delivery.protocol import Snapshot, Source, SourceFault
+from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_file import Handover, decode
 from ordain.agent.delivery.source.http_source import MACHINE, HttpSource, MachineIdentity
+from ordain.agent.source_daemon import fetcher as fetcher_module
 from ordain.agent.source_daemon.fetcher import Fetcher
 from ordain.agent.source_settings import SourceKind, SourceSettings
 
@@ -273,3 +274,53 @@ def _waiting(path: Path) -> str | None:
         if handover.snapshot.texts:
             return handover.snapshot.waiting
     return None
+
+
+class TwoServers:
+    """A source of two servers, one of which may fail."""
+
+    type = "etcd"
+    location = "http://a, http://b"
+
+    def __init__(self) -> None:
+        self.faults: dict[str, SourceError] = {}
+
+    async def read(self) -> Snapshot:
+        return Snapshot(texts=(("a.yaml", GOOD),), revision="1")
+
+    async def changes(self) -> AsyncIterator[None]:
+        yield
+        await asyncio.Event().wait()
+
+    async def ask_replaced_servers(self) -> dict[str, SourceError]:
+        return self.faults
+
+
+async def test_a_server_that_fails_while_another_one_answers_is_reported_until_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher_module, "SERVERS_SEC", 0.01)
+    source = TwoServers()
+    for name in ("run", "state"):
+        (tmp_path / name).mkdir()
+    settings = SourceSettings(type=SourceKind.ETCD, endpoints=("http://a", "http://b"))
+    fetcher = Fetcher(lambda: source, settings, folder=tmp_path / "run", state=tmp_path / "state")
+    task = asyncio.create_task(fetcher.run())
+
+    async def until(code: str) -> SourceHealth:
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(FileNotFoundError):
+                    health = decode((tmp_path / "run/handover").read_bytes()).health
+                    if health is not None and health.connected and health.code == code:
+                        return health
+                await asyncio.sleep(0.01)
+
+    since = (await until("")).since
+    source.faults = {"http://a": SourceError("http://a: no answer\x1b", code=SourceFault.UNREACHABLE)}
+    health = await until(SourceFault.SERVER)
+    assert health.what == "http://a: no answer? [SourceUnreachable]; another server answers"
+    assert health.hint
+    source.faults = {}
+    assert (await until("")).since == since
+    task.cancel()

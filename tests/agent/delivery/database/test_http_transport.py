@@ -263,7 +263,7 @@ async def test_a_server_that_drips_is_left_for_the_next_one(head: bytes, monkeyp
 
         assert response.endpoint == good
         assert transport.endpoint == good
-        assert bad in str(transport.faults[bad])
+        assert bad in str(transport.faults[bad].error)
 
 
 async def test_a_long_answer_that_arrives_steadily_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,3 +298,40 @@ async def test_when_all_servers_fail_each_is_named() -> None:
 
     assert "http://127.0.0.1:1: Connection refused; " in str(caught.value)
     assert f"{bad}: the answer is not JSON" in str(caught.value)
+
+
+async def test_a_replaced_server_is_asked_the_same_again_until_it_answers() -> None:
+    html = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\n<>"
+    async with server(ok(b"{}", kind="application/json")) as good:
+        async with server(html) as bad, session(bad, good) as transport:
+            await transport.send(Request(json=True))
+
+            assert {url: error.code for url, error in (await transport.ask_replaced()).items()} == {
+                bad: SourceFault.NOT_DOCUMENTS
+            }
+            assert transport.endpoint == good
+            port = int(bad.rpartition(":")[2])
+        async with session(bad, good) as transport:
+            await transport.send(Request(json=True))
+            assert list(await transport.ask_replaced()) == [bad]
+            async with server(ok(b"{}", kind="application/json"), port=port):
+                assert await transport.ask_replaced() == {}
+                assert transport.faults == {}
+
+
+async def test_without_a_server_that_answers_none_is_called_replaced() -> None:
+    async with session("http://127.0.0.1:1", "http://127.0.0.1:2") as transport:
+        with pytest.raises(SourceError):
+            await transport.send(GET)
+
+        assert len(transport.faults) == 2
+        assert await transport.ask_replaced() == {}
+
+
+async def test_a_watcher_leaves_a_server_once() -> None:
+    async with session("http://127.0.0.1:1", "http://127.0.0.1:2") as transport:
+        first = transport.endpoint
+        for _ in range(3):  # late errors of the first one do not leave the second one
+            transport.leave(first, SourceError("broken", code=SourceFault.TRUNCATED))
+
+        assert transport.endpoint != first
