@@ -20,6 +20,7 @@ from dbus_next.signature import Variant
 
 from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH, Documents
 from ordain.agent.daemon.document_file import write_documents
+from ordain.agent.daemon.reported_status import read_reported_status
 from ordain.agent.errors import BY_NAME, REFUSED, Unavailable
 from ordain.agent.instruction import NO_TERMS, Instruction, Terms
 from ordain.agent.json_codec import from_json
@@ -34,6 +35,8 @@ from ordain.transforms.errors import Problem, Refused
 APPLY_TIMEOUT_SEC = 3600.0
 """Longer than an apply takes: the agent limits that by the timeouts of the units."""
 CONFIRM_TIMEOUT_SEC = 25.0
+STATUS_SEC = 20.0
+"""A user other than root waits for the status no longer: the agent observes the machine for them every 10 s at most."""
 RETURN_SEC = 180.0
 """The agent gets this long to return and to finish what its predecessor left undone."""
 POLL_SEC = 0.2
@@ -160,8 +163,20 @@ class RemoteClient:
         return from_json(Outcome, await self._outcome("RollbackWith", "ua{sv}", number, options))
 
     async def status(self) -> Status:
-        """See `Client.status`."""
-        return from_json(Status, json.loads(await self._call("Status")))
+        """See `Client.status`. At the public name, other users can keep the agent from answering."""
+        if self._destination != BUS_NAME or os.geteuid() == 0:
+            return from_json(Status, json.loads(await self._call("Status")))
+        try:
+            return from_json(Status, json.loads(await self._call("Status", timeout_sec=STATUS_SEC)))
+        except BusError as error:
+            if not error.error.endswith(".LimitsExceeded"):
+                raise
+            why = f"the agent refuses calls of users now ({error.message})"
+        except Disconnected:
+            raise
+        except Unavailable as failure:
+            why = str(failure)
+        return await asyncio.to_thread(read_reported_status, self._root, why)
 
     async def explain(self, about: str) -> UnitExplanation:
         """See `Client.explain`."""

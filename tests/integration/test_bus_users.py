@@ -125,6 +125,9 @@ def assert_floods_do_not_reach_root(machine: Machine) -> None:
         with harm(machine, arguments):
             time.sleep(3)  # the queues fill
             answers = [answer_sec(machine) for _ in range(5)]
+            if name == "calls without a reply":
+                other = ("setpriv", "--reuid=games", "--regid=games", "--clear-groups")
+                assert "web.service" in machine.run(*other, "ordainctl", "status", timeout=90).stdout
             applies = [change(machine, next(words)) for _ in range(APPLIES)]
         growth = agent_memory_kb(machine) - memory
         apply, answer = statistics.median(applies), max(answers)

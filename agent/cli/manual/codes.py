@@ -579,6 +579,10 @@ MACHINE = CodeGroup(
             "`on-change: reboot`, has a new definition.",
             "Reboot, or restart the unit yourself when that is convenient.",
         ),
+        "AgentBusy": (
+            "The agent did not answer this user in time, or refuses calls of users; its last report is shown.",
+            "Ask again later, or as root: calls of users never delay root.",
+        ),
         "NotPersistent": (
             "/etc is not writable or has no room, so the changes last only until the next boot.",
             "Make /etc writable, or free some space, and run `ordainctl apply`.",
