@@ -24,6 +24,7 @@ OrdainError
 ├── _Misfit                     JSON data have another type than they should; also a ValueError (`json_codec`)
 ├── InvalidKey                  a line is not a public key; also a ValueError (`delivery.release.trusted_keys`)
 ├── DamagedGeneration           a generation or boot cache does not hold the bytes that were written
+├── NotAnswering                a mount does not answer in time; also a TimeoutError (`system.bounded_reads`)
 ├── NotInGeneration             the generation holds no such unit, file or pointer (`plan.explain`)
 ├── NotPrebuilt                 a boot cache cannot be prebuilt for a machine (`server.prebuilt_caches`)
 ├── Usage                       the arguments of ordainctl are wrong (`cli.parse`)

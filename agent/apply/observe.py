@@ -179,8 +179,8 @@ class Observer:
             unplaced = dict.fromkeys(read_reports(self._root, "problems"), ())
             observed = replace(observed, displaced=unplaced | dict(observed.displaced))
         elif placed_again := unchanged_files(old, new):
-            found = (d for d in self.read_back.file_differences(old, observed) if d.path in placed_again)
-            observed = _with_waits(observed, tuple(found))
+            found = await self.read_back.file_differences(old, observed)
+            observed = _with_waits(observed, tuple(d for d in found if d.path in placed_again))
         return observed
 
     async def with_differences(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ordain.agent.apply.difference import Difference
@@ -14,6 +15,7 @@ from ordain.agent.condition import StatusCondition
 from ordain.agent.generation import use_of
 from ordain.agent.model import Change, Effect, Generation
 from ordain.agent.plan.file_contents import MAX_VALUE, content_changes, item_causes
+from ordain.agent.system.bounded_reads import BoundedReads, NotAnswering, mount_of, mount_points
 from ordain.agent.system.cached_file import CachedFile
 from ordain.generator import safe_tree
 from ordain.generator.files import RECORDS
@@ -35,20 +37,51 @@ class PlacedFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._seen: dict[str, tuple[Signature, PathState]] = {}
+        self.reads = BoundedReads()
         self._records = [CachedFile(root / record / "placed.json", _placed_states) for record in RECORDS.values()]
 
-    def differences(self, generation: Generation) -> Iterator[Difference]:
-        """Yield the files of ``generation`` that are not as they were placed."""
+    async def differences(self, generation: Generation) -> list[Difference]:
+        """Return the files of ``generation`` that are not as they were placed, and mounts that do not answer."""
         placed: dict[str, PathState] = {}
         for record in self._records:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
                 placed |= record()
         self._seen = {path: seen for path, seen in self._seen.items() if path in placed}
-        for file in generation.artifacts:
-            if isinstance(file, PlacedFile) and file.path in placed and self._is_visible(file):
-                ours, actual = placed[file.path], self._actual(file.path)
-                if actual != ours:
-                    yield self._difference(file, ours, actual, generation)
+        files = [
+            file
+            for file in generation.artifacts
+            if isinstance(file, PlacedFile) and file.path in placed and _is_compared(file)
+        ]
+        points = mount_points()
+        by_mount: dict[str, list[PlacedFile]] = {}
+        for file in files:
+            by_mount.setdefault(mount_of(os.fspath(self._root / file.path.lstrip("/")), points), []).append(file)
+        states: dict[str, tuple[PathState, tuple[Change, ...]]] = {}
+        silent: list[Difference] = []
+        for mount, on_mount in by_mount.items():
+            try:
+                states |= await self.reads.run(mount, partial(self._compared, on_mount, placed, generation))
+            except NotAnswering:
+                silent.append(_not_compared(mount, on_mount))
+        differences = [
+            self._difference(file, placed[file.path], *states[file.path], generation)
+            for file in files
+            if file.path in states
+        ]
+        return differences + silent
+
+    def _compared(
+        self, files: Iterable[PlacedFile], placed: Mapping[str, PathState], generation: Generation
+    ) -> dict[str, tuple[PathState, tuple[Change, ...]]]:
+        """Return, by path, the states of files that differ from ``placed``, and the changes that correct them."""
+        states = {}
+        for file in files:
+            if file.mount and not os.path.ismount(self._root / file.mount.lstrip("/")):
+                continue
+            actual = self._actual(file.path)
+            if actual != (ours := placed[file.path]):
+                states[file.path] = actual, tuple(self._file_changes(file, ours, actual, generation))
+        return states
 
     def paths(self) -> frozenset[str]:
         """Return the paths of all placed files that the agent can see."""
@@ -57,12 +90,6 @@ class PlacedFiles:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
                 paths |= record().keys()
         return frozenset(path for path in paths if not path.startswith(HIDDEN))
-
-    def _is_visible(self, file: PlacedFile) -> bool:
-        """Return whether a file can be compared: a directory in a home is left to its user once it exists."""
-        if (file.home and isinstance(file, PlacedDirectory)) or file.path.startswith(HIDDEN):
-            return False
-        return not file.mount or os.path.ismount(self._root / file.mount.lstrip("/"))
 
     def _actual(self, path: str) -> PathState:
         try:
@@ -85,10 +112,16 @@ class PlacedFiles:
             self._seen[path] = signature, replace(state, data=b"")
         return self._seen[path][1]
 
-    def _difference(self, file: PlacedFile, ours: PathState, actual: PathState, generation: Generation) -> Difference:
+    def _difference(
+        self,
+        file: PlacedFile,
+        ours: PathState,
+        actual: PathState,
+        changes: tuple[Change, ...],
+        generation: Generation,
+    ) -> Difference:
         causes = item_causes(file, generation.provenance)
         place = f"{causes[0].path}:{causes[0].line}: " if causes and causes[0].path else ""
-        changes = tuple(self._file_changes(file, ours, actual, generation))
         shown = "; ".join(_in_words(change) for change in changes)
         condition = StatusCondition(
             code="FileChanged",
@@ -152,6 +185,23 @@ class PlacedFiles:
 
     def _account(self, key: str, number: int) -> str:
         return safe_tree.account_name(self._root, number, "passwd" if key == "owner" else "group")
+
+
+def _is_compared(file: PlacedFile) -> bool:
+    """Return whether a file can be compared: a directory in a home is left to its user once it exists."""
+    return not (file.home and isinstance(file, PlacedDirectory)) and not file.path.startswith(HIDDEN)
+
+
+def _not_compared(mount: str, files: Sequence[PlacedFile]) -> Difference:
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    condition = StatusCondition(
+        code="MountNotAnswering",
+        what=f"{mount} does not answer: {files[0].path}{more} cannot be compared with the documents",
+        hint="check the disk or the server of this mount, and the journal of the kernel (journalctl -k)",
+        item=files[0].item,
+        fault=True,
+    )
+    return Difference(condition=condition)
 
 
 _KINDS = {"nothing": "missing", "other": "neither file, link nor directory"}

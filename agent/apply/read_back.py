@@ -46,7 +46,7 @@ class ReadBack:
         found: tuple[Difference, ...] = (
             *host_differences.kernel_parameters(generation, self._root),
             *host_differences.kernel_modules(generation, self._root),
-            *self.file_differences(generation, observed),
+            *await self.file_differences(generation, observed),
             *host_differences.accounts(generation, self._root),
             *host_differences.host_name(generation, self._root),
             *host_differences.time_zone(generation, self._root),
@@ -56,9 +56,9 @@ class ReadBack:
         )
         return tuple(_with_holds(difference, generation, observed) for difference in found)
 
-    def file_differences(self, generation: Generation, observed: Observed) -> tuple[Difference, ...]:
+    async def file_differences(self, generation: Generation, observed: Observed) -> tuple[Difference, ...]:
         """Return the placed files that somebody has changed."""
-        return tuple(_with_holds(found, generation, observed) for found in self.files.differences(generation))
+        return tuple(_with_holds(found, generation, observed) for found in await self.files.differences(generation))
 
     async def _environment(self, generation: Generation) -> list[str] | None:
         """Return the environment that PID 1 passes on to services; None if nobody has to know it."""

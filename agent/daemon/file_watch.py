@@ -7,9 +7,11 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from ordain.agent.system import inotify
+from ordain.agent.system.bounded_reads import BoundedReads, mount_of, mount_points
 
 log = logging.getLogger(__name__)
 _EVENTS = (
@@ -21,7 +23,14 @@ _EVENTS = (
 class FileWatch:
     """Calls ``changed`` when a file among ``paths`` below ``root`` may have changed. The paths change with an apply."""
 
-    def __init__(self, paths: Callable[[], frozenset[str]], root: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        paths: Callable[[], frozenset[str]],
+        root: Path,
+        changed: Callable[[], None],
+        reads: BoundedReads | None = None,
+    ) -> None:
+        self._reads = reads or BoundedReads()
         self._paths = paths
         self._root = root
         self._changed = changed
@@ -40,7 +49,7 @@ class FileWatch:
             self._watched = self._paths()
             notify = inotify.Inotify()
             try:
-                await self._until_outdated(notify, self._add_watches(notify))
+                await self._until_outdated(notify, await self._add_watches(notify))
             finally:
                 notify.close()
 
@@ -67,14 +76,16 @@ class FileWatch:
             event.mask & inotify.ISDIR and event.mask & moves
         )
 
-    def _add_watches(self, notify: inotify.Inotify) -> dict[int, set[str]]:
+    async def _add_watches(self, notify: inotify.Inotify) -> dict[int, set[str]]:
         """Watch the directory of each file, or the nearest one above it that exists; return the names to look for."""
         names: dict[int, set[str]] = {}
+        points = mount_points()
         for directory, below in _by_directory(self._watched).items():
             while True:
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                     try:
-                        watch = notify.watch(os.fspath(self._root / directory.lstrip("/")), _EVENTS)
+                        path = os.fspath(self._root / directory.lstrip("/"))
+                        watch = await self._reads.run(mount_of(path, points), partial(notify.watch, path, _EVENTS))
                     except OSError as error:
                         if isinstance(error, FileNotFoundError | NotADirectoryError):
                             raise

@@ -99,7 +99,8 @@ class Follower:
         self._idle = IdleRelease(dismiss)
         self._log = ApplyLog(self._idle.used)
         self._source_watch = SourceWatch(lambda: self.request(Work.READ))
-        self._file_watch = FileWatch(parts.observer.read_back.files.paths, parts.root, lambda: self.request(Work.LOOK))
+        files = parts.observer.read_back.files
+        self._file_watch = FileWatch(files.paths, parts.root, lambda: self.request(Work.LOOK), files.reads)
         self._boot = BootVerdict(parts)
         self._loss = SourceLoss(
             systemd=parts.systemd, root=parts.root, store=parts.store, engine=parts.engine, source=source

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.delivery.fleet.report import MAX_BYTES, PATH, MachineReport, decode_report
 from ordain.agent.errors import Unavailable
-from ordain.agent.status import SourceState, Status, StatusCondition, UnitStatus
+from ordain.agent.status import SourceState, Status, UnitStatus
 from ordain.agent.system import atomic_files
 
 CODE = "AgentBusy"

@@ -595,6 +595,10 @@ MACHINE = CodeGroup(
             "The generator did not write all unit files.",
             "Run `ordainctl doctor`, and see `journalctl -b -t ordain-generator`.",
         ),
+        "MountNotAnswering": (
+            "A mount did not answer in time, so the placed files on it could not be compared. Nothing waits for it.",
+            "Check the disk or the server of the mount, and the journal of the kernel.",
+        ),
         "FileNotPlaced": (
             "A file of the documents could not be placed. If it lies in a directory of a user, the message names the "
             "user, and the rest was applied.",
