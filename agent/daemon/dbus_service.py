@@ -124,6 +124,13 @@ class AgentInterface(ServiceInterface):
             await self._authority.demand(_sender(), question)
         return await self._authority.process(_sender())
 
+    async def _details(self, documents: DocumentFile | Texts) -> dict[str, str]:
+        """Return `_details`. Large files of users are read one after the other, with rests, before polkit is asked."""
+        if not isinstance(documents, DocumentFile) or await self._is_root():
+            return await _details(documents)
+        async with self._pace:
+            return await _details(documents)
+
     @method()
     @_answered
     async def Plan(self, documents: "a(ss)") -> "s":
@@ -137,7 +144,7 @@ class AgentInterface(ServiceInterface):
         return await self._plan(DocumentFile(sizes, file))
 
     async def _plan(self, documents: DocumentFile | Texts) -> str:
-        details = await _details(documents)
+        details = await self._details(documents)
         caller = await self._may(Question("plan", "Authentication is required to plan $(documents).", details))
         return json.dumps(to_json(await self._client.plan(await _read(documents), caller=caller)))
 
@@ -155,7 +162,7 @@ class AgentInterface(ServiceInterface):
 
     async def _apply(self, documents: DocumentFile | Texts, options: dict[str, Variant]) -> str:
         wanted = _options("Apply", options)
-        details = await _details(documents)
+        details = await self._details(documents)
         message = "Authentication is required to apply $(documents) to this machine (SHA-256 $(sha256))."
         caller = await self._may(Question("apply", message, details))
         outcome = await self._client.apply(

@@ -15,6 +15,7 @@ answers calls that want no reply                       a call that only reads is
 has no limit of calls                                  `CALLS_PER_SEC` and `IN_FLIGHT`, and those for all callers
 sends tracebacks, and raises sent errors again         `_Reply`
 never closes descriptors that a caller sent            `Descriptors`, closed with the answer
+keeps 16 descriptors for each call in flight           `DESCRIPTORS_MAX`, and none where the signature has no ``h``
 keeps each message until the garbage is collected      `_Frame.release`
 fails to answer ``Peer.GetMachineId``                  answered from /etc/machine-id
 spins if the other side leaves while it authenticates  an error, as is a line of more than `LINE_MAX`
@@ -66,6 +67,8 @@ ALL_CALLS_PER_SEC = 150
 IN_FLIGHT = 8
 """The most calls of one caller that are not answered yet, on a public connection."""
 ALL_IN_FLIGHT = 64
+DESCRIPTORS_MAX = 1
+"""The most descriptors that are kept for a call: with the bus' 16, the calls in flight would use up all of ours."""
 SENDERS_MAX = 512
 """The most senders whose calls are counted; the bus allows a user 256 connections."""
 MESSAGES_AT_ONCE = 32
@@ -198,8 +201,10 @@ class GuardedMessageBus(MessageBus):
             head = frame.head()
             if head is None:
                 return
-            if head.message_type is MessageType.METHOD_CALL and not self._admit(head, frame):
-                return
+            if head.message_type is MessageType.METHOD_CALL:
+                frame.descriptors.close(keep=DESCRIPTORS_MAX if "h" in head.signature else 0)
+                if not self._admit(head, frame):
+                    return
             head.body = frame.body(head)
         except Exception as error:  # the decoder raises errors of many types
             log.debug("dropped a message that cannot be decoded: %r", error)
@@ -317,9 +322,9 @@ class Descriptors:
     def __init__(self) -> None:
         self.numbers: list[int] = []
 
-    def close(self) -> None:
-        """Close them, once."""
-        while self.numbers:
+    def close(self, *, keep: int = 0) -> None:
+        """Close them, once; the first ``keep`` stay open."""
+        while len(self.numbers) > keep:
             os.close(self.numbers.pop())
 
     def __del__(self) -> None:

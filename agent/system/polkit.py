@@ -19,6 +19,8 @@ ACTIONS = {"plan": "org.ordain.Agent1.plan", "apply": "org.ordain.Agent1.apply"}
 ALLOW_INTERACTION = 1
 PROMPT_SEC = 120.0
 """The time that a person has to type a password."""
+QUESTIONS_MAX = 16
+"""The most questions that wait for a person: each takes one of the calls that the agent may have on the bus."""
 DETAIL_MAX = 300
 """The most characters of a detail: it comes from the caller."""
 
@@ -53,6 +55,7 @@ class PolkitAuthority:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self._questions = 0
 
     async def process(self, sender: str) -> int:
         """Return the process of the connection ``sender``, 0 if it has disconnected."""
@@ -69,7 +72,13 @@ class PolkitAuthority:
             raise Denied("the caller has disconnected") from None
 
     async def demand(self, sender: str, question: Question) -> None:
-        """Raise `Denied` unless the connection ``sender``, which is not one of root, may do what polkit is asked."""
+        """Raise `Denied` unless the connection ``sender``, which is not one of root, may do what polkit is asked.
+
+        A user can let polkit wait for a password that nobody types, and root must not wait for a turn behind that.
+        """
+        if self._questions >= QUESTIONS_MAX:
+            raise Denied(f"{QUESTIONS_MAX} other questions wait for a password; answer them, or run it as root")
+        self._questions += 1
         try:
             authorized, _, _ = await self._bus.call(
                 POLKIT,
@@ -86,5 +95,7 @@ class PolkitAuthority:
             )
         except (BusError, Unavailable) as failure:
             raise Denied(f"only root may do this, because polkit is not available ({failure})") from None
+        finally:
+            self._questions -= 1
         if not authorized:
             raise Denied(f"polkit does not allow {ACTIONS[question.action]}; run it as root")

@@ -9,6 +9,7 @@ import gc
 import io
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from dbus_next.signature import SignatureTree, Variant
 
 from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
 from ordain.agent.daemon.dbus_service import AgentInterface, serve
+from ordain.agent.daemon.document_file import DocumentFile, write_documents
 from ordain.agent.daemon.status_publisher import StatusPublisher
 from ordain.agent.errors import Denied
 from ordain.agent.status import Status
@@ -273,6 +275,66 @@ def test_descriptors_of_calls_are_closed(address: str, tmp_path: Path) -> None:
             gc.enable()
             os.close(descriptor)
             sender.close()
+
+    agent_and_caller(address, test)
+
+
+def test_calls_in_flight_keep_no_descriptors_that_they_do_not_use(address: str, tmp_path: Path) -> None:
+    """With 16 each, the calls in flight of all users would use up the 1,024 descriptors of a service."""
+    passed = tmp_path / "passed"
+
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        client.answer.clear()
+        sender = await DbusNext.open(address)
+        descriptor = os.open(passed, os.O_RDONLY | os.O_CREAT)
+        try:
+            waiting = [
+                asyncio.ensure_future(
+                    sender.call(BUS_NAME, OBJECT_PATH, BUS_NAME, "Status", descriptors=[descriptor] * 16)
+                )
+                for _ in range(IN_FLIGHT)
+            ]
+            async with asyncio.timeout(20):
+                while agent._in_flight.total() < IN_FLIGHT:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.01)
+            assert descriptors_of(passed) == 1
+            client.answer.set()
+            await asyncio.gather(*waiting)
+        finally:
+            os.close(descriptor)
+            sender.close()
+
+    agent_and_caller(address, test)
+
+
+def test_large_files_of_users_are_read_one_after_the_other(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = [0, 0]
+
+    def sha256(file: DocumentFile) -> str:
+        running[0] += 1
+        running[1] = max(running)
+        time.sleep(0.05)
+        running[0] -= 1
+        return "x"
+
+    monkeypatch.setattr(DocumentFile, "sha256", sha256)
+
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        sender = await DbusNext.open(address)
+        sizes, file = write_documents([("a", b"x")])
+        with file:
+            answers = await asyncio.gather(
+                *(
+                    sender.call(
+                        BUS_NAME, OBJECT_PATH, BUS_NAME, "PlanFile", "a(st)h", sizes, 0, descriptors=[file.fileno()]
+                    )
+                    for _ in range(4)
+                ),
+                return_exceptions=True,
+            )
+        sender.close()
+        assert [str(answer) for answer in answers] == ["no [org.ordain.Error.Denied]"] * 4
+        assert running == [0, 1]
 
     agent_and_caller(address, test)
 
