@@ -6,8 +6,9 @@ places in documents are shown. systemd itself shows the settings of units to eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Change, FileChange, Job, Outcome, Plan, UnitVerdict
@@ -52,12 +53,13 @@ def public_condition(condition: StatusCondition) -> StatusCondition:
 
 
 def public_explanation(explanation: UnitExplanation) -> UnitExplanation:
-    """Return an explanation without values: of changes, of the machine, and of the member's checks."""
+    """Return an explanation without values: of changes, of the machine, of checks, and of overridden layers."""
     last = explanation.last
     return replace(
         explanation,
         member=replace(explanation.member, health=None, check=()) if explanation.member else None,
         actual={},
+        provenance={pointer: _without_values(entry) for pointer, entry in explanation.provenance.items()},
         last=replace(
             last,
             stops=_jobs(last.stops),
@@ -65,6 +67,13 @@ def public_explanation(explanation: UnitExplanation) -> UnitExplanation:
             verdicts=tuple(public_verdict(verdict) for verdict in last.verdicts),
         ),
     )
+
+
+def _without_values(entry: Any) -> Any:
+    """Return an entry of `Generation.provenance` without the values that other layers or Transforms have there."""
+    if isinstance(entry, Mapping):
+        return {key: _without_values(value) for key, value in entry.items() if key != "value"}
+    return [_without_values(item) for item in entry] if isinstance(entry, (list, tuple)) else entry
 
 
 def _jobs(jobs: Iterable[Job]) -> tuple[Job, ...]:

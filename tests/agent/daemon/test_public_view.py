@@ -77,6 +77,16 @@ def test_conditions_name_the_place_of_a_problem_and_do_not_quote_it() -> None:
     assert status.conditions[1] == conditions[1]
 
 
+def test_an_explanation_has_no_value_that_a_layer_overrode() -> None:
+    place = {"layer": "base", "path": "base.yaml", "line": 4}
+    entry = {**place, "value": SECRET, "overrode": [{**place, "layer": "site", "value": {"password": SECRET}}]}
+    explanation = UnitExplanation(about="web", provenance={"files/~1etc~1web/content": entry})
+
+    text = shown(public_explanation(explanation))
+
+    assert all(word in text for word in ("base.yaml", "site", "files/~1etc~1web/content"))
+
+
 def test_an_explanation_has_no_commands_of_checks_and_no_values() -> None:
     member = Member(unit="web.service", item="services/web", wanted=Wanted.RUNNING, ours=True, check=((SECRET,),))
     last = StepsOfLastApply(stops=(JOB,), jobs=(JOB,), verdicts=(VERDICT,))
