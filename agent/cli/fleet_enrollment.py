@@ -260,7 +260,6 @@ class _Desk:
         await self.database.write(writes)
         await self.database.delete(request_key(machine), expect=ANY)
         await self.log(ChangeAction.ENROLL, voucher.name, voucher.reason)
-        self.console.note(f"{voucher.name} ({machine}): enrolled, {voucher.reason}", Style.GOOD)
         if before and not (user == before.store_user or (not user and is_kept(before, request, voucher))):
             await self.remove_user(replace(before, machine=""))
         if holder:
@@ -270,6 +269,7 @@ class _Desk:
         """Enroll the machine that has asked; a token brings a user of the store, if root made it."""
         user = machine_key.user_of_token(voucher.token) if voucher.token else ""
         await self.enroll(one.request, voucher, known, user=user)
+        self.console.line(f"{voucher.name} ({one.request.machine}): enrolled, {voucher.reason}", Style.GOOD)
 
     async def log(self, action: ChangeAction, name: str, what: str) -> None:
         """Write a line of the store's history."""
@@ -308,6 +308,7 @@ def prepare(request: Namespace, console: Console) -> Exit:
 
     key = asyncio.run(work())
     console.line(machine_key.machine_key_line(key))
+    console.note(f"{request.name} ({machine}) is enrolled with key {key.id}", Style.DIM)
     return Exit.OK
 
 

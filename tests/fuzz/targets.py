@@ -19,10 +19,23 @@ from zlib import crc32
 from ordain.agent import settings
 from ordain.agent.cli import fleet
 from ordain.agent.delivery.database import couchdb_wire, etcd_client, etcd_wire
+from ordain.agent.delivery.database.database import StoredEntry
+from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.delivery.database.http_transport import Response
 from ordain.agent.delivery.database.json_answers import parse_json, parse_json_object
 from ordain.agent.delivery.fleet.report import MachineReport, decode_report, encode_report
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout, encode_rollout
+from ordain.agent.delivery.identity.enrollment import enroll, read_request, vouch
+from ordain.agent.delivery.identity.identities import parse_identities
+from ordain.agent.delivery.identity.machine_key import parse_machine_key, parse_token
+from ordain.agent.delivery.identity.machine_record import (
+    FLEET_KEY,
+    REQUESTS,
+    FleetRecord,
+    MachineRecord,
+    encode_record,
+)
+from ordain.agent.delivery.identity.statement import key_id, read_statement
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.bundle import split_releases
 from ordain.agent.delivery.release.manifest import read_release
@@ -192,6 +205,31 @@ def reports(data: bytes) -> None:
     assert decode_report(encode_report(report)) == report
 
 
+def identities(data: bytes) -> None:
+    """Read data as a report, a request and a record of a fleet with identities, and a key as a line."""
+    machine = "0" * 32
+    entries = [StoredEntry(key=f"{MACHINES}{machine}", data=data, version="1"), _FLEET]
+    parse_identities(tuple(entries)).refusal(machine, f"status/{machine}", read_statement(data), _no_signer)
+    known = parse_identities((_FLEET, _MACHINE))
+    assert known.refusal(machine, f"status/{machine}", read_statement(data), _no_signer) is not None
+    request = StoredEntry(key=f"{REQUESTS}{machine}", data=data, version="1")
+    with contextlib.suppress(ValueError):
+        asked = read_request(request, "f" * 16, _every_signer)
+        voucher = vouch(request, asked, known, NOW, _every_signer)
+        enroll(asked, voucher, known, by="ops", now=NOW)
+    for parse in (parse_machine_key, parse_token):
+        with contextlib.suppress(ValueError):
+            parse(data.decode("utf-8", "replace"))
+
+
+def _no_signer(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
+    return frozenset()
+
+
+def _every_signer(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
+    return frozenset(signatures)
+
+
 def rollouts(data: bytes) -> None:
     """Read the state of a rollout."""
     with contextlib.suppress(ValueError):
@@ -322,6 +360,28 @@ def _handover_seeds() -> list[bytes]:
     return [b"\1" + handover_file.MAGIC + json.dumps(header).encode() + b"\nabc"]
 
 
+_FLEET = StoredEntry(key=FLEET_KEY, data=encode_record(FleetRecord(fleet="f" * 16)), version="1")
+_MACHINE = StoredEntry(
+    key=f"{MACHINES}{'0' * 32}",
+    data=encode_record(MachineRecord(machine="0" * 32, key="A" * 43 + "=", name="web1", labels={"role": ("web",)})),
+    version="1",
+)
+_IDENTITY_SEEDS = [
+    _FLEET.data,
+    _MACHINE.data,
+    json.dumps(
+        {
+            "machine": "0" * 32,
+            "hostname": "web1",
+            "key": "A" * 43 + "=",
+            "token": "0" * 16,
+            "signatures": {key_id(bytes(32)): "A" * 88, "0" * 16: "A" * 88},
+        }
+    ).encode(),
+    b"ordain-machine-key ffffffffffffffff AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= user=a password=b",
+]
+
+
 def _report_seeds() -> list[bytes]:
     report = MachineReport(machine="0" * 32, hostname="web1", facts=FACTS, labels={"role": ("web",)}, drift=("a",))
     full = {
@@ -450,6 +510,7 @@ TARGETS: Mapping[str, Target] = {
     "etcd-answers": Target(run=etcd_answers, seeds=lambda: _ETCD_SEEDS, mutate=mutate_json),
     "couchdb-answers": Target(run=couchdb_answers, seeds=lambda: _COUCHDB_SEEDS, mutate=mutate_json),
     "reports": Target(run=reports, seeds=_report_seeds, mutate=mutate_json),
+    "identities": Target(run=identities, seeds=lambda: _IDENTITY_SEEDS, mutate=mutate_json),
     "rollouts": Target(run=rollouts, seeds=lambda: _ROLLOUT_SEEDS, mutate=mutate_json),
     "handovers": Target(run=handovers, seeds=_handover_seeds),
     "manifests": Target(run=manifests, seeds=lambda: _files("golden/release/release.json"), mutate=mutate_structure),
