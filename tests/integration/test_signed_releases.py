@@ -104,6 +104,27 @@ def test_releases_are_followed_rolled_back_with_a_new_number_and_reported(releas
     assert report["units"]["web.service"]["state"] == "active"
     assert report["facts"]["systemd"] > 250
     assert "stable 3" in ordainctl(released, "fleet", "status")
+    enroll(released)
+
+
+def enroll(machine: Machine) -> None:
+    """Enroll the machine, and have it change its key: only its own reports count, and they arrive both times."""
+    machine.write(f"{FOLDER}/token", ordainctl(machine, "fleet", "token", "--label", "role=web"))
+    waiting = machine.run("ordainctl", "fleet", "enroll", "--token-file", f"{FOLDER}/token", check=False)
+    assert waiting.returncode == 3, waiting.stderr
+    ordainctl(machine, "fleet", "identity", "--require")
+    assert fleet(machine) == [], "the machine is not enrolled yet"
+    assert "enrolled, token" in ordainctl(machine, "fleet", "approve", "--vouched")
+    machine.until("a signed report counts", lambda: len(fleet(machine)) == 1, timeout=90)
+    first = fleet(machine)[0]["sequence"]
+    assert first > 0
+
+    assert machine.run("ordainctl", "fleet", "enroll", "--new-key", check=False).returncode == 3
+    assert "which the machine had before" in ordainctl(machine, "fleet", "approve", "--vouched")
+    assert fleet(machine) == [], "the report has the signature of the old key"
+    assert "is enrolled" in ordainctl(machine, "fleet", "enroll")
+    machine.until("a report with the new key counts", lambda: len(fleet(machine)) == 1, timeout=90)
+    assert fleet(machine)[0]["sequence"] > first
 
 
 def test_an_unsigned_release_is_refused_and_a_release_with_a_new_key_is_accepted(released: Machine) -> None:
