@@ -137,8 +137,9 @@ def describe_event(event: HistoryEvent) -> str:
 def _describe_instruction(event: HistoryEvent) -> str:
     """Return the beginning or the end of a hold or a pause in a line for people.
 
-    >>> _describe_instruction(HistoryEvent(time="", generation=2, subject="a.service", origin=ChangeOrigin(
-    ...     cause=ChangeCause.HOLD, why="disk")))
+    >>> from ordain.agent.model import ChangeOrigin
+    >>> origin = ChangeOrigin(cause=ChangeCause.HOLD, why="disk")
+    >>> _describe_instruction(HistoryEvent(time="", generation=2, subject="a.service", origin=origin))
     'held a.service; because: disk'
     """
     text = {
