@@ -58,6 +58,9 @@ ACCOUNTS = MachineAccounts(users={"root": ("0", "0"), "www": ("33", "33")}, grou
 SAMPLES = """
 services: {x: {command: /bin/x, environment-files: [/a], limits: {memory: 64, cpu: 50}, user: ghost}}
 services: {x: {command: /bin/x, type: notify-reload}}
+groups: {root: {gid: 5}, other: {gid: 0}}
+sysctl: {net.ipv4.ip_forward: 'yes', net/ipv4/ip_forward: 1}
+services: {x: {command: /bin/x, schedule: {calendar: "*-02-30"}}}
 services: {x: {command: /bin/x, systemd: {Service: {SetCredential: "a:b"}}}}
 services: {x: {command: /bin/x, description: "\\e"}}
 services: {x: {command: /bin/x, environment: {A: "-----BEGIN PRIVATE KEY-----"}}}

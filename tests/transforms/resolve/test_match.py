@@ -201,4 +201,5 @@ def test_the_reason_names_the_system_that_the_version_belongs_to() -> None:
 def test_the_facts_are_those_of_the_design() -> None:
     assert list(FACTS) == [
         "id", "os", "version", "systemd", "arch", "virtualization", "hostname", "machine-id", "mac", "root",
+        "system-firmware", "system-uuid", "system-serial-number", "system-manufacturer", "system-product-name",
     ]  # fmt: skip
