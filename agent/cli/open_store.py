@@ -28,7 +28,7 @@ from ordain.agent.delivery.setup.store_setup import open_machine_users, open_set
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
-from ordain.agent.source_settings import SourceSettings, source_from_url
+from ordain.agent.source_settings import SourceKind, SourceSettings, source_from_url
 from ordain.transforms.errors import NOWHERE, only_errors
 
 if TYPE_CHECKING:
@@ -124,7 +124,12 @@ def _settings(request: Namespace) -> SourceSettings:
         if wrong := only_errors(problems):
             raise Usage(f"--store: {wrong[0].what} ({wrong[0].hint})")
     elif not source.remote:
-        raise Usage("--store URL is missing, and the source of this machine is not a store")
+        raise Usage("--store URL (or $ORDAIN_STORE) is missing, and the source of this machine is not a store")
+    elif source.type is SourceKind.HTTP:
+        raise Usage(
+            f"this machine gets its documents from the boot server {source.location}: change them there; this command "
+            "needs etcd, CouchDB or a directory, which --store URL (or $ORDAIN_STORE) names"
+        )
     if request.user:
         source = replace(source, user=request.user)
     if request.ca:

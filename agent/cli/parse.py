@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
@@ -118,6 +119,6 @@ def _add(made: argparse.ArgumentParser, argument: Argument) -> None:
             metavar=argument.metavar,
             action="append" if argument.many else "store",
             choices=choices,
-            default=[] if argument.many else None,
+            default=[] if argument.many else os.environ.get(argument.environment) or None,
             help=text,
         )

@@ -64,9 +64,15 @@ STORE = (
         flag="--store",
         metavar="URL",
         help="the store, such as etcd+https://a:2379,b:2379/ordain/, couchdb+https://db:6984/ordain, or a directory; "
-        "default: the source of this machine",
+        "default: $ORDAIN_STORE, or the source of this machine",
+        environment="ORDAIN_STORE",
     ),
-    Argument(flag="--user", metavar="NAME", help="the user to log in as; default: the user of this machine"),
+    Argument(
+        flag="--user",
+        metavar="NAME",
+        help="the user to log in as; default: $ORDAIN_USER, or the user of this machine",
+        environment="ORDAIN_USER",
+    ),
     Argument(
         flag="--ca",
         metavar="FILE",
@@ -77,8 +83,9 @@ STORE = (
         flag="--password-file",
         metavar="FILE",
         completion=Completion.FILES,
-        help="the file with the password; default: the credential of this machine in /etc/credstore, "
-        "or a question on the terminal",
+        help="the file with the password; default: $ORDAIN_PASSWORD_FILE, the credential of this machine in "
+        "/etc/credstore, or a question on the terminal",
+        environment="ORDAIN_PASSWORD_FILE",
     ),
 )
 """The options that name a store of documents and the login for it."""

@@ -47,7 +47,8 @@ class Argument:
 
     ``metavar`` is empty for an option without a value. ``many``: an option may be repeated, an
     operand takes several words. ``choices`` closes the set of values. ``into`` names the attribute of the
-    request if it cannot be named after the flag.
+    request if it cannot be named after the flag. ``environment`` is the variable that has the value of an option which
+    is not given.
     """
 
     help: str
@@ -58,6 +59,7 @@ class Argument:
     choices: tuple[str, ...] = ()
     completion: Completion = Completion.TEXT
     into: str = ""
+    environment: str = ""
 
     @property
     def dest(self) -> str:

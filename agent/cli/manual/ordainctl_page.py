@@ -65,6 +65,10 @@ _TAIL = """\
 ENVIRONMENT
 ===========
 
+**ORDAIN_STORE**, **ORDAIN_USER**, **ORDAIN_PASSWORD_FILE**
+    The store, the user and the file with the password of commands that work on a store, where **--store**, **--user**
+    and **--password-file** are not given.
+
 **NO_COLOR**
     If this is not empty, no colours are used. Colours are used only on a terminal.
 

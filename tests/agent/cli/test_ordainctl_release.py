@@ -365,8 +365,37 @@ def test_a_rollout_opens_its_stages_and_stops_itself(desk: Desk) -> None:
     assert "stopped: enough" in desk.do("release rollout stable --once --stop enough", 4)
 
 
+def test_the_environment_names_the_store_of_every_command(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ORDAIN_STORE", str(tmp_path / "other"))
+    monkeypatch.setenv("ORDAIN_PASSWORD_FILE", "/nowhere")
+    for folder in ("other", "empty"):
+        (tmp_path / folder).mkdir()
+    document = tmp_path / "a.yaml"
+    document.write_text("ordain: v1\nkind: Layer\nname: a\n")
+
+    assert main(["documents", "put", str(document)], root=desk.root) == 0
+    capsys.readouterr()
+    assert main(["documents", "list"], root=desk.root) == 0
+    assert "a" in capsys.readouterr().out.split()
+    assert main(["documents", "list", "--store", str(tmp_path / "empty")], root=desk.root) == 0
+    assert "there are no documents" in capsys.readouterr().out
+
+
+def test_a_machine_of_a_boot_server_has_no_store(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = desk.root / "etc/ordain/agent.yaml"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("source: {type: http, url: 'http://boot.example/{mac}.yaml'}\n")
+
+    assert main(["documents", "list"], root=desk.root) == 2
+    said = capsys.readouterr().err
+    assert "this machine gets its documents from the boot server" in said
+    assert "change them there" in said
+
+
 def test_commands_need_the_url_of_a_store(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fleet", "status"], root=desk.root) == 2
-    assert "--store URL is missing" in capsys.readouterr().err
+    assert "--store URL (or $ORDAIN_STORE) is missing" in capsys.readouterr().err
     assert main(["fleet", "status", "--store", "ftp://x"], root=desk.root) == 2
     assert "--store" in capsys.readouterr().err
