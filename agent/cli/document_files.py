@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
+from ordain.agent.delivery.source.local_files import NOT_READ, misnamed_documents
 from ordain.agent.model import RawDocument, RawDocuments
 from ordain.transforms.document.node import SUFFIXES
-from ordain.transforms.errors import Problem, Refused, Where, only_errors
+from ordain.transforms.errors import Problem, Refused, Where, only_errors, warning
 from ordain.transforms.model import Document
 
 STANDARD_INPUT = "-"
@@ -28,7 +29,8 @@ def contents(names: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> tupl
             files += _contents(name, suffixes)
         except OSError as error:
             where = Where(path=str(error.filename or name))
-            problems.append(Problem(where=where, what=error.strerror or str(error), code="Unreadable"))
+            hint = "run it as root" if isinstance(error, PermissionError) else ""
+            problems.append(Problem(where=where, what=error.strerror or str(error), hint=hint, code="Unreadable"))
     return tuple(files), tuple(problems)
 
 
@@ -44,7 +46,7 @@ def read_files(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Proble
     """Return every document in the files that ``names`` lead to, and all problems."""
     files, problems = contents(names)
     documents, wrong = _read(files)
-    return documents, (*problems, *wrong)
+    return documents, (*problems, *_misnamed(names), *wrong)
 
 
 def _read(files: RawDocuments) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
@@ -53,6 +55,14 @@ def _read(files: RawDocuments) -> tuple[tuple[Document, ...], tuple[Problem, ...
     readings = [read(path, data) for path, data in files]
     documents = tuple(document for read_documents, _ in readings for document in read_documents)
     return documents, tuple(problem for _, wrong in readings for problem in wrong)
+
+
+def _misnamed(names: Sequence[str]) -> Iterator[Problem]:
+    """Yield a warning for each document in the directories of ``names`` that is not read because of its name."""
+    for name in names:
+        for file in misnamed_documents(Path(name)) if Path(name).is_dir() else ():
+            where, hint = Where(path=str(Path(name) / file)), "rename it, or move it elsewhere"
+            yield warning("", where, NOT_READ, hint, "NotRead")
 
 
 def read_all(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[str, ...], tuple[Problem, ...]]:
@@ -71,7 +81,7 @@ def read_all(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[str, ...
         from ordain.transforms.machine import agent_yaml  # its tables take as long to import as the rest of `validate`
 
         wrong += [problem for path, data in settings for problem in agent_yaml.read(data, path).problems]
-    return documents, tuple(path for path, _ in settings), (*problems, *wrong)
+    return documents, tuple(path for path, _ in settings), (*problems, *_misnamed(names), *wrong)
 
 
 def _is_settings(path: str, data: bytes) -> bool:

@@ -287,6 +287,8 @@ class Follower:
             log.warning("%s", failure)
             return
         revision = self.source.state.revision
+        if not texts:  # nothing is in force: the documents that were refused before are gone as well
+            self._applied_revision, self._log.refused = "", ()
         if not texts or self._pinned(revision):
             return
         if (revision, machine) == (self._applied_revision, self._applied_machine):

@@ -81,12 +81,13 @@ class SourceReader:
             if source is not self.source:  # agent.yaml has changed while the source was read
                 return await self.read()
             if not snapshot.texts and self._store.applied().members:
-                raise SourceError(f"{self.source.location} holds no documents", code=SourceFault.EMPTY)
+                hint = "keep one document, even one without entries, to remove everything else"
+                raise SourceError(f"{self.source.location} holds no documents", code=SourceFault.EMPTY, hint=hint)
         except SourceError as error:
             if source is not self.source:
                 return await self.read()
             self._set_state(problem=f"{error}; what was applied stays", code=error.code, hint=error.hint)
-            raise Unavailable(self.state.problem) from None
+            raise Unavailable(f"{self.state.problem}; {error.hint}" if error.hint else self.state.problem) from None
         self._may_remove_all = snapshot.own or snapshot.removals_intended
         self._read_source = source
         health, waiting = snapshot.health, snapshot.waiting

@@ -18,8 +18,10 @@ from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.daemon.takeover import read_takeover
 from ordain.agent.delivery.protocol import ReleaseReference
+from ordain.agent.delivery.source.local_files import NOT_READ, misnamed_documents
 from ordain.agent.model import Generation, Outcome
 from ordain.agent.plan.unit_status import left_undone, reboots
+from ordain.agent.source_settings import SourceKind
 from ordain.agent.state.apply_journal import ApplyJournal
 from ordain.agent.state.boot_record import placed_hash, read_boot_record
 from ordain.agent.state.source_loss_record import read_source_loss
@@ -170,6 +172,10 @@ class StatusReader:
         conditions = list(map(StatusCondition.of, self.settings_problems))
         if source.code:
             conditions.append(StatusCondition(code=source.code, what=source.problem, hint=source.hint))
+        if source.type == SourceKind.DIRECTORY:
+            for name in misnamed_documents(parts.root / source.location.lstrip("/")):
+                what, hint = f"{source.location}/{name}: {NOT_READ}", "rename it, or move it elsewhere"
+                conditions.append(StatusCondition(code="NotRead", what=what, hint=hint))
         conditions += expired(self._source.release, datetime.now(UTC))
         notes = read_boot_record(parts.root).get("note", ())
         conditions += [StatusCondition(code="BootChoice", what=note) for note in notes]

@@ -125,6 +125,8 @@ def read(folder: Path) -> Generation:
     """Return the generation in ``folder`` after every byte is verified. Raises `DamagedGeneration`."""
     try:
         return _read(folder)
+    except PermissionError:
+        raise  # it is not damaged: this user may not read it
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedGeneration(f"generation {folder.name} in {folder}: {error}") from error
 
@@ -137,6 +139,8 @@ def head(folder: Path) -> tuple[str, str]:
     try:
         manifest = json.loads(atomic_files.read(folder / "manifest.json"))
         return str(manifest["hash"]), str(manifest["saved"])
+    except PermissionError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedGeneration(f"generation {folder.name} in {folder}: {error}") from error
 

@@ -114,5 +114,7 @@ def read_events(root: Path) -> tuple[HistoryEvent, ...]:
 def _lines(root: Path) -> list[bytes]:
     try:
         return atomic_files.read(root / PATH).splitlines()
+    except PermissionError:
+        raise
     except OSError:
         return []

@@ -375,6 +375,8 @@ class Store:
                 return whole
         try:
             cache = unpack(_trusted(path))
+        except PermissionError:
+            raise
         except (OSError, CacheError) as error:
             raise DamagedGeneration(f"{path}: {error}") from error
         # Without a history (a new /var, a prebuilt cache), the artifacts in the cache are enough to plan removals.
@@ -389,6 +391,8 @@ class Store:
             head = self._heads.setdefault(path, CachedFile(path, _head, _trusted))()
         except FileNotFoundError:
             return None
+        except PermissionError:
+            raise
         except (OSError, CacheError) as error:
             raise DamagedGeneration(f"{path}: {error}") from error
         if boot_id is not None and head.boot_id != boot_id.replace("-", ""):
@@ -479,5 +483,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 def _numbered(folder: Path) -> list[int]:
     try:
         return sorted(int(path.name) for path in folder.iterdir() if path.name.isascii() and path.name.isdecimal())
+    except PermissionError:
+        raise  # a user who may not look must not be told that there is nothing
     except OSError:
         return []

@@ -98,6 +98,11 @@ DOCUMENTS = CodeGroup(
             "Give the exception a higher weight or a higher tier.",
         ),
         "Unreadable": ("A file cannot be read.", "Check that the file exists and its permissions."),
+        "NotRead": (
+            "A file in the directory of documents holds a document, but is not read, because its name does not end in "
+            ".yaml, .yml or .json.",
+            "Rename it, or move it elsewhere.",
+        ),
         "UnknownSystem": (
             "--os or --on names a system that is not known.",
             "Use one of the names in the message. A Transform describes more systems for runs.",

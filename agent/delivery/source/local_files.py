@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from ordain.agent.delivery.protocol import SourceError
@@ -22,6 +24,12 @@ SERVER_DOCUMENTS = (f"{HANDED_DIRECTORY}/source.yaml", f"{HANDED_DIRECTORY}/sour
 """The documents that a boot server gave to an initrd (packaging/initrd/handover)."""
 MAX_TOTAL_BYTES = 64 << 20
 """The limit for all documents together. `reader.read` refuses a single document that is too large, by its name."""
+
+LEFT_OUT = ("~", ".bak", ".orig", ".old", ".save", ".tmp", ".new", ".rpmnew", ".rpmsave", ".disabled", ".off")
+"""The ends of names that say that a file is not meant to be read."""
+DOCUMENT_HEAD = re.compile(rb'^\s*"?ordain"?\s*:', re.MULTILINE)
+FIRST_BYTES = 4096
+NOT_READ = "it holds a document, but is not read: its name does not end in .yaml, .yml or .json"
 
 _Mark = tuple[int, int, int, int]
 
@@ -41,7 +49,7 @@ def read_folder(folder: Path, shown: str) -> RawDocuments | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SourceError(f"{error.filename}: {error.strerror}") from error
+        raise _unreadable(error) from error
     return texts if _marks(folder) == before else None
 
 
@@ -91,10 +99,36 @@ def _marks(folder: Path) -> dict[str, _Mark]:
             size += min(status.st_size, MAX_BYTES)
             marks[name] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     except OSError as error:
-        raise SourceError(f"{error.filename}: {error.strerror}") from error
+        raise _unreadable(error) from error
     if size > MAX_TOTAL_BYTES:
         raise SourceError(f"{folder}: {size:,} bytes of documents; {MAX_TOTAL_BYTES:,} at most")
     return marks
+
+
+def _unreadable(error: OSError) -> SourceError:
+    hint = "run it as root" if isinstance(error, PermissionError) else ""
+    return SourceError(f"{error.filename}: {error.strerror}", hint=hint)
+
+
+def misnamed_documents(folder: Path) -> Iterator[str]:
+    """Yield the names of files in ``folder`` that hold a document, and are not read because of their names.
+
+    Hidden files, and copies that editors, dpkg and people leave beside a document, are meant to be left out.
+    """
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+    except OSError:
+        return
+    for name in names:
+        if is_document_name(name) or name.startswith((".", "#")) or name.endswith(LEFT_OUT) or ".dpkg-" in name:
+            continue
+        try:
+            with (folder / name).open("rb") as file:
+                head = file.read(FIRST_BYTES)
+        except OSError:
+            continue
+        if DOCUMENT_HEAD.search(head):
+            yield name
 
 
 def _head(path: Path) -> bytes:

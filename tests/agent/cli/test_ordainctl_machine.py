@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -160,6 +161,29 @@ def test_commands_report_that_nothing_has_been_applied_yet(box: Box) -> None:
     for words in (["show"], ["explain", "web.service"]):
         assert "no generation has been applied on this machine yet" in box.run(*words, status=1)
     assert box.run("history") == "no generation has been applied yet\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+@pytest.mark.parametrize("words", [["history"], ["show"], ["explain", "web"], ["diff", "1", "2"], ["validate"]])
+def test_a_user_who_may_not_read_the_state_is_not_told_that_there_is_none(box: Box, words: list[str]) -> None:
+    box.apply(generation("1G"), generation("2G"))
+    box.put("etc/ordain/documents/a.yaml")
+    for folder in ("etc/ordain/documents", "etc/ordain/boot", "var/lib/ordain"):
+        (box.root / folder).chmod(0o700)
+    above = [path for path in (box.root, *box.root.parents) if not path.stat().st_mode & 0o001]
+    modes = {path: path.stat().st_mode for path in above}
+    try:
+        for path in above:
+            path.chmod(modes[path] | 0o055)
+        os.seteuid(65534)
+        said = box.run(*words, status=1)
+    finally:
+        os.seteuid(0)
+        for path, mode in modes.items():
+            path.chmod(mode)
+
+    assert "Permission denied" in said
+    assert "run it as root" in said
 
 
 def test_history_lists_generations_oldest_first_and_reports_damage(box: Box) -> None:

@@ -105,7 +105,7 @@ def test_a_release_is_examined_each_time(tmp_path: Path) -> None:
 def test_a_source_that_cannot_be_read_is_unavailable_and_says_what_stays(tmp_path: Path) -> None:
     made = reader(tmp_path, Source(SourceError("no route to host", code=SourceFault.UNREACHABLE, hint="look")))
 
-    with pytest.raises(Unavailable, match="no route to host; what was applied stays"):
+    with pytest.raises(Unavailable, match="no route to host; what was applied stays; look"):
         asyncio.run(made.read())
     assert (made.state.code, made.state.hint, made.state.connected) == (SourceFault.UNREACHABLE, "look", False)
     assert asyncio.run(made.read_revision()) == ""

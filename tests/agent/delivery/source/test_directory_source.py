@@ -12,6 +12,7 @@ import pytest
 
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.directory_source import BURST_SEC, QUIET_SEC, DirectorySource
+from ordain.agent.delivery.source.local_files import misnamed_documents
 
 SOON_SEC = QUIET_SEC + 1.0
 
@@ -27,6 +28,18 @@ def test_documents_are_recognised_by_their_names(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
 
     assert names(tmp_path) == list(taken)
+
+
+def test_a_document_that_is_not_read_because_of_its_name_is_named(tmp_path: Path) -> None:
+    text = "# a comment\nordain: v1\nkind: Layer\nname: a\n"
+    misnamed = ("Hello.YAML", "a.yaml.txt", "hello", "web.yalm")
+    for name in (*misnamed, "b.yaml", ".c.yaml.swp", "d.yaml~", "e.yaml.dpkg-new", "f.yaml.bak", "g.disabled"):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "README").write_text("Write `ordain: v1` first.\n")
+    (tmp_path / "below").mkdir()
+
+    assert list(misnamed_documents(tmp_path)) == list(misnamed)
+    assert list(misnamed_documents(tmp_path / "missing")) == []
 
 
 def test_the_revision_depends_only_on_names_and_content(tmp_path: Path) -> None:
