@@ -14,7 +14,7 @@ from pathlib import Path
 from ordain.agent.compile.compile_cache import MachineInputs, read_machine
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredential, missing_credentials
 from ordain.agent.compile.load_check import unloadable_units
-from ordain.agent.compile.missing_programs import missing_programs
+from ordain.agent.compile.missing_programs import missing_programs, similar_programs
 from ordain.agent.compile.supported_types import unsupported_units
 from ordain.agent.errors import Failure
 from ordain.agent.generation import digest, generation
@@ -188,6 +188,8 @@ def _missing_programs(compiled: Compiled, new: Generation, root: Path) -> Iterat
     for item, path in missing_programs(new, root):
         where = _place(compiled, item)
         hint = "install it first: a change that starts the service without its program is rolled back"
+        if near := similar_programs(path, root):
+            hint = f"{near} Else {hint}"
         yield warning(item, where, f"program not found: {path}", hint, "ProgramMissing")
 
 

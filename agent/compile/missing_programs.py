@@ -12,17 +12,20 @@ from pathlib import Path
 
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import UnitFile, placed_paths
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.machine import rootfs
 
-_EXEC = re.compile(r"^Exec(?:StartPre|Start|StartPost)=[@:+!|]*(/[^\s%\"'\\]+)(?=\s|$)", re.MULTILINE)
-"""A command with a plain path. A command with the prefix ``-`` is left out: its failure does not count."""
-_ROOTS = "Root\\w+ MountImages ExtensionImages ExtensionDirectories Bind\\w*Paths TemporaryFileSystem"
+_EXEC = re.compile(r"^Exec(?:StartPre|Start|StartPost)=[@:+!|]*(/?[^\s%\"'\\@:+!|-][^\s%\"'\\]*)(?=\s|$)", re.MULTILINE)
+"""A command with a plain path or name. One with the prefix ``-`` is left out: its failure does not count."""
+SEARCHED = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
+"""The directories in which PID 1 looks for a program without a path (systemd.service(5))."""
+_ROOTS = "Root\\w+ MountImages ExtensionImages ExtensionDirectories Bind\\w*Paths TemporaryFileSystem ExecSearchPath"
 _OTHER_ROOT = re.compile(rf"^(?:{_ROOTS.replace(' ', '|')})=", re.MULTILINE)
 """With one of these settings, the service sees other files than the agent (systemd.exec(5))."""
 
 
 def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, str]]:
-    """Yield item and path of each missing program, except those that the documents place or mount themselves."""
+    """Yield item and path or name of each missing program, except those that the documents place or mount."""
     placed = placed_paths(generation.artifacts)
     programs = [
         (artifact.item, path)
@@ -31,9 +34,21 @@ def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, 
         for path in _EXEC.findall(artifact.content)
     ]
     paths = dict.fromkeys(path for _, path in programs)  # many services run one program
-    exists = {path: path in placed or rootfs.exists(root, path) for path in paths}
+    exists = {path: any(there in placed or rootfs.exists(root, there) for there in _places(path)) for path in paths}
     missing = sorted({(item, path) for item, path in programs if not exists[path]})
     if not missing:  # the usual case; it saves reading the document of the generation
         return
     mounts = tuple(f"{mount.rstrip('/')}/" for mount in generation.document.get("mounts") or ())
     yield from ((item, path) for item, path in missing if not path.startswith(mounts))
+
+
+def similar_programs(name: str, root: Path) -> str:
+    """Return a question with the programs that are called nearly as ``name``, "" for a path or if there are none."""
+    if "/" in name:
+        return ""
+    return did_you_mean(name, {program for folder in SEARCHED for program in rootfs.names(root, folder)})
+
+
+def _places(path: str) -> tuple[str, ...]:
+    """Return the paths at which PID 1 looks for a program."""
+    return (path,) if path.startswith("/") else tuple(f"/{folder}/{path}" for folder in SEARCHED)

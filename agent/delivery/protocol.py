@@ -119,6 +119,13 @@ class SourceFault(StrEnum):
     SCHEMA_TOO_NEW = "SchemaTooNew"
 
 
+DEFAULT_HINTS = {
+    SourceFault.UNREACHABLE: "check the address, the server and the network",
+    SourceFault.TLS: "check the certificates of both sides, and the clocks",
+}
+"""The remedies of errors that have none of their own."""
+
+
 class SourceError(OrdainError):
     """A failure to fetch documents; the documents that were fetched last stay in force.
 
@@ -130,7 +137,7 @@ class SourceError(OrdainError):
     ) -> None:
         super().__init__(message)
         self.code = code
-        self.hint = hint
+        self.hint = hint or DEFAULT_HINTS.get(code, "")
         self.retry_after_sec = retry_after_sec
 
 

@@ -31,6 +31,15 @@ def test_a_missing_program_is_reported_with_its_place(tmp_path: Path) -> None:
     assert "services/web: program not found: /opt/web" in warning
 
 
+def test_a_missing_program_without_a_path_is_reported_with_a_similar_name(tmp_path: Path) -> None:
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/bin/python3").touch()
+
+    (warning,) = reported(tmp_path, {"services": {"web": {"command": "pyhton3 -m http.server"}}})
+
+    assert "program not found: pyhton3 (did you mean python3? Else install it first" in warning
+
+
 def test_an_existing_program_is_not_reported(tmp_path: Path) -> None:
     (tmp_path / "opt").mkdir()
     (tmp_path / "opt/web").touch()
@@ -44,7 +53,8 @@ def test_an_existing_program_is_not_reported(tmp_path: Path) -> None:
         {"mounts": {"/opt": {"what": "/dev/sdb"}}},
         {"services": {"web": {"command": "/opt/web serve", "systemd": {"Service": {"RootDirectory": "/srv/root"}}}}},
         {"services": {"web": {"command": "/bin/sh", "systemd": {"Service": {"ExecStart": "-/opt/web"}}}}},
-        {"services": {"web": {"command": "web serve"}}},
+        {"services": {"web": {"command": "sh serve"}}},
+        {"services": {"web": {"command": "web serve", "systemd": {"Service": {"ExecSearchPath": "/opt/bin"}}}}},
         {"services": {"web": {"command": "/opt/web serve", "state": "masked"}}},
     ],
     ids=[
@@ -52,13 +62,15 @@ def test_an_existing_program_is_not_reported(tmp_path: Path) -> None:
         "below a mount",
         "in another root",
         "its failure does not count",
-        "found by PATH",
+        "found by its name",
+        "looked for elsewhere",
         "the service is masked",
     ],
 )
 def test_a_program_that_the_agent_cannot_expect_is_not_reported(tmp_path: Path, more: dict[str, object]) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/sh").touch()
+    for program in ("bin/sh", "usr/lib/systemd/libsystemd-shared-257.so"):
+        (tmp_path / program).parent.mkdir(parents=True)
+        (tmp_path / program).touch()
     assert reported(tmp_path, {**GONE, **more}) == []
 
 
