@@ -9,7 +9,7 @@ RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-n
 STORES := etcd-server etcd-client $(shell command -v npm >/dev/null || echo nodejs npm)
 MACHINES := mmdebstrap debian-archive-keyring systemd-container util-linux mount $(BUILD)
 DOCS := python3-sphinx python3-myst-parser python3-sphinx-rtd-theme
-TESTS := tox python3-venv dbus zsh fish systemd busybox curl dnsmasq-base netplan.io $(RUNTIME)
+TESTS := tox python3-venv dbus zsh fish tcsh systemd busybox curl dnsmasq-base netplan.io $(RUNTIME)
 
 # $(call need,PACKAGES): install those that are missing.
 define need

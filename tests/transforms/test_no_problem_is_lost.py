@@ -68,7 +68,7 @@ services: {x: {command: /bin/x, health: {command: a && b}, systemd: {Service: {E
 services: {x: {command: /bin/x, files: {/etc/a: {content: a}, /etc/b: {template: "{{ instance }}"}}, instances: [i]}}
 services: {x: {command: /bin/x, files: {/etc/a: {content: a}}}, y: {command: /bin/y, files: {/etc/a: {content: b}}}}
 services: {x: {command: /bin/x, health: {command: [[/bin/a], [/bin/b]]}}}
-services: {x: {command: a && b}}
+services: {x: {command: a && b}, y: {command: /bin/y, schedule: {calendar: "*-02-31"}}}
 services: {x: {command: /bin/x, listen: {stream: '631'}}}
 services: {x: {command: /bin/x, instances: [a], listen: {stream: '1'}}}
 services: {a: {command: /bin/a, directories: {runtime: x}}, b: {command: /bin/b, directories: {runtime: x}}}
@@ -96,9 +96,9 @@ files: {/etc/i: {template: "{{ instance }}"}}
 users: {A: {}, root: {shell: /bin/a}, zero: {uid: 0}, h: {home: "/a b"}, k: {keys: [" "]}}
 users: {w: {uid: 33}, m: {groups: [x]}}
 users: {"a\\nb": {}}
-groups: {A: {}}
+groups: {A: {}, root: {gid: 5}, zero: {gid: 0}}
 files: {/etc/a: {content: a, group: ghost}}
-sysctl: {"a b": "1", net.ipv4.ip_forward: " 1"}
+sysctl: {"a b": "1", net.ipv4.ip_forward: " 1", kernel.panic: "true", kernel/panic: "1"}
 modules: {"a b": {}, c: {options: "a\\\\"}}
 host: {hostname: "a b", time-servers: ["a b"], locale: "a b", timezone: "../a"}
 boot: {console: "a b"}

@@ -337,7 +337,9 @@ def test_a_script_may_be_in_the_language_of_csh(system: str, tmp_path: Path) -> 
 def test_a_signal_ends_the_script_as_a_signal_after_its_hooks(shell: str, name: str, tmp_path: Path) -> None:
     keys = "command: [[touch, started], [sleep, '100']]\nhooks: {on-failure: touch ended}"
     (tmp_path / "script.sh").write_text(script_text(script(run(keys))))
-    process = subprocess.Popen([shell, "script.sh"], cwd=tmp_path, start_new_session=True)
+    # A shell cannot trap a signal that is ignored where it starts, as SIGINT is in a process in the background.
+    command = ["env", f"--default-signal={name}", shell, "script.sh"]
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
     while not (tmp_path / "started").exists():
         assert process.poll() is None
 
