@@ -57,6 +57,7 @@ def prove_netboot(made: ProofMachine, document: str) -> None:
         options += ["-device", f"virtio-net-pci,netdev=net,mac={MAC}"]
         with qemu.Qemu(made.home / "netboot-machine", kernel=None, options=options, memory_mb=3072) as machine:
             with step("a machine that boots from the network into RAM"):
+                machine.wait_boot(timeout=1200)
                 _require_boot(machine, ["first", "bios"])
                 require_equal("its root", machine.run("findmnt -n -o FSTYPE / | tail -n 1").strip(), "rootfs")
             with step("another label, and booted again"):
@@ -72,7 +73,6 @@ def prove_netboot(made: ProofMachine, document: str) -> None:
 
 
 def _require_boot(machine: qemu.Qemu, words: list[str]) -> None:
-    machine.wait_boot(timeout=1200)
     wait_applied(machine, "handed")
     require_active(machine, "web.service", "tick.timer", "early.service", "cron.service")
     line = machine.run("cat /proc/cmdline")
