@@ -420,8 +420,11 @@ class ApplySteps:
 
 
 def _is_repair(entry: JournalEntry) -> bool:
-    """Return whether what failed led to the generation that was in force: that is not to blame, and is not rejected."""
-    return entry.failed is not None and entry.failed.hash == entry.plan.from_hash
+    """Return whether what failed led to the generation that was in force: that is not to blame, and is not rejected.
+
+    ``entry`` is the apply or its rollback, whose plans lead in opposite directions.
+    """
+    return entry.failed is not None and entry.plan.from_hash == entry.plan.to_hash
 
 
 def _without_differences(observed: Observed) -> Observed:

@@ -111,6 +111,10 @@ class GeneratorRepair:
         async with locked(self._root, LOCK_SEC):
             wanted = with_machine_holds(self._root, self._last_applied())
             absent = missing(wanted, self._root)
+            if absent:
+                # It may be a reload that has only begun: PID 1 empties the directories first.
+                await self._systemd.reloaded()
+                absent = missing(wanted, self._root)
             if absent and read_running_record(self._root) is None:
                 write_running_record(self._root, self._running)
             # Our own reload is reported to us, too. A file that it did not bring back, no further reload does.

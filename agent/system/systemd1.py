@@ -189,6 +189,10 @@ class Systemd:
         words = re.match("[0-9]+", str(await get(self.bus, NAME, PATH, MANAGER, "Version")))
         return int(words[0]) if words else 0
 
+    async def reloaded(self) -> None:
+        """Return when PID 1 is not in a reload: it does nothing else meanwhile, and answers no call."""
+        await self.version()
+
     async def unit_of(self, pid: int) -> str:
         """Return the unit of a process, ``""`` if the process has ended or has no unit."""
         try:

@@ -176,18 +176,24 @@ def test_a_hold_and_a_pause_end_by_themselves(machine: Machine) -> None:
     machine.run("ordainctl", "hold", "web", "--for", "2s", "--why", "a test")
     document(machine, web=sleeps("2"))
     machine.until("the hold ends", lambda: "WORD=2" in show(machine, "web.service", "Environment"))
+    machine.until("its end is recorded", lambda: any(cause == "follow" for cause, _, _ in acts(machine)))
     machine.run("ordainctl", "pause", "--for", "2s", "--why", "another test")
     document(machine, web=sleeps("3"))
     machine.until("the pause ends", lambda: "WORD=3" in show(machine, "web.service", "Environment"))
 
-    events = [row["event"] for row in ordainctl(machine, "history") if row["event"]]
-    causes = [(e["origin"]["cause"], e["subject"], e["origin"]["why"]) for e in events if e["subject"] or e["until"]]
-    assert causes == [
+    wanted = [
         ("hold", "web.service", "a test"),
         ("follow", "web.service", "its time was over"),
         ("pause", "", "another test"),
         ("follow", "source", "its time was over"),
     ]
+    machine.until("all of it is in the history", lambda: acts(machine) == wanted)
+
+
+def acts(machine: Machine) -> list[tuple[str, str, str]]:
+    """Return cause, subject and reason of the holds and pauses in the history, and of their ends."""
+    events = [row["event"] for row in ordainctl(machine, "history") if row["event"]]
+    return [(e["origin"]["cause"], e["subject"], e["origin"]["why"]) for e in events if e["subject"] or e["until"]]
 
 
 def test_a_hold_on_a_service_also_holds_its_socket_and_timer(machine: Machine) -> None:

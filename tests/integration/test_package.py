@@ -17,7 +17,7 @@ from rig.upgrade import OFFLINE, SYSTEMD, fetch
 pytestmark = pytest.mark.integration
 
 COMPLETIONS = (
-    "/usr/share/bash-completion/completions/ordainctl",
+    "/usr/share/bash-completion/completions/ordainctl.bash",
     "/usr/share/zsh/vendor-completions/_ordainctl",
     "/usr/share/fish/vendor_completions.d/ordainctl.fish",
 )

@@ -88,6 +88,9 @@ class StandIn(Systemd):
     async def stopping(self) -> bool:
         return self.goes_down
 
+    async def reloaded(self) -> None:
+        """A reload of the stand-in has always ended."""
+
     async def reload(self) -> None:
         self.effect("reload")
         cache = unpack((self.root / "run/ordain/boot/current").read_bytes())
