@@ -31,7 +31,7 @@ def require_object(value: Any, endpoint: str) -> dict[str, Any]:
     return value
 
 
-_SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+_SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """The errors of code that takes data apart which has other fields or types than it expects."""
 _MAX_REASON = 200
 
