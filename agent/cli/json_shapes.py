@@ -112,7 +112,7 @@ class JsonBootScript(TypedDict):
     """
 
     script: str
-    problems: list[JsonProblem]
+    problems: Sequence[JsonProblem]
 
 
 class JsonLayerMatch(TypedDict):

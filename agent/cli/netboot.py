@@ -9,6 +9,7 @@ from typing import Any
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console
+from ordain.agent.cli.json_shapes import JsonBootScript, json_problems
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.target_machine import as_node
 from ordain.agent.errors import Failure
@@ -21,7 +22,7 @@ from ordain.transforms.netboot.boot_target import (
     resolve_netboot,
     unknown_at_netboot,
 )
-from ordain.transforms.netboot.machine_query import MAC
+from ordain.transforms.netboot.machine_query import BEFORE_ANY_SYSTEM, parse_mac
 
 GIVEN = KNOWN - {"hostname", "mac", "arch"}
 """The facts for ``--fact``: the others have options of their own, or follow from the Node."""
@@ -38,7 +39,7 @@ def render_script(
     problems = sorted_problems((*warnings, *unknown_at_netboot(documents), *problems))
     script = ipxe_script.answer(target) if target else ""
     if request.json:
-        console.json({"script": script, "problems": [problem.to_json() for problem in problems]})
+        console.json(JsonBootScript(script=script, problems=json_problems(problems)))
     else:
         console.text(script)
         console.problems(problems)
@@ -50,12 +51,12 @@ def render_script(
 
 def _facts(request: Namespace, documents: tuple[Document, ...]) -> Facts:
     """Return the facts that the options tell. Raises `Usage`."""
-    facts = Facts(id="", systemd=0, hostname="", arch=request.arch or "x86-64", virtualization="", root="")
+    facts = dataclasses.replace(BEFORE_ANY_SYSTEM, arch=request.arch or BEFORE_ANY_SYSTEM.arch)
     if request.node:
         facts = as_node(facts, request.node, documents)
     if request.mac:
-        mac = request.mac.lower().replace("-", ":")
-        if not MAC.fullmatch(mac):
+        mac = parse_mac(request.mac)
+        if not mac:
             raise Usage(f"--mac must be a MAC address such as 52:54:00:12:34:56, not {request.mac!r}")
         facts = dataclasses.replace(facts, mac=(mac,))
     facts = dataclasses.replace(facts, **_given(request.fact))

@@ -35,7 +35,7 @@ def serve(request: Namespace, console: Console) -> Exit:
     if request.client_ca and not request.tls_cert:
         raise Failure("--client-ca needs --tls-cert and --tls-key")
     if request.files and not Path(request.files).is_dir():
-        raise Failure(f"--files {request.files}: there is no such directory")
+        raise Failure(f"--files {request.files}: directory not found; name that of the kernels and initrds")
     if request.print_dnsmasq:
         console.text(_dnsmasq(request, host, port))
         return Exit.OK

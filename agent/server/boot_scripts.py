@@ -13,14 +13,15 @@ import asyncio
 import logging
 import stat
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from ordain.transforms.document.netboot_formats import netboot_file
-from ordain.transforms.errors import Problem, Refused, Severity
+from ordain.transforms.errors import Refused, Severity
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.netboot import ipxe_script
@@ -28,10 +29,29 @@ from ordain.transforms.netboot.boot_target import BootTarget, resolve_netboot
 
 log = logging.getLogger(__name__)
 MAX_KEPT = 10_000
-"""The number of machines whose last good script is kept."""
+"""The number of machines of which the last good script and the logged problems are kept."""
 LEAST_SEC = 60.0
 LEAST_BYTES_PER_SEC = 32 << 10
 """A download that is slower than this after `LEAST_SEC` is cut off, because a client that stalls never ends it."""
+
+
+@dataclass(slots=True)
+class _Machine:
+    """The last good ``script`` of a machine, "" before there is one, and the problems that were logged for it."""
+
+    script: str = ""
+    logged: tuple[str, ...] = ()
+
+    def report(self, name: str, problems: Sequence[str], wrong: Sequence[str]) -> None:
+        """Log the problems of the machine, once as long as they are the same; those in ``wrong`` are errors."""
+        lines = tuple(dict.fromkeys((*problems, *wrong)))
+        if lines == self.logged:
+            return
+        self.logged = lines
+        for line in lines:
+            log.log(logging.ERROR if line in wrong else logging.WARNING, "%s: %s", name, line)
+        if wrong:
+            log.error("%s: %s", name, "it gets its last good script" if self.script else "it waits")
 
 
 class BootScripts:
@@ -39,8 +59,7 @@ class BootScripts:
 
     def __init__(self, files: Path | None) -> None:
         self._files = files
-        self._last_good: OrderedDict[str, str] = OrderedDict()
-        self._reported: dict[str, tuple[str, ...]] = {}
+        self._machines: OrderedDict[str, _Machine] = OrderedDict()
 
     def script_for(self, documents: Iterable[Document], facts: Facts) -> str:
         """Return the script for the machine with ``facts``; ``documents`` are those of `netboot_documents`."""
@@ -52,32 +71,22 @@ class BootScripts:
         wrong = [str(problem) for problem in problems if problem.severity is not Severity.WARNING]
         if target is not None:
             wrong += self._missing_files(target)
-        self._report(name, problems, wrong)
-        if target is not None and not wrong:
-            return self._keep(name, ipxe_script.answer(target))
+        machine = self._machine(name)
+        machine.report(name, [str(problem) for problem in problems], wrong)
         if wrong:
             reason = f"the documents of {name} are wrong; the log of the server tells more"
-            return self._last_good.get(name) or ipxe_script.wait(reason)
-        return self._keep(name, ipxe_script.wait(f"no document tells what {name} starts"))
+            return machine.script or ipxe_script.wait(reason)
+        reason = f"no document tells what {name} starts"
+        machine.script = ipxe_script.answer(target) if target else ipxe_script.wait(reason)
+        return machine.script
 
-    def _keep(self, name: str, script: str) -> str:
-        self._last_good[name] = script
-        self._last_good.move_to_end(name)
-        while len(self._last_good) > MAX_KEPT:
-            self._reported.pop(self._last_good.popitem(last=False)[0], None)
-        return script
-
-    def _report(self, name: str, problems: Iterable[Problem], wrong: list[str]) -> None:
-        """Log the problems of a machine, once as long as they are the same."""
-        lines = tuple(dict.fromkeys((*map(str, problems), *wrong)))
-        if self._reported.get(name, ()) == lines:
-            return
-        self._reported[name] = lines
-        for line in lines:
-            log.log(logging.ERROR if line in wrong else logging.WARNING, "%s: %s", name, line)
-        if wrong:
-            kept = "it gets its last good script" if name in self._last_good else "it waits"
-            log.error("%s: %s", name, kept)
+    def _machine(self, name: str) -> _Machine:
+        """Return what is kept of a machine; the one that has asked least recently is forgotten for a new one."""
+        machine = self._machines.setdefault(name, _Machine())
+        self._machines.move_to_end(name)
+        if len(self._machines) > MAX_KEPT:
+            self._machines.popitem(last=False)
+        return machine
 
     def _missing_files(self, target: BootTarget) -> Iterator[str]:
         for part in filter(None, (target.kernel, *target.initrds)):
@@ -86,7 +95,7 @@ class BootScripts:
             if self._files is None:
                 yield f"{part.leaf.where}: {part.text}: the server has no files; start it with --files DIR"
             elif self.file(part.text) is None:
-                yield f"{part.leaf.where}: {self._files}/{part.text}: there is no such file that the server can read"
+                yield f"{part.leaf.where}: {self._files}/{part.text}: the file is missing or unreadable; put it there"
 
     def file(self, path: str) -> Path | None:
         """Return the regular file at ``path`` below the directory, with links followed inside it only."""
@@ -105,7 +114,7 @@ class BootScripts:
         """Answer a request for a file, and return when it is sent."""
         path = await asyncio.to_thread(self.file, request.match_info["path"])
         if path is None:
-            return web.Response(status=404, text="there is no such file\n")
+            return web.Response(status=404, text="file not found\n")
         # With a type, aiohttp does not take a name such as initrd.gz for an encoding that the client has to undo.
         response = _SentFile(path, chunk_size=1 << 20, headers={"Content-Type": "application/octet-stream"})
         size = (await asyncio.to_thread(path.stat)).st_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ordain.transforms.model import Facts
 
@@ -20,24 +21,33 @@ ARCHITECTURES: Mapping[str, str] = {
 FIRMWARES: Mapping[str, str] = {"pcbios": "bios", "efi": "uefi"}
 """``platform`` of iPXE (https://ipxe.org/cfg/platform) to the values of the fact."""
 MAX_TEXT = 128
-MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+BEFORE_ANY_SYSTEM = Facts(id="", systemd=0, hostname="", arch="x86-64", virtualization="", root="")
+"""The facts of a machine of which nothing is known yet."""
+
+
+def parse_mac(text: str) -> str:
+    """Return a MAC address as `Facts` hold it, "" if ``text`` is not one.
+
+    >>> parse_mac("52-54-00-AB-CD-EF"), parse_mac("web3")
+    ('52:54:00:ab:cd:ef', '')
+    """
+    address = text.lower().replace("-", ":")
+    return address if _MAC.fullmatch(address) else ""
 
 
 def facts_of_query(query: Mapping[str, str]) -> Facts | None:
     """Return the facts in ``query`` without wrong values; None if it has neither a valid MAC address nor a UUID."""
-    mac = query.get("mac", "").lower().replace("-", ":")
-    uuid = query.get("uuid", "").lower()
-    if not MAC.fullmatch(mac) and not _UUID.fullmatch(uuid):
+    mac, uuid = parse_mac(query.get("mac", "")), query.get("uuid", "").lower()
+    if not mac and not _UUID.fullmatch(uuid):
         return None
-    return Facts(
-        id="",
-        systemd=0,
-        hostname="",
+    return replace(
+        BEFORE_ANY_SYSTEM,
         arch=ARCHITECTURES.get(query.get("arch", ""), "unknown"),
-        virtualization="",
-        root="",
-        mac=(mac,) if MAC.fullmatch(mac) else (),
+        mac=(mac,) if mac else (),
         system_firmware=FIRMWARES.get(query.get("firmware", ""), ""),
         system_uuid=uuid if _UUID.fullmatch(uuid) else "",
         system_serial_number=_text(query.get("serial", "")),

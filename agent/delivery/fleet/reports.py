@@ -49,7 +49,7 @@ class FleetReports:
 
     @property
     def silenced(self) -> tuple[str, ...]:
-        """The machine-ids of enrolled machines, not revoked ones, at whose place there is no report of theirs."""
+        """The machine-ids of the enrolled machines that have not reported; revoked machines are left out."""
         own_fault = ("BadReport", "ForeignReport", "NotEnrolled", "IdentityRevoked")
         return tuple(key.removeprefix(STATUS) for key, refusal in self.refused.items() if refusal.code not in own_fault)
 

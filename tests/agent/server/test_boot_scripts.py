@@ -13,6 +13,7 @@ from typing import TypeVar
 import pytest
 from aiohttp import ClientSession, web
 
+from ordain.agent.server import boot_scripts
 from ordain.agent.server.server import BootServer
 
 T = TypeVar("T")
@@ -121,7 +122,7 @@ def test_a_machine_keeps_its_script_while_its_documents_are_wrong(
     assert b"echo Ordain: the documents of 52:54:00:00:00:01 are wrong" in new
     assert b"kernel files/missing" in after
     lines = [record.getMessage() for record in caplog.records if MAC.replace("-", ":") in record.getMessage()]
-    missing = f"base.yaml:4:19: {folder}/files/missing: there is no such file that the server can read"
+    missing = f"base.yaml:4:19: {folder}/files/missing: the file is missing or unreadable; put it there"
     assert [line.rpartition("/documents/")[2] for line in lines[:1]] == [missing]
     assert lines[1:] == ["52:54:00:12:34:56: it gets its last good script"], "each fault is logged once"
 
@@ -158,3 +159,15 @@ def test_a_machine_may_still_be_called_like_a_path_of_the_server(folder: Path) -
 
     assert status == 200
     assert b"kind: Layer" in body
+
+
+def test_the_server_keeps_a_bounded_number_of_machines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boot_scripts, "MAX_KEPT", 2)
+    (folder / "documents/base.yaml").write_text(DOCUMENT % "missing")
+
+    async def use(server: BootServer, get: Get) -> int:
+        for number in range(5):
+            await get(f"boot.ipxe?mac=52-54-00-00-00-0{number}")
+        return len(server._scripts._machines)
+
+    assert with_server(folder, use) == 2

@@ -25,7 +25,7 @@ def test_the_configuration_names_the_url_of_the_server(tmp_path: str, capsys: py
         (["--listen", "192.0.2.1", "--print-dnsmasq", "192.0.2.200,192.0.2.100"], "not a range of IPv4 addresses"),
         (["--listen", "192.0.2.1", "--print-dnsmasq", "192.0.2.9\nuser=root,192.0.2.10"], "not a range"),
         (["--listen", "192.0.2.1", "--print-dnsmasq", "192.0.2.9"], "not a range"),
-        (["--files", "/nonexistent"], "--files /nonexistent: there is no such directory"),
+        (["--files", "/nonexistent"], "--files /nonexistent: directory not found"),
     ],
 )
 def test_a_wrong_option_is_named(
