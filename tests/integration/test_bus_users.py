@@ -15,7 +15,7 @@ from rig.debian_roots import SUITES
 from rig.machine import Machine, Machines
 from rig.machine_agent import BUS, DOCUMENTS, agent_status, environment, layer, sleep_service, wait_active
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 PROGRAM = Path(__file__).parents[1] / "rig/hostile_bus.py"
 POLICY = "/usr/share/dbus-1/system.d/org.ordain.Agent1.conf"

@@ -24,7 +24,7 @@ from rig.machine_agent import (
     write_layer,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 GENERATOR = "/usr/lib/systemd/system-generators/ordain-generator"
 SLEEP = "/bin/sleep 1d"
 

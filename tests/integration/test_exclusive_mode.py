@@ -127,6 +127,7 @@ def test_an_exclusive_boot_starts_only_the_units_of_the_documents(machine: Machi
 
 
 @pytest.mark.slow
+@pytest.mark.one_debian
 def test_the_mode_is_switched_on_and_off_live(machine: Machine) -> None:
     """Units made by generators stop too: for a SysV script, for sshd (sshd-unix-local.socket, 256), or any other."""
     add_legacy_service(machine)
@@ -172,6 +173,7 @@ def test_the_mode_is_switched_on_and_off_live(machine: Machine) -> None:
     assert machine.run("systemctl", "get-default").stdout.strip() != "ordain.target"
 
 
+@pytest.mark.one_debian
 def test_a_unit_started_by_an_administrator_runs_until_the_next_boot(machine: Machine) -> None:
     """The scripts of a package do the same: they enable a unit and start it at once."""
     machine.write(DOCUMENT, EXCLUSIVE)
@@ -218,6 +220,7 @@ def test_isolate_starts_the_units_of_the_distribution_and_touches_none_of_the_do
     assert running(machine, "nginx.service")
 
 
+@pytest.mark.one_debian
 def test_exclusive_mode_without_a_word_about_ssh_is_refused(machine: Machine) -> None:
     silent = EXCLUSIVE.replace("  ssh: {state: stopped}\n", "")
     machine.write(DOCUMENT, silent)

@@ -18,7 +18,7 @@ from rig.machine_agent import (
     write_layer,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 BOOT = "/etc/ordain/boot"
 
 

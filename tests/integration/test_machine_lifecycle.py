@@ -8,7 +8,7 @@ import pytest
 
 from rig.machine import Machine, Machines
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DOCUMENT = "/etc/ordain/documents/machine.yaml"

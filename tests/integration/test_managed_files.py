@@ -6,7 +6,7 @@ import pytest
 
 from rig.machine import Machine
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 DOCUMENT = "/etc/ordain/documents/machine.yaml"
 HEAD = "ordain: v1\nkind: Layer\nname: machine\n"

@@ -10,7 +10,7 @@ import pytest
 
 from rig.machine import Machine
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 DOCUMENTS = "/etc/ordain/documents"
 SLOW = {

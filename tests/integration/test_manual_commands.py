@@ -12,7 +12,7 @@ from rig.debian_roots import SUITES
 from rig.machine import Machine, Machines
 from rig.machine_agent import wait_agent_state
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 MANUAL = Path(__file__).parents[2] / "docs/man"
 GENERATOR = "/usr/lib/systemd/system-generators/ordain-generator"
 LAYER = "ordain: v1\nkind: Layer\nname: nap\nservices: {nap: {command: [/usr/bin/sleep, infinity]}}\n"

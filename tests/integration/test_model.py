@@ -18,7 +18,7 @@ from rig.machine_agent import DOCUMENTS, wait_agent_state
 from support.random_documents import edited
 from support.reports import PROPERTIES, disagreements
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 AGENT = ("org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
 STEPS = 12
 AGREE_SEC = 40.0

@@ -99,6 +99,7 @@ def test_a_change_that_cuts_the_machine_off_is_rolled_back(machine: Machine) -> 
     assert addresses(machine, "up0") == ["192.0.2.1"]
 
 
+@pytest.mark.one_debian
 def test_the_first_network_of_the_documents_is_rolled_back_too(machine: Machine) -> None:
     booted(machine)
     machine.write(
@@ -114,6 +115,7 @@ def test_the_first_network_of_the_documents_is_rolled_back_too(machine: Machine)
     assert addresses(machine, "up0") == ["192.0.2.9"]
 
 
+@pytest.mark.one_debian
 def test_the_network_is_rolled_back_without_the_agent(machine: Machine) -> None:
     booted(machine)
     status, text = apply(machine, GOOD)

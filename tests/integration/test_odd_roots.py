@@ -101,6 +101,7 @@ def test_a_change_on_a_read_only_file_system_takes_effect_for_this_boot_and_is_r
     no_failure(followed)
 
 
+@pytest.mark.one_debian
 def test_a_full_disk_stops_no_service_and_is_reported(followed: Machine) -> None:
     """Both state directories are on small file systems, which the test fills."""
     for directory in (BOOT, "/var/lib/ordain"):
@@ -141,6 +142,7 @@ def test_a_full_disk_stops_no_service_and_is_reported(followed: Machine) -> None
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.one_debian
 def test_services_run_with_anything_in_place_of_the_boot_cache(
     followed: Machine, make: Callable[[Path], object]
 ) -> None:
@@ -154,6 +156,7 @@ def test_services_run_with_anything_in_place_of_the_boot_cache(
     followed.until("the cache is a file again", lambda: current.is_file() and not current.is_symlink())
 
 
+@pytest.mark.one_debian
 def test_an_apply_replaces_anything_in_place_of_the_journal(followed: Machine) -> None:
     followed.boot()
     wait_active(followed, "web.service", "other.service")
@@ -194,6 +197,7 @@ def machine_id(machine: Machine) -> str:
     return unpack(machine.path(f"{BOOT}/current").read_bytes()).machine_id
 
 
+@pytest.mark.one_debian
 def test_a_lost_history_and_wrong_dates_restart_nothing(followed: Machine) -> None:
     """/var/lib/ordain is an empty mount at every boot; files are dated in the future and in 1970."""
     early(followed, "mount -t tmpfs -o mode=755 none /var/lib/ordain")

@@ -84,6 +84,7 @@ def test_a_package_installed_on_a_running_machine_applies_documents_at_once(
         assert machine.path(completion).is_file()
 
 
+@pytest.mark.one_debian
 def test_an_upgrade_touches_no_service_and_the_generator_always_works(machine: Machine, upgrade: Path) -> None:
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
@@ -121,6 +122,7 @@ files: {/etc/site.conf: {content: WORD, mode: "0600"}}
 
 
 @pytest.mark.slow
+@pytest.mark.one_debian
 def test_an_upgrade_from_the_first_package_keeps_generations_holds_and_services(
     machines: Machines, upgrade: Path, suite: str
 ) -> None:
@@ -188,6 +190,7 @@ def test_services_run_on_during_an_upgrade_of_systemd(machine: Machine, suite: s
     wait_agent_state(machine, "converged")
 
 
+@pytest.mark.one_debian
 def test_removing_the_package_warns_and_leaves_services_running(machine: Machine) -> None:
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
@@ -202,6 +205,7 @@ def test_removing_the_package_warns_and_leaves_services_running(machine: Machine
     assert machine.read("/etc/ordain/documents/web.yaml") == WEB
 
 
+@pytest.mark.one_debian
 def test_purging_the_package_leaves_no_file(machine: Machine) -> None:
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
@@ -213,6 +217,7 @@ def test_purging_the_package_leaves_no_file(machine: Machine) -> None:
     assert files == []
 
 
+@pytest.mark.one_debian
 def test_a_boot_without_documents_is_a_normal_boot(machine: Machine) -> None:
     machine.boot()
 

@@ -13,7 +13,7 @@ from rig.machine import Machine
 from rig.machine_agent import wait_agent_state
 from support.page_blocks import Block, blocks
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 TREE = Path(__file__).parents[2]
 OWN = "tests/integration/test_page_commands.py"
 WEB = "ordain: v1\nkind: Layer\nname: web\nservices: {web: {command: sleep 1000000}}\n"

@@ -72,6 +72,7 @@ def test_an_edit_that_changes_no_unit_file_takes_effect(followed: Machine) -> No
     assert plan(followed) == 0
 
 
+@pytest.mark.one_debian
 def test_refused_documents_and_a_dead_agent_show_in_the_exit_status(followed: Machine) -> None:
     assert status(followed)[0] == 0
 
@@ -87,6 +88,7 @@ def test_refused_documents_and_a_dead_agent_show_in_the_exit_status(followed: Ma
     assert "AgentDown" in {condition["code"] for condition in shown["conditions"]}
 
 
+@pytest.mark.one_debian
 def test_a_changed_file_is_shown_and_placed_again_by_apply(followed: Machine) -> None:
     followed.write(DOCUMENT, f"{HELLO}files:\n  /etc/motd: {{content: ours}}\n")
     followed.until("the file is placed", lambda: followed.read("/etc/motd") == "ours")
@@ -102,6 +104,7 @@ def test_a_changed_file_is_shown_and_placed_again_by_apply(followed: Machine) ->
     assert (status(followed)[0], plan(followed)) == (0, 0)
 
 
+@pytest.mark.one_debian
 def test_a_file_is_placed_again_at_once_where_that_is_enforced(followed: Machine) -> None:
     followed.write(
         DOCUMENT, f"{HELLO}files:\n  /etc/motd: {{content: ours, drift: enforce}}\n  /etc/other: {{content: a}}\n"
@@ -120,6 +123,7 @@ def test_a_file_is_placed_again_at_once_where_that_is_enforced(followed: Machine
     followed.until("the change is noticed without asking", lambda: "FileChanged" in report_codes(followed))
 
 
+@pytest.mark.one_debian
 def test_a_file_of_a_held_service_stays_until_it_is_released(followed: Machine) -> None:
     files = "    files: {/etc/hello.conf: {content: ours}}\n"
     followed.write(DOCUMENT, f"{HELLO}{files}")
@@ -140,6 +144,7 @@ def test_a_file_of_a_held_service_stays_until_it_is_released(followed: Machine) 
     wait_agent_state(followed, "converged")
 
 
+@pytest.mark.one_debian
 def test_a_host_name_of_documents_is_seen_by_documents(followed: Machine) -> None:
     before = followed.run("hostname").stdout.strip()
     layer = "ordain: v1\nkind: Layer\nname: zed\nmatch: {hostname: zed}\nservices: {z: {command: /bin/sleep 1000}}\n"
@@ -160,6 +165,7 @@ def test_a_host_name_of_documents_is_seen_by_documents(followed: Machine) -> Non
     assert followed.run("hostname").stdout == "zed\n"
 
 
+@pytest.mark.one_debian
 def test_a_host_name_takes_effect_where_its_unit_has_not_run_yet(followed: Machine) -> None:
     followed.run("systemctl", "stop", "ordain-hostname.service")
 

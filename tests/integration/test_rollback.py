@@ -12,7 +12,7 @@ import pytest
 from rig.machine import Machine
 from rig.machine_agent import BUS
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 DOCUMENT = "/etc/ordain/documents/base.yaml"
 AGENT = "ordain-agent.service"

@@ -7,7 +7,7 @@ import pytest
 from rig.machine import Machine
 from rig.machine_agent import active_state, agent_status, invocations, sleep_service, wait_active, write_layer
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 FILE = "/etc/credstore/db"
 WEB = f"{{command: [/usr/bin/sleep, infinity], credentials: {{db: {{file: {FILE}}}}}}}"

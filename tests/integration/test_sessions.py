@@ -12,7 +12,7 @@ import pytest
 
 from rig.machine import Machine
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 SSH = "ssh -i /root/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR root@127.0.0.1"
 RULE = """polkit.addRule(function (action, subject) {

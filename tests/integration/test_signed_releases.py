@@ -21,7 +21,7 @@ from rig.machine_agent import (
     wait_agent_state,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 URL = "http://127.0.0.1:2379"
 FOLDER = "/srv/release"

@@ -30,6 +30,7 @@ def test_a_seed_determines_steps_of_all_kinds() -> None:
 
 @pytest.mark.slow
 @pytest.mark.integration
+@pytest.mark.one_debian
 def test_the_rules_hold_after_every_random_step(suite: str, deb: Path) -> None:
     until = time.monotonic() + 60 * MINUTES
     steps = itertools.islice(random_steps.steps(SEED), STEPS)

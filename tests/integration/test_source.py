@@ -21,7 +21,7 @@ from rig.machine_agent import (
     write_layer,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 SERVED = "/srv/documents"
 SERVER = "server.service"

@@ -9,7 +9,7 @@ import pytest
 from rig.machine import Machine
 from rig.machine_agent import agent_status, wait_agent_state
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 DOCUMENT = "/etc/ordain/documents/machine.yaml"
 HELLO = """\
 ordain: v1

@@ -8,7 +8,7 @@ import pytest
 
 from rig.machine import Machine
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 DOCUMENTS = "/etc/ordain/documents"
 LAYER = "ordain: v1\nkind: Layer\nname: base\nservices: {shop: {limits: {memory: 128M}}}\n"

@@ -12,7 +12,7 @@ from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.machine import Machine, Machines
 from support.page_steps import carry_out, steps
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 TREE = Path(__file__).parents[2]
 ADDRESSES = {"web1": "192.0.2.1", "web2": "192.0.2.2"}

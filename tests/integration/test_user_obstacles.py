@@ -10,7 +10,7 @@ import pytest
 from rig.machine import Machine
 from rig.machine_agent import DOCUMENTS, agent_status, wait_agent_state
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 SSH = "/home/alice/.ssh"
 KEYS = f"{SSH}/authorized_keys"
