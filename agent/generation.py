@@ -14,7 +14,7 @@ from typing import Any
 
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.transforms.artifacts import Artifact, PlacedFile, UnitLink, row
-from ordain.transforms.document.plain_data import plain, plain_value
+from ordain.transforms.document.text.plain_data import plain, plain_value
 from ordain.transforms.model import (
     Branch,
     CatalogUse,

@@ -20,8 +20,8 @@ from ordain.agent.source_settings import (
     source_from_url,
     source_settings,
 )
-from ordain.transforms.document.agent_formats import PEERS
-from ordain.transforms.document.maintenance_windows import Window, parse_window
+from ordain.transforms.document.formats.agent_formats import PEERS
+from ordain.transforms.document.formats.maintenance_windows import Window, parse_window
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.agent_yaml import CODE, PATH, read, read_in_force

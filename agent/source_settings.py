@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from ordain.transforms.document.agent_formats import BOOT_SERVER, SERVER, SERVER_WITH_PATH, url_fault
-from ordain.transforms.document.agent_keys import DOCUMENTS
+from ordain.transforms.document.formats.agent_formats import BOOT_SERVER, SERVER, SERVER_WITH_PATH, url_fault
+from ordain.transforms.document.keys.agent_keys import DOCUMENTS
 from ordain.transforms.errors import Problem, Where
 from ordain.transforms.systemd.values import timespan
 

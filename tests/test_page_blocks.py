@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from integration.test_manual_commands import NOT_RUN, RUN_BY_PAGE
-from integration.test_tutorial import HOW_TO
+from integration.documentation.test_manual_commands import NOT_RUN, RUN_BY_PAGE
+from integration.documentation.test_tutorial import HOW_TO
 
 from ordain.agent.cli.commands.all_commands import COMMANDS
 from support.page_blocks import Block, blocks
@@ -15,7 +15,7 @@ TREE = Path(__file__).parents[1]
 GENERATED = {TREE / "docs/reference/sections", TREE / "docs/reference/runs"}
 """Pages of documents and what they become, each of which is compiled when the page is made."""
 STEP_PAGES = {"docs/tutorial.md", *(f"docs/howto/{name}.md" for name in HOW_TO)}
-"""The pages whose steps `tests/integration/test_tutorial.py` carries out."""
+"""The pages whose steps `tests/integration/documentation/test_tutorial.py` carries out."""
 PAGES = [
     TREE / "README.md",
     TREE / "HACKING.md",

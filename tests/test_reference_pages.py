@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.transforms.document.agent_keys import NETWORK, SETTINGS, SOURCE
+from ordain.transforms.document.keys.agent_keys import NETWORK, SETTINGS, SOURCE
 
 TREE = Path(__file__).parents[1]
 REFERENCE = TREE / "docs/reference"

@@ -12,8 +12,8 @@ from ordain.transforms.artifacts import Artifact
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.catalog.row_templates import expand_rows
-from ordain.transforms.document.node import pointer_below, unescape_key
-from ordain.transforms.document.plain_data import plain
+from ordain.transforms.document.text.node import pointer_below, unescape_key
+from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Severity, Where, blocked, sorted_problems
 from ordain.transforms.errors import Refused as Refused
 from ordain.transforms.graph import exclusive_boot

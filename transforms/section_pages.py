@@ -20,9 +20,9 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
+from ordain.transforms.document.keys.schema import schema
 from ordain.transforms.document.reader import read
 from ordain.transforms.document.reference import section_tables
-from ordain.transforms.document.schema import schema
 from ordain.transforms.errors import Severity
 from ordain.transforms.model import Kind
 

@@ -36,11 +36,11 @@ from typing import Protocol
 from ordain.agent.apply.comparison import compare
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
 from ordain.agent.apply.generator_repair import GeneratorRepair
-from ordain.agent.apply.jobs import JobResult, run_jobs
+from ordain.agent.apply.jobs.jobs import JobResult, run_jobs
+from ordain.agent.apply.jobs.verdicts import Baseline, baseline, bystanders, judge_jobs, unloadable
 from ordain.agent.apply.machine_parts import MachineParts
 from ordain.agent.apply.place_files import LiveFiles, failed_before_jobs, without_units
 from ordain.agent.apply.protected_units import remember_session
-from ordain.agent.apply.verdicts import Baseline, baseline, bystanders, judge_jobs, unloadable
 from ordain.agent.errors import DamagedGeneration, ShuttingDown
 from ordain.agent.model import (
     Applied,

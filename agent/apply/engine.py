@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
 from ordain.agent.apply.change_origin import changed_documents, user_of_process
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
+from ordain.agent.apply.differences.placed_file_differences import is_mended
 from ordain.agent.apply.machine_parts import MachineParts
 from ordain.agent.apply.observe import as_it_is
 from ordain.agent.apply.place_files import read_reports
-from ordain.agent.apply.placed_file_differences import is_mended
 from ordain.agent.apply.trial import TrialRequest, begin_trial
 from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.executor import Executor

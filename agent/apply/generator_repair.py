@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from ordain.agent.apply.admin_overrides import BEFORE_OURS
-from ordain.agent.apply.jobs import run_jobs
+from ordain.agent.apply.jobs.jobs import run_jobs
 from ordain.agent.apply.observe import look
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Job, UnitState, UnitVerdict, Verb

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ordain.agent.apply import network_snapshot
-from ordain.agent.apply.network_differences import (
+from ordain.agent.apply.differences.network_differences import (
     DeviceFinding,
     ReadNetwork,
     Repair,

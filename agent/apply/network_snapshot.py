@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ordain.agent.apply.network_differences import ROUTE_TYPES, WITHOUT_DEVICE
+from ordain.agent.apply.differences.network_differences import ROUTE_TYPES, WITHOUT_DEVICE
 from ordain.agent.system.netlink import KernelAddress, KernelNetwork, KernelRoute, KernelRule
 
 Command = tuple[str, ...]

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.apply.admin_overrides import hiding_files
-from ordain.agent.apply.difference import Difference
+from ordain.agent.apply.differences.difference import Difference
+from ordain.agent.apply.differences.read_back import ReadBack
 from ordain.agent.apply.kept_out_units import KeptOutUnits
 from ordain.agent.apply.place_files import read_reports
 from ordain.agent.apply.protected_units import roles
-from ordain.agent.apply.read_back import ReadBack
 from ordain.agent.generation import holds_with_starters, keep_running
 from ordain.agent.model import Change, Effect, Generation, Observed, Plan, Verb
 from ordain.agent.plan.consequences import CONFLICTS, PULLS_IN, STOPS_WITH, Dependencies

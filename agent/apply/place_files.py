@@ -14,9 +14,9 @@ import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from ordain.agent.apply.jobs import run_jobs
+from ordain.agent.apply.jobs.jobs import run_jobs
+from ordain.agent.apply.jobs.verdicts import NOT_LOADED
 from ordain.agent.apply.network_reload import NetworkReload
-from ordain.agent.apply.verdicts import NOT_LOADED
 from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Verb
 from ordain.agent.plan.diff import same_generation
 from ordain.agent.plan.network_changes import network_change

@@ -22,9 +22,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ordain.agent.apply.jobs import timeout_sec
+from ordain.agent.apply.jobs.jobs import timeout_sec
+from ordain.agent.apply.jobs.verdicts import baseline
 from ordain.agent.apply.reachability import HostAnswer, NetworkPeer, PeerKind
-from ordain.agent.apply.verdicts import baseline
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.local_time import local_time

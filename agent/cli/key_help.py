@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ordain.agent.cli.help_text import aligned, columns
-from ordain.transforms.document.schema import schema
+from ordain.transforms.document.keys.schema import schema
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.model import Kind
 
@@ -28,7 +28,7 @@ def key_help(word: str) -> str:
     if word.lower() in ROOTS:
         return _described(word.lower(), schema(ROOTS[word.lower()]))
     if word == AGENT or word.startswith((f"{AGENT}.", f"{AGENT}/")):
-        from ordain.transforms.document import agent_keys
+        from ordain.transforms.document.keys import agent_keys
 
         agent = agent_keys.schema()
         found = list(_at(re.split(r"[./]", word)[1:], agent, AGENT))

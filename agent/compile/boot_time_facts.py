@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from ordain.transforms.document.conditions import FACTS
+from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.model import Branch, Document, Row, Template, Tree, Value
 from ordain.transforms.resolve.resolve import with_default_match
 

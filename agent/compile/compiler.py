@@ -22,8 +22,8 @@ from ordain.agent.model import Generation, RawDocument
 from ordain.transforms.catalog.machine_catalog import read_documents
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
-from ordain.transforms.document.node import unescape_key
 from ordain.transforms.document.reader import read
+from ordain.transforms.document.text.node import unescape_key
 from ordain.transforms.errors import (
     NOWHERE,
     Problem,

@@ -25,7 +25,7 @@ from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
 from ordain.generator.choose import BASELINE, TRUST, trust_record
 from ordain.transforms.catalog.machine_catalog import read_documents
-from ordain.transforms.document.node import SUFFIXES, is_document_name
+from ordain.transforms.document.text.node import SUFFIXES, is_document_name
 from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.agent_yaml import PATH

@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
-from ordain.agent.daemon.client import Documents
+from ordain.agent.daemon.clients.client import Documents
+from ordain.agent.daemon.clients.in_process import InProcessClient
 from ordain.agent.daemon.follower import Follower
-from ordain.agent.daemon.in_process import InProcessClient
-from ordain.agent.daemon.minder import REAPPLY, Work
+from ordain.agent.daemon.minders.minder import REAPPLY, Work
 from ordain.agent.errors import Unavailable
 from ordain.agent.instruction import NO_TERMS, Instruction, Terms
 from ordain.agent.model import Hold, Outcome, Plan

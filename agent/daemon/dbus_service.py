@@ -23,8 +23,8 @@ from dbus_next.service import ServiceInterface, dbus_property, method, signal
 from dbus_next.signature import Variant
 
 from ordain.agent.daemon.agent_client import AgentClient
-from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
-from ordain.agent.daemon.document_file import DocumentFile
+from ordain.agent.daemon.clients.client import BUS_NAME, OBJECT_PATH
+from ordain.agent.daemon.clients.document_file import DocumentFile
 from ordain.agent.daemon.public_view import (
     public_explanation,
     public_plan,
@@ -32,7 +32,7 @@ from ordain.agent.daemon.public_view import (
     public_status,
     public_verdict,
 )
-from ordain.agent.daemon.status_publisher import StatusPublisher
+from ordain.agent.daemon.status.status_publisher import StatusPublisher
 from ordain.agent.errors import REFUSED, Failure, Unavailable
 from ordain.agent.instruction import NO_TERMS, Instruction, Terms
 from ordain.agent.model import Outcome, Plan, RawDocument, UnitVerdict, to_json

@@ -25,21 +25,21 @@ from dataclasses import replace
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.condition import StatusCondition
-from ordain.agent.daemon.apply_log import ApplyLog
 from ordain.agent.daemon.boot_verdict import BootVerdict
-from ordain.agent.daemon.client import Documents
-from ordain.agent.daemon.credential_rotation import CredentialRotation
-from ordain.agent.daemon.drift_enforcement import DriftEnforcement
+from ordain.agent.daemon.clients.client import Documents
 from ordain.agent.daemon.file_watch import FileWatch
-from ordain.agent.daemon.idle_release import IdleRelease
-from ordain.agent.daemon.instruction_end import InstructionEnd
-from ordain.agent.daemon.late_installation import LateInstallation
-from ordain.agent.daemon.minder import REAPPLY, Minder, Work
-from ordain.agent.daemon.source_loss import SourceLoss
-from ordain.agent.daemon.source_reader import SourceReader
+from ordain.agent.daemon.minders.apply_log import ApplyLog
+from ordain.agent.daemon.minders.credential_rotation import CredentialRotation
+from ordain.agent.daemon.minders.drift_enforcement import DriftEnforcement
+from ordain.agent.daemon.minders.idle_release import IdleRelease
+from ordain.agent.daemon.minders.instruction_end import InstructionEnd
+from ordain.agent.daemon.minders.late_installation import LateInstallation
+from ordain.agent.daemon.minders.minder import REAPPLY, Minder, Work
+from ordain.agent.daemon.minders.source_loss import SourceLoss
 from ordain.agent.daemon.source_watch import SourceWatch
-from ordain.agent.daemon.status_publisher import StatusPublisher
-from ordain.agent.daemon.status_reader import AgentPhase, AgentView, StatusReader
+from ordain.agent.daemon.status.source_reader import SourceReader
+from ordain.agent.daemon.status.status_publisher import StatusPublisher
+from ordain.agent.daemon.status.status_reader import AgentPhase, AgentView, StatusReader
 from ordain.agent.delivery.protocol import Source
 from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded, Unavailable
 from ordain.agent.model import RUNNING, ChangeCause, Outcome

@@ -11,13 +11,13 @@ from pathlib import Path
 from ordain.agent.apply.parts import build_parts
 from ordain.agent.compile.worker import Worker
 from ordain.agent.daemon.agent_client import AgentClient
-from ordain.agent.daemon.client import ROOT_BUS_NAME
+from ordain.agent.daemon.clients.client import ROOT_BUS_NAME
+from ordain.agent.daemon.clients.in_process import InProcessClient
 from ordain.agent.daemon.dbus_service import AgentInterface, serve
 from ordain.agent.daemon.follower import Follower
-from ordain.agent.daemon.in_process import InProcessClient
 from ordain.agent.daemon.settings_reload import SettingsReload
-from ordain.agent.daemon.source_reader import SourceReader, open_configured_source
-from ordain.agent.daemon.takeover import take_over, wait_until_settled
+from ordain.agent.daemon.status.source_reader import SourceReader, open_configured_source
+from ordain.agent.daemon.status.takeover import take_over, wait_until_settled
 from ordain.agent.delivery.fleet.report import MachineReport, ReportWriter, make_report, source_lag_sec, this_boot
 from ordain.agent.errors import Failure, Unavailable
 from ordain.agent.settings import read_settings

@@ -15,8 +15,8 @@ import logging
 from pathlib import Path
 
 from ordain.agent.daemon.follower import RETRY_SEC, Follower
-from ordain.agent.daemon.source_reader import open_configured_source
 from ordain.agent.daemon.source_unit import configure_source_unit
+from ordain.agent.daemon.status.source_reader import open_configured_source
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.errors import Unavailable
 from ordain.agent.settings import parse_settings, refusal_problems, unreadable_problem

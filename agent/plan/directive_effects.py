@@ -1,9 +1,9 @@
 """The mildest action with which a changed directive takes effect: one table by section and key.
 
 The standard is a reboot: after an apply, the machine must be as if it had booted with the new documents. A key has a
-milder effect than a restart only if a source says why and a test confirms it: tests/integration/test_effects.py sets
-every key of this table on a running unit under systemd 252 and 257, and compares the unit with one that was restarted.
-A key without a row needs a restart. So do all keys of swaps, which containers cannot have in the tests.
+milder effect than a restart only if a source says why and a test confirms it: tests/integration/apply/test_effects.py
+sets every key of this table on a running unit under systemd 252 and 257, and compares the unit with one that was
+restarted. A key without a row needs a restart. So do all keys of swaps, which containers cannot have in the tests.
 
 No key needs SetUnitProperties: after the reload of the manager all limits take effect, and no file is left that would
 override the next generation. A socket that needs a restart is stopped and started together with its service

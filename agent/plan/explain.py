@@ -18,7 +18,7 @@ from ordain.agent.generation import TRANSFORMS
 from ordain.agent.model import Generation
 from ordain.agent.plan.diff import placed_units
 from ordain.transforms.artifacts import Artifact, SymbolicLink, UnitLink, content_of
-from ordain.transforms.document.node import unescape_key
+from ordain.transforms.document.text.node import unescape_key
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.render.provenance import read_cause, read_default
 from ordain.transforms.systemd.unit_name import template_of

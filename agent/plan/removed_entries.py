@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ordain.agent.model import Generation
-from ordain.transforms.document.node import pointer_below
+from ordain.transforms.document.text.node import pointer_below
 
 WITHOUT_EFFECT = frozenset({"values"})
 """The sections whose entries are nothing on the machine by themselves."""

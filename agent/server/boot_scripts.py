@@ -20,7 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ordain.transforms.document.netboot_formats import netboot_file
+from ordain.transforms.document.formats.netboot_formats import netboot_file
 from ordain.transforms.errors import Refused, Severity
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Document, Facts

@@ -32,7 +32,7 @@ from ordain.agent.state.store import Store
 from ordain.generator.cache import pack, unpack
 from ordain.transforms.catalog.machine_catalog import local_transforms, read_documents
 from ordain.transforms.catalog.shipped import shipped
-from ordain.transforms.document.node import MAX_BYTES
+from ordain.transforms.document.text.node import MAX_BYTES
 from ordain.transforms.errors import Refused
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.facts import pinned_labels, read_facts

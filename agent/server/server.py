@@ -30,7 +30,7 @@ from ordain.agent.server.certificate_identity import certificate_names, proven_i
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.agent.server.prebuilt_caches import BootRequest, NotPrebuilt, PrebuiltCaches
 from ordain.agent.server.release_offers import OfferedReleases, offer_releases
-from ordain.transforms.document.node import MAX_BYTES
+from ordain.transforms.document.text.node import MAX_BYTES
 from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.machine import facts
 from ordain.transforms.model import Document

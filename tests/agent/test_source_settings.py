@@ -8,8 +8,8 @@ import pytest
 
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind, SourceSettings
-from ordain.transforms.document import agent_keys
-from ordain.transforms.document.maintenance_windows import parse_window
+from ordain.transforms.document.formats.maintenance_windows import parse_window
+from ordain.transforms.document.keys import agent_keys
 
 HTTP = SourceSettings(type=SourceKind.HTTP, path="", endpoints=("https://boot/{machine-id}.yaml",))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from zlib import crc32
 
 from ordain.agent import settings
-from ordain.agent.cli import fleet
+from ordain.agent.cli.fleet import fleet
 from ordain.agent.delivery.database import couchdb_wire, etcd_client, etcd_wire
 from ordain.agent.delivery.database.database import StoredEntry
 from ordain.agent.delivery.database.document_keys import MACHINES
@@ -49,8 +49,8 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
-from ordain.transforms.document.node import Unreadable
 from ordain.transforms.document.reader import read
+from ordain.transforms.document.text.node import Unreadable
 from ordain.transforms.errors import Problem, Refused
 from ordain.transforms.importing import file_types, schema_filter, yaml_writer
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ordain.agent.settings import Settings, Trust
 from ordain.agent.source_settings import NO_SOURCE, SourceSettings
-from ordain.transforms.document.maintenance_windows import parse_window
+from ordain.transforms.document.formats.maintenance_windows import parse_window
 
 NOWHERE = Settings(source=NO_SOURCE)
 UNKNOWN = Settings(source=NO_SOURCE, trust=Trust.REQUIRED)

@@ -9,8 +9,8 @@ from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.catalog.names import names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
+from ordain.transforms.document.keys.shapes import Sequence
 from ordain.transforms.document.reader import read
-from ordain.transforms.document.shapes import Sequence
 from ordain.transforms.errors import Where
 from ordain.transforms.importing import file_types, unit_assignments, yaml_writer
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile

@@ -10,9 +10,9 @@ import random
 from collections.abc import Collection
 from typing import Any
 
-from ordain.transforms.document.network_keys import ALIASES, COMMON, KINDS
-from ordain.transforms.document.network_shapes import Addresses, FlagOr, Rows
-from ordain.transforms.document.shapes import Choice, Flag, Integer, Map, Record, Sequence, Shape, String
+from ordain.transforms.document.keys.network_keys import ALIASES, COMMON, KINDS
+from ordain.transforms.document.keys.network_shapes import Addresses, FlagOr, Rows
+from ordain.transforms.document.keys.shapes import Choice, Flag, Integer, Map, Record, Sequence, Shape, String
 
 SHARE = 0.2
 """The probability of each key of a device."""

@@ -13,8 +13,8 @@ from ordain.transforms.artifact_text import as_text
 from ordain.transforms.catalog.known_systems import facts_for, known_systems
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
+from ordain.transforms.document.keys.schema import schema
 from ordain.transforms.document.reader import HEADER, read
-from ordain.transforms.document.schema import schema
 from ordain.transforms.model import Kind
 from ordain.transforms.section_pages import HEAD, page_texts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ordain.transforms.catalog.known_systems import known_systems
-from ordain.transforms.document.conditions import ARCHITECTURES, FACTS, FIRMWARES, ROOTS
+from ordain.transforms.document.formats.conditions import ARCHITECTURES, FACTS, FIRMWARES, ROOTS
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Document, Kind, MatchCondition
 

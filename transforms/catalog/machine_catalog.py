@@ -9,7 +9,7 @@ from pathlib import Path
 from ordain.transforms import set_budget
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document import reader
-from ordain.transforms.document.node import is_document_name
+from ordain.transforms.document.text.node import is_document_name
 from ordain.transforms.errors import Problem, Where, sorted_problems
 from ordain.transforms.memo import Memo
 from ordain.transforms.model import Document

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ordain.transforms.document import transform_faults
-from ordain.transforms.document.node import pointer_below, unescape_key
-from ordain.transforms.document.schema import sections
+from ordain.transforms.document.keys.schema import sections
+from ordain.transforms.document.text.node import pointer_below, unescape_key
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, TransformFault, Tree
 from ordain.transforms.resolve.match import match_layer

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document.formats import FORMATS
-from ordain.transforms.document.node import pointer_below
-from ordain.transforms.document.schema import sections
-from ordain.transforms.document.shapes import Map, Record, Shape, String
+from ordain.transforms.document.formats.formats import FORMATS
+from ordain.transforms.document.keys.schema import sections
+from ordain.transforms.document.keys.shapes import Map, Record, Shape, String
+from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.document.transform_faults import as_blocked
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Branch, Facts, Kind, Leaf, TransformFault, Tree

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ordain.transforms.document.shapes import Schema
+from ordain.transforms.document.keys.shapes import Schema
 
 MANY_SHARED_KEYS = 8
 """A table with so many keys of an earlier one refers to that one instead of repeating them."""

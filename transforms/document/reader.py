@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from ordain.transforms.control_characters import BYTE_ORDER_MARK
-from ordain.transforms.document import json_reader, transform_faults, validate, yaml_reader
-from ordain.transforms.document.conditions import RANGES, range_error
-from ordain.transforms.document.node import MAX_BYTES, SUFFIXES, Node, Number, Unreadable
-from ordain.transforms.document.plain_data import plain
-from ordain.transforms.document.schema import sections
-from ordain.transforms.document.shapes import Position
+from ordain.transforms.document import transform_faults, validate
+from ordain.transforms.document.formats.conditions import RANGES, range_error
+from ordain.transforms.document.keys.schema import sections
+from ordain.transforms.document.keys.shapes import Position
+from ordain.transforms.document.text import json_reader, yaml_reader
+from ordain.transforms.document.text.node import MAX_BYTES, SUFFIXES, Node, Number, Unreadable
+from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Where, did_you_mean, sorted_problems
 from ordain.transforms.model import Document, Kind, MatchCondition
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from textwrap import indent
 
 from ordain.transforms.document.key_tables import KeyRow, key_rows, key_tables
+from ordain.transforms.document.keys.schema import schema
+from ordain.transforms.document.keys.shapes import Schema
 from ordain.transforms.document.reader import HEADER
-from ordain.transforms.document.schema import schema
-from ordain.transforms.document.shapes import Schema
 from ordain.transforms.model import Kind
 
 EXAMPLE = """\

@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.validators import extend
 
 from ordain.transforms.document import other_words
-from ordain.transforms.document.formats import FORMATS
-from ordain.transforms.document.node import Node, Number, pointer_below
-from ordain.transforms.document.shapes import Schema
+from ordain.transforms.document.formats.formats import FORMATS
+from ordain.transforms.document.keys.shapes import Schema
+from ordain.transforms.document.text.node import Node, Number, pointer_below
 from ordain.transforms.errors import Problem, Where, did_you_mean
 
 Errors = Iterator[ValidationError]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from ordain.transforms.document.node import Node, pointer_below
+from ordain.transforms.document.text.node import Node, pointer_below
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.model import Branch, Document, Kind, TransformFault
 

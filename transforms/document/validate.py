@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ordain.transforms.document.formats import FORMATS
-from ordain.transforms.document.node import Node, Number, Plain
-from ordain.transforms.document.schema import schema
-from ordain.transforms.document.shapes import Schema
+from ordain.transforms.document.formats.formats import FORMATS
+from ordain.transforms.document.keys.schema import schema
+from ordain.transforms.document.keys.shapes import Schema
+from ordain.transforms.document.text.node import Node, Number, Plain
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Kind
 

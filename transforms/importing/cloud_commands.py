@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from ordain.transforms.document.node import Node
+from ordain.transforms.document.text.node import Node
 from ordain.transforms.importing.document_draft import DocumentDraft, Plain
 from ordain.transforms.importing.foreign_yaml import python_value
 from ordain.transforms.importing.yaml_values import UnusableValue, each, listed, python_text

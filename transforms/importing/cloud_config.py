@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document.node import Node, Number
+from ordain.transforms.document.text.node import Node, Number
 from ordain.transforms.errors import Where
 from ordain.transforms.importing import fstab, network_config, yaml_values
 from ordain.transforms.importing.cloud_accounts import add_groups, add_users

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document import formats
-from ordain.transforms.document.node import Node
+from ordain.transforms.document.formats import formats
+from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import Where
 from ordain.transforms.importing import yaml_values
 from ordain.transforms.importing.compose_container import EXPAND, IGNORED, container_entry

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
-from ordain.transforms.document import command_line
-from ordain.transforms.document.node import Node
+from ordain.transforms.document.formats import command_line
+from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import Plain
 from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, listed, set_items, text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ordain.transforms.document.node import Node
+from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import NOWHERE, Problem, Where, warning
 
 Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ordain.transforms.document import yaml_reader
-from ordain.transforms.document.node import Node, Number, scalar
+from ordain.transforms.document.text import yaml_reader
+from ordain.transforms.document.text.node import Node, Number, scalar
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import DocumentDraft
 

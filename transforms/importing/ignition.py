@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document.node import Node
+from ordain.transforms.document.text.node import Node
 from ordain.transforms.importing import quadlet, unit_files, yaml_values
 from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile, Plain
 from ordain.transforms.importing.foreign_yaml import python_value

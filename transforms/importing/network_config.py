@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document.network_keys import NETWORK
-from ordain.transforms.document.network_shapes import FlagOr, Rows
-from ordain.transforms.document.node import Node, mapping, sequence
-from ordain.transforms.document.shapes import Flag, Map, Record, Shape
+from ordain.transforms.document.keys.network_keys import NETWORK
+from ordain.transforms.document.keys.network_shapes import FlagOr, Rows
+from ordain.transforms.document.keys.shapes import Flag, Map, Record, Shape
+from ordain.transforms.document.text.node import Node, mapping, sequence
 from ordain.transforms.importing import network_v1, yaml_values
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
 from ordain.transforms.importing.foreign_yaml import UnusableNode

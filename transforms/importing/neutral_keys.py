@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ordain.transforms.document import command_line, validate
-from ordain.transforms.document.node import Node
-from ordain.transforms.document.service_keys import CONDITIONS, SERVICE
-from ordain.transforms.document.shapes import Choice, Flag, Integer, Position, Record, Sequence, Shape, String
+from ordain.transforms.document import validate
+from ordain.transforms.document.formats import command_line
+from ordain.transforms.document.keys.service_keys import CONDITIONS, SERVICE
+from ordain.transforms.document.keys.shapes import Choice, Flag, Integer, Position, Record, Sequence, Shape, String
+from ordain.transforms.document.text.node import Node
 from ordain.transforms.importing import schema_filter
 from ordain.transforms.importing.document_draft import Plain
 from ordain.transforms.importing.unit_assignments import Place, Settings

@@ -7,7 +7,9 @@ from dataclasses import replace
 from functools import reduce
 
 from ordain.transforms.document import reader
-from ordain.transforms.document.node import (
+from ordain.transforms.document.keys.service_keys import SERVICE
+from ordain.transforms.document.keys.shapes import CommandLine
+from ordain.transforms.document.text.node import (
     Node,
     Number,
     ReadLimits,
@@ -17,8 +19,6 @@ from ordain.transforms.document.node import (
     sequence,
     unescape_key,
 )
-from ordain.transforms.document.service_keys import SERVICE
-from ordain.transforms.document.shapes import CommandLine
 from ordain.transforms.errors import NOWHERE, Problem
 from ordain.transforms.importing.document_draft import DocumentDraft, Plain
 from ordain.transforms.model import Kind

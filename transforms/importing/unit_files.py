@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document import formats
-from ordain.transforms.document.service_keys import LISTEN, SCHEDULE
-from ordain.transforms.document.shapes import Position, Record
+from ordain.transforms.document.formats import formats
+from ordain.transforms.document.keys.service_keys import LISTEN, SCHEDULE
+from ordain.transforms.document.keys.shapes import Position, Record
 from ordain.transforms.errors import Where
 from ordain.transforms.importing import neutral_keys, unit_assignments
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain

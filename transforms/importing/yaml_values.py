@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn
 
-from ordain.transforms.document import yaml_reader
-from ordain.transforms.document.node import Node, Number, Unreadable
+from ordain.transforms.document.text import yaml_reader
+from ordain.transforms.document.text.node import Node, Number, Unreadable
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
 from ordain.transforms.importing.foreign_yaml import ForeignRules, UnusableNode, python_value

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from ordain.transforms.document import yaml_reader
-from ordain.transforms.document.language import SECTIONS
-from ordain.transforms.document.node import Number, Unreadable, scalar
-from ordain.transforms.document.shapes import FreeForm, Map, Record, Set, Shape
+from ordain.transforms.document.keys.language import SECTIONS
+from ordain.transforms.document.keys.shapes import FreeForm, Map, Record, Set, Shape
+from ordain.transforms.document.text import yaml_reader
+from ordain.transforms.document.text.node import Number, Unreadable, scalar
 from ordain.transforms.importing.document_draft import DocumentDraft, Plain
 
 WIDTH = 100

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ordain.transforms.document import agent_keys, validate, yaml_reader
-from ordain.transforms.document.agent_formats import BOOT_SERVER, url_fault
-from ordain.transforms.document.conditions import FACTS
-from ordain.transforms.document.node import Node, Unreadable, pointer_below
-from ordain.transforms.document.shapes import Position
+from ordain.transforms.document import validate
+from ordain.transforms.document.formats.agent_formats import BOOT_SERVER, url_fault
+from ordain.transforms.document.formats.conditions import FACTS
+from ordain.transforms.document.keys import agent_keys
+from ordain.transforms.document.keys.shapes import Position
+from ordain.transforms.document.text import yaml_reader
+from ordain.transforms.document.text.node import Node, Unreadable, pointer_below
 from ordain.transforms.errors import Problem, Severity, Where, sorted_problems
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Branch, Tree

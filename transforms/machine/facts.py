@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ordain.transforms.document.conditions import FACTS
+from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.machine import agent_yaml, os_release, rootfs, virtualization
 from ordain.transforms.model import Facts

@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from ordain.transforms.document.conditions import FACTS
-from ordain.transforms.document.node import pointer_below
-from ordain.transforms.document.plain_data import plain
+from ordain.transforms.document.formats.conditions import FACTS
+from ordain.transforms.document.text.node import pointer_below
+from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Severity, Where, blocked, sorted_problems, warning
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, Resolved
 from ordain.transforms.resolve.resolve import matching_nodes, resolve

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
 
-from ordain.transforms.document.plain_data import plain_value
+from ordain.transforms.document.text.plain_data import plain_value
 from ordain.transforms.model import Branch, Leaf, Tree, Value
 from ordain.transforms.query.expression import AllOf, AnyOf, Comparison, Expression, FieldTest, Not
 from ordain.transforms.query.quantity import comparable, normal, quantity

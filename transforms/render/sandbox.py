@@ -1,8 +1,8 @@
 """``sandbox: standard|strict`` as directives; each level holds what the target's systemd knows of it.
 
 A level promises as much as this version of systemd can do, so a directive that is too new for the target is left out
-without a warning, unlike one that a document names. tests/integration/test_sandbox.py measures the levels with
-`systemd-analyze security` on booted machines.
+without a warning, unlike one that a document names. tests/integration/packaging/test_sandbox.py measures the levels
+with `systemd-analyze security` on booted machines.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document.service_keys import CONDITIONS
+from ordain.transforms.document.keys.service_keys import CONDITIONS
 from ordain.transforms.model import Branch, Leaf, Value, strings
 from ordain.transforms.render import sandbox
 from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, UnitDraft

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ordain.transforms.document.conditions import FACTS, RANGES, in_range
+from ordain.transforms.document.formats.conditions import FACTS, RANGES, in_range
 from ordain.transforms.model import Document, Facts, MatchCondition
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ordain.transforms.document.shapes import FreeForm, Map, Record, Set, Shape
+from ordain.transforms.document.keys.shapes import FreeForm, Map, Record, Set, Shape
 from ordain.transforms.errors import NOWHERE, Problem, Severity, Where, did_you_mean
 from ordain.transforms.model import Branch, Document, Leaf, Row, Template, Tree, Value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ordain.transforms.document.schema import sections
+from ordain.transforms.document.keys.schema import sections
 from ordain.transforms.errors import Problem, Refused, Severity, only_errors, sorted_problems
 from ordain.transforms.model import Document, Facts, Kind, MatchCondition, Resolved
 from ordain.transforms.resolve.match import Match, match_layer

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ordain.transforms.catalog.shipped import DIRECTORY
-from ordain.transforms.document.pattern_syntax import BadPattern, Variable, names, parse
+from ordain.transforms.document.formats.pattern_syntax import BadPattern, Variable, names, parse
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Leaf
 from ordain.transforms.runs.job_numbers import EXPRESSED_BY

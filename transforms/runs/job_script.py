@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ordain.transforms.document.command_line import BadCommandLine, split
-from ordain.transforms.document.pattern_syntax import BadPattern, Variable
-from ordain.transforms.document.run_formats import indices
+from ordain.transforms.document.formats.command_line import BadCommandLine, split
+from ordain.transforms.document.formats.pattern_syntax import BadPattern, Variable
+from ordain.transforms.document.formats.run_formats import indices
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Branch, Leaf, Row, strings
 from ordain.transforms.runs import directive_lines, site_limits

@@ -13,7 +13,7 @@ from dataclasses import replace
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
-from ordain.transforms.document.plain_data import plain
+from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Where, warning
 from ordain.transforms.importing.document_draft import Plain
 from ordain.transforms.model import Branch, Document, Leaf, Template, Tree, strings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ordain.transforms.document.pattern_syntax import BadPattern, OptionalGroup, Parts, Variable, parse
+from ordain.transforms.document.formats.pattern_syntax import BadPattern, OptionalGroup, Parts, Variable, parse
 
 PatternValue = str | int | bool | tuple[str, ...]
 """The value of a variable: True is a flag, whose text is empty; a tuple is a list; sizes are bytes, times seconds."""

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ordain.transforms.document.node import Node
+from ordain.transforms.document.keys.run_keys import RESOURCES, RUN
+from ordain.transforms.document.keys.shapes import Record
 from ordain.transforms.document.reader import HEADER, read
-from ordain.transforms.document.run_keys import RESOURCES, RUN
-from ordain.transforms.document.shapes import Record
+from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import Problem, Where, warning
 from ordain.transforms.importing.document_draft import Plain
 from ordain.transforms.importing.yaml_writer import write_keys

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ordain.transforms.document.formats import FORMATS
-from ordain.transforms.document.plain_data import plain
-from ordain.transforms.document.run_formats import MAX_ELEMENTS, indices
-from ordain.transforms.document.run_keys import RUN
-from ordain.transforms.document.shapes import Map, Record, Sequence, Shape, String
+from ordain.transforms.document.formats.formats import FORMATS
+from ordain.transforms.document.formats.run_formats import MAX_ELEMENTS, indices
+from ordain.transforms.document.keys.run_keys import RUN
+from ordain.transforms.document.keys.shapes import Map, Record, Sequence, Shape, String
+from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Refused, Severity
 from ordain.transforms.model import Branch, Leaf, Tree, strings
 from ordain.transforms.runs.run_model import Element, ResolvedRun, RunTarget

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from ordain.transforms.document.schema import sections
+from ordain.transforms.document.keys.schema import sections
 from ordain.transforms.errors import Problem, Refused, Severity, did_you_mean, only_errors
 from ordain.transforms.model import Document, Kind, MatchCondition
 from ordain.transforms.resolve.merge import merge, rank

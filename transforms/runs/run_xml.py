@@ -18,10 +18,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from xml.sax.saxutils import escape
 
-from ordain.transforms.document.node import SUFFIXES, Node, Number, Unreadable, mapping, scalar, sequence
+from ordain.transforms.document.keys.run_keys import RUN
+from ordain.transforms.document.keys.shapes import FreeForm, Map, Record, Set, Shape
 from ordain.transforms.document.reader import HEADER, read, read_node
-from ordain.transforms.document.run_keys import RUN
-from ordain.transforms.document.shapes import FreeForm, Map, Record, Set, Shape
+from ordain.transforms.document.text.node import SUFFIXES, Node, Number, Unreadable, mapping, scalar, sequence
 from ordain.transforms.errors import Problem, Where, sorted_problems
 from ordain.transforms.model import Document
 from ordain.transforms.runs.xml_elements import XmlElement, read_elements

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ordain.transforms.document import transform_faults
-from ordain.transforms.document.pattern_syntax import BadPattern, names, parse
-from ordain.transforms.document.schema import sections
+from ordain.transforms.document.formats.pattern_syntax import BadPattern, names, parse
+from ordain.transforms.document.keys.schema import sections
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, Where, did_you_mean
 from ordain.transforms.model import TIERS, Branch, Document, Kind, Leaf, TransformFault, Tree, strings
 from ordain.transforms.resolve.merge import Rank, merge, rank

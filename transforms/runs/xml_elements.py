@@ -13,7 +13,7 @@ from xml.sax import SAXParseException
 from xml.sax.handler import ContentHandler, feature_namespaces
 from xml.sax.xmlreader import InputSource
 
-from ordain.transforms.document.node import MAX_BYTES, MAX_DEPTH, ReadLimits, Unreadable
+from ordain.transforms.document.text.node import MAX_BYTES, MAX_DEPTH, ReadLimits, Unreadable
 from ordain.transforms.errors import Where
 
 

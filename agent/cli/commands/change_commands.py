@@ -16,7 +16,7 @@ ROWS = (
             "Writes /etc/ordain/documents/first.yaml and /etc/ordain/agent.yaml, where they do not exist. Both hold "
             "examples as comments, so nothing changes on the machine before you edit them."
         ),
-        run="init:init",
+        run="machine.init:init",
         arguments=(Argument(flag="--print", help="print the files instead"),),
         examples=(("ordainctl init", "on a new machine"), ("ordainctl init --print", "to look first")),
     ),
@@ -25,7 +25,7 @@ ROWS = (
         group=GROUP,
         purpose="show what an apply would do, and why; changes nothing",
         text="Without FILE, plans for the documents of the source of this machine.",
-        run="apply:plan",
+        run="machine.apply:plan",
         arguments=(FILES, EXIT_CODE, JSON),
         examples=(
             ("ordainctl plan", "the next apply"),
@@ -45,7 +45,7 @@ ROWS = (
             "`ordainctl follow`; with --once, only until the source changes. Exits with 3 if a unit or a value differs "
             "from the documents afterwards; these differences are listed, as `status` lists them."
         ),
-        run="apply:apply",
+        run="machine.apply:apply",
         arguments=(
             FILES,
             Argument(flag="--once", help="continue to follow the source afterwards"),
@@ -81,7 +81,7 @@ ROWS = (
             "No other change is applied until the trial is confirmed or rolled back. After the time has run out, "
             "`confirm` is refused, because the machine is already rolling back."
         ),
-        run="apply:confirm",
+        run="machine.apply:confirm",
         examples=(("ordainctl confirm", "you are still connected"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.BUSY),
     ),
@@ -95,7 +95,7 @@ ROWS = (
             "`ordainctl follow`. "
             "If that generation fails now, the machine returns to its present one, and the exit status is 4."
         ),
-        run="apply:rollback",
+        run="machine.apply:rollback",
         arguments=(Argument(metavar="N", help="the number of a generation, from `ordainctl history`"), WHY, JSON),
         examples=(("ordainctl rollback", "undo the last change"), ("ordainctl rollback 4", "to generation 4")),
         statuses=(
@@ -117,7 +117,7 @@ ROWS = (
             "so, and are listed. With UNIT, brings that unit to the state in the documents: ends a hold, and "
             "starts or stops what an administrator stopped or started."
         ),
-        run="apply:follow",
+        run="machine.apply:follow",
         arguments=(UNITS, JSON),
         examples=(
             ("ordainctl follow", "after a rollback, once the documents are corrected"),
@@ -138,7 +138,7 @@ ROWS = (
             "machine has run for so long. `ordainctl status`, `explain`, `history` and `fleet status` show the author, "
             "the reason and the end of a hold."
         ),
-        run="apply:hold",
+        run="machine.apply:hold",
         arguments=(
             UNIT,
             Argument(flag="--unmask", help="remove the mask of the documents, which `systemctl unmask` cannot do"),
@@ -157,7 +157,7 @@ ROWS = (
         group=GROUP,
         purpose="end a hold: the older name of `ordainctl follow UNIT`",
         text="`ordainctl status` shows the units that are held.",
-        run="apply:unhold",
+        run="machine.apply:unhold",
         arguments=(UNIT, JSON),
         examples=(("ordainctl unhold web", "after the work"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED, Exit.BUSY),
@@ -170,7 +170,7 @@ ROWS = (
             "Services are not affected. The pause also lasts after reboots. With --for or --until it ends by itself, "
             "as `ordainctl hold` describes; a later `pause` replaces an earlier one."
         ),
-        run="apply:pause",
+        run="machine.apply:pause",
         arguments=(WHY, *ENDS, JSON),
         examples=(
             ("ordainctl pause", "before working on a machine manually"),
@@ -182,7 +182,7 @@ ROWS = (
         group=GROUP,
         purpose="end a pause: the older name of `ordainctl follow`",
         text="",
-        run="apply:resume",
+        run="machine.apply:resume",
         examples=(("ordainctl resume", "after the work"),),
     ),
 )

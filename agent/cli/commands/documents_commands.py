@@ -19,7 +19,7 @@ ROWS = (
             "With --this-machine, the documents are compiled for this machine as well, and everything is reported that "
             "it cannot have or that would have no effect on it; the exit status is 3 if an item is blocked."
         ),
-        run="validate:validate",
+        run="documents.validate:validate",
         arguments=(
             FILES,
             Argument(flag="--this-machine", help="check also what this machine can have"),
@@ -44,7 +44,7 @@ ROWS = (
             "With --all-os, prints groups of systems that get the same files, the largest group first, and the "
             "differences of every other group from the first; a line that begins with `!` is a problem."
         ),
-        run="render:render",
+        run="documents.render:render",
         arguments=(
             SOME_FILES,
             *ANY_MACHINE,
@@ -82,7 +82,7 @@ ROWS = (
             "Lists the lowest layer first; a layer overrides those above it in the list. "
             "Without FILE, uses the documents of this machine, from whatever source it has."
         ),
-        run="match:match",
+        run="documents.match:match",
         arguments=(FILES, *ANY_MACHINE, JSON),
         examples=(
             ("ordainctl match --os debian-13 --label role=db documents/", "the layers of a new database machine"),
@@ -93,7 +93,7 @@ ROWS = (
         group=GROUP,
         purpose="print the JSON Schema of documents or of agent.yaml",
         text="For editors and CI. Without KIND, prints one schema for all kinds of documents.",
-        run="validate:schema",
+        run="documents.validate:schema",
         arguments=(
             Argument(
                 metavar="KIND",
@@ -114,7 +114,7 @@ ROWS = (
             "unless --from names it. "
             "Names of units, users and paths are read as those of this machine, or of the machine in --root."
         ),
-        run="import_documents:import_",
+        run="documents.import_documents:import_",
         arguments=(
             Argument(
                 metavar="FILE",
@@ -174,7 +174,7 @@ ROWS = (
             "A second run writes only changed files; the same documents always give the same bytes. "
             "Some facts are known only in the boot (mac, machine-id, …); the agent then adds the layers that match."
         ),
-        run="image:image",
+        run="boot.image:image",
         arguments=(
             Argument(
                 metavar="DIR",

@@ -20,7 +20,7 @@ ROWS = (
             "one machine, once, until it expires. With --name the machine must have this hostname or machine-id, and "
             "may have been enrolled before; without, it must be new."
         ),
-        run="fleet_enrollment:token",
+        run="fleet.fleet_enrollment:token",
         arguments=(
             Argument(flag="--name", metavar="NAME", help="the hostname or the machine-id of the machine"),
             LABELS,
@@ -43,7 +43,7 @@ ROWS = (
             "that only root can read. Run it again to see whether the request was approved; then reports of this "
             "machine are signed. A machine that lost its disk runs it again with a new token."
         ),
-        run="fleet_enrollment:enroll",
+        run="fleet.fleet_enrollment:enroll",
         arguments=(
             Argument(
                 flag="--token-file",
@@ -72,7 +72,7 @@ ROWS = (
             "compare the id of its key with the one that `ordainctl fleet enroll` printed on the machine, and name it "
             "with --key. A machine that was enrolled under the same name loses its identity."
         ),
-        run="fleet_enrollment:approve",
+        run="fleet.fleet_enrollment:approve",
         arguments=(
             Argument(metavar="MACHINE", help="a hostname, or the first characters of a machine-id"),
             Argument(flag="--key", metavar="ID", help="the id of the machine's key"),
@@ -98,7 +98,7 @@ ROWS = (
             "the hypervisor (SMBIOS, fw_cfg), from the boot server, or sealed to its TPM. The key is a secret, and is "
             "printed once. The machine need not exist yet. If it was enrolled before, its earlier key counts no more."
         ),
-        run="fleet_enrollment:prepare",
+        run="fleet.fleet_enrollment:prepare",
         arguments=(
             Argument(metavar="MACHINE-ID", required=True, help="the machine-id that the machine boots with"),
             Argument(flag="--name", metavar="NAME", required=True, help="the hostname of the machine"),
@@ -118,7 +118,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="withdraw the identity of a machine",
         text="From now on, its reports and its slots in rollouts count for nothing until it is approved anew.",
-        run="fleet_enrollment:revoke",
+        run="fleet.fleet_enrollment:revoke",
         arguments=(
             Argument(metavar="MACHINE", required=True, help="a hostname, or the first characters of a machine-id"),
             WHY,
@@ -134,7 +134,7 @@ ROWS = (
             "With --require, reports and slots of machines that are not enrolled count for nothing. Without it, a "
             "fleet may have both kinds of machines: only those that are enrolled are protected from forged reports."
         ),
-        run="fleet_enrollment:identity",
+        run="fleet.fleet_enrollment:identity",
         arguments=(
             Argument(flag="--require", help="let only machines with an identity count"),
             Argument(flag="--no-require", help="let machines without an identity count as well"),

@@ -30,7 +30,7 @@ ROWS = (
             "been without its source, and the time since its last report. Reports that do not count are named "
             "below. Exits with 3 if a machine is degraded, rolled back or lost, or if others wrote in its name."
         ),
-        run="fleet:status",
+        run="fleet.fleet:status",
         arguments=(
             Argument(flag="--label", metavar="KEY=VALUE", many=True, help="only machines with this label or fact"),
             Argument(flag="--watch", help="print the list again after every change, until interrupted"),
@@ -48,7 +48,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="print the whole report of one machine",
         text="",
-        run="fleet:show",
+        run="fleet.fleet:show",
         arguments=(MACHINE, JSON, *STORE),
         examples=(("ordainctl fleet show web3", "find out why it is degraded"),),
     ),
@@ -65,7 +65,7 @@ ROWS = (
             "earlier than the beginning of the hold ends nothing. Machines that take plain documents, and machines "
             "without a release, are not held."
         ),
-        run="fleet_hold:hold",
+        run="fleet.fleet_hold:hold",
         arguments=(*_HELD, WHY, *ENDS, *STORE, JSON),
         examples=(
             ('ordainctl fleet hold web3 --until "Mon 08:00" --why "its disk is replaced"', "one machine"),
@@ -78,7 +78,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="end a hold of the fleet",
         text="Machines take the latest release of their channel then, in the order of its rollout.",
-        run="fleet_hold:follow",
+        run="fleet.fleet_hold:follow",
         arguments=(*_HELD, WHY, *STORE),
         examples=(("ordainctl fleet follow web3", "after the work"),),
     ),
@@ -92,7 +92,7 @@ ROWS = (
             "`fleet status`, which says how many there are. The list is stored below releases/, where machines cannot "
             "write. Without FILE, prints how many machines are in the list."
         ),
-        run="fleet:allow",
+        run="fleet.fleet:allow",
         arguments=(
             Argument(metavar="FILE", completion=Completion.FILES, help="the list, or - for standard input"),
             Argument(flag="--everybody", help="delete the list: every report counts"),
@@ -106,7 +106,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="delete the report of a machine that no longer exists",
         text="A machine that still exists reports again. For a text that is not a report, give its key, status/….",
-        run="fleet:forget",
+        run="fleet.fleet:forget",
         arguments=(MACHINE, *STORE),
         examples=(("ordainctl fleet forget web3", "after web3 was removed"),),
     ),
@@ -130,7 +130,7 @@ ROWS = (
             "A machine that boots from the network asks for /boot.ipxe, and gets the iPXE script that the `netboot` of "
             "its documents makes; /files/PATH is a kernel or initrd below the directory of --files."
         ),
-        run="serve:serve",
+        run="boot.serve:serve",
         arguments=(
             Argument(
                 metavar="DIR",

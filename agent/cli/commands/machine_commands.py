@@ -18,7 +18,7 @@ ROWS = (
             "Works also while the agent is not running. Exits with 3 if the machine is not as the documents want it: "
             "while a unit or value differs, an item is blocked, the documents are refused, or the agent does not run."
         ),
-        run="status:status",
+        run="machine.status:status",
         arguments=(
             UNITS,
             Argument(flag="--problems", help="list only units that are not as wanted, or that there is a note about"),
@@ -36,7 +36,7 @@ ROWS = (
         group=GROUP,
         purpose="print changes of the status as they happen",
         text="Runs until it is interrupted. With --json, prints the whole status as one line of JSON for every change.",
-        run="status:watch",
+        run="machine.status:watch",
         arguments=(JSON,),
         examples=(("ordainctl watch", "in a terminal beside your editor"),),
     ),
@@ -45,7 +45,7 @@ ROWS = (
         group=GROUP,
         purpose="print the document that all matching layers merge into",
         text="Prints the merged document of the generation in force.",
-        run="explain:show",
+        run="machine.explain:show",
         arguments=(
             Argument(
                 flag="--provenance",
@@ -64,7 +64,7 @@ ROWS = (
             "the document, without a first slash (services/web/limits/memory). For a unit, also shows its state and "
             "what an administrator's drop-in or mask changes."
         ),
-        run="explain:explain",
+        run="machine.explain:explain",
         arguments=(
             Argument(metavar="SUBJECT", help="UNIT, PATH or POINTER", required=True, completion=Completion.UNITS),
             JSON,
@@ -85,7 +85,7 @@ ROWS = (
             "The last 100 generations that worked are kept, and of older ones the last of each hour for two days and "
             "of each day for a month; those that were rolled back do not count."
         ),
-        run="generations:history",
+        run="machine.generations:history",
         arguments=(*SINCE_UNTIL, COUNT, JSON),
         examples=(
             ("ordainctl history", "find the generation to roll back to"),
@@ -100,7 +100,7 @@ ROWS = (
             "Without N, compares the generation in force with the documents as they are now; "
             "with N, generation N with the one in force; with N and M, generation N with M."
         ),
-        run="generations:diff",
+        run="machine.generations:diff",
         arguments=(
             Argument(metavar="N", help="the number of a generation"),
             Argument(metavar="M", help="the number of another generation"),
@@ -115,7 +115,7 @@ ROWS = (
         group=GROUP,
         purpose="print the facts and labels that layers match on",
         text="",
-        run="match:facts",
+        run="documents.match:facts",
         arguments=(JSON,),
         examples=(("ordainctl facts --json >web3.json", "for `render --facts web3.json` on another machine"),),
     ),
@@ -124,7 +124,7 @@ ROWS = (
         group=GROUP,
         purpose="check that Ordain itself works here, and suggest remedies",
         text="Changes nothing. The result of each check is ok, warning or failed; exits with 1 if one failed.",
-        run="doctor:doctor",
+        run="machine.doctor:doctor",
         arguments=(JSON,),
         examples=(("ordainctl doctor", "the first command when something is wrong"),),
     ),
@@ -136,7 +136,7 @@ ROWS = (
             "Shows the start and the duration of each step of Ordain in this boot: the generators, the files, "
             "the takeover by the agent, and the first apply. `systemd-analyze critical-chain` shows the other units."
         ),
-        run="boot_chart:boot_chart",
+        run="machine.boot_chart:boot_chart",
         arguments=(JSON,),
         examples=(("ordainctl boot-chart", "after a slow boot"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE),

@@ -31,7 +31,7 @@ ROWS = (
             "Attributes beside pointers: name, kind, tier, scope. Names the documents that cannot be read, with "
             "the exit status 3."
         ),
-        run="query:documents",
+        run="fleet.query:documents",
         arguments=(
             EXPRESSION,
             Argument(
@@ -62,7 +62,7 @@ ROWS = (
             "machine. `label.NAME` reaches a label that has the name of another attribute. Exits with 3 if a document "
             "cannot be read, or the documents of a machine cannot be resolved, and names them."
         ),
-        run="query:machines",
+        run="fleet.query:machines",
         arguments=(EXPRESSION, COUNT, *STORE, JSON),
         examples=(
             ("ordainctl query machines 'services/nginx and services/nginx/limits/memory<1G'", "too little memory"),
@@ -80,7 +80,7 @@ ROWS = (
             "what. Releases of versions that wrote no log are listed with their keys. `ordainctl documents history` "
             "has the texts that the store still keeps, and `ordainctl history` the changes of one machine."
         ),
-        run="query_changes:changes",
+        run="fleet.query_changes:changes",
         arguments=(
             Argument(metavar="EXPRESSION", many=True, help="the condition, such as by=alice* or subject=layer/web"),
             *SINCE_UNTIL,

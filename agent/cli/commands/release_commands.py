@@ -69,7 +69,7 @@ ROWS = (
             "To replace a key: copy the new public key to the machines beside the old one, sign with the new key, or "
             "with both, and then delete the old one."
         ),
-        run="release:keygen",
+        run="store.release:keygen",
         arguments=(
             Argument(metavar="NAME", required=True, help="the name of the key; may contain a directory"),
             Argument(flag="--passphrase", help="ask for a passphrase that protects the private key"),
@@ -94,7 +94,7 @@ ROWS = (
             "Nothing is published. With --key, the release is signed. Releases in the given directories are left out, "
             "so --output may be in one of them, for `ordainctl serve`. If --output exists, its number plus one is used."
         ),
-        run="release:create",
+        run="store.release:create",
         arguments=(
             SOME_FILES,
             Argument(flag="--channel", metavar="CHANNEL", help="the channel of the release; default: stable"),
@@ -131,7 +131,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="sign a release",
         text="Adds a signature to the file. A machine accepts a release if it trusts one of the keys that signed it.",
-        run="release:sign",
+        run="store.release:sign",
         arguments=(RELEASE, KEY),
         examples=(("ordainctl release sign canary.json --key ops.key", "adds a signature"),),
     ),
@@ -143,7 +143,7 @@ ROWS = (
             "Uses the keys that this machine trusts, or those of --trust. RELEASE is a file, or CHANNEL or "
             "CHANNEL/NUMBER in the store; the documents in the store are checked as well."
         ),
-        run="release:verify",
+        run="store.release:verify",
         arguments=(
             Argument(
                 metavar="RELEASE", required=True, completion=Completion.FILES, help="a file, CHANNEL, or CHANNEL/NUMBER"
@@ -167,7 +167,7 @@ ROWS = (
             "After an interruption, a second run continues. The numbers of a channel only increase: to roll back, "
             "publish the old documents under a new number (`ordainctl release promote`)."
         ),
-        run="release:publish_",
+        run="store.release:publish_",
         arguments=(RELEASE, DOCUMENTS, WHY, *STORE),
         examples=(("ordainctl release publish canary.json documents/", "machines of canary get it now"),),
     ),
@@ -180,7 +180,7 @@ ROWS = (
             "its documents in the channel TO under a new number. "
             "To roll a channel back, promote an earlier number of the same channel."
         ),
-        run="release:promote",
+        run="store.release:promote",
         arguments=(
             Argument(metavar="FROM", into="origin", required=True, help="CHANNEL or CHANNEL/NUMBER"),
             Argument(metavar="TO", required=True, help="the channel to publish in"),
@@ -210,7 +210,7 @@ ROWS = (
             "overrule it with --ignore; in the last stage, the exit status is 3 then. It can be interrupted and "
             "started again, also elsewhere; in the meantime the rollout is open to no further machines."
         ),
-        run="release_rollout:rollout",
+        run="fleet.release_rollout:rollout",
         arguments=(
             CHANNEL,
             Argument(flag="--once", help="do one step and exit"),
@@ -243,7 +243,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="list the releases in the store",
         text="Sorted by channel and number; the machines of a channel follow its latest release.",
-        run="release:list_",
+        run="store.release:list_",
         arguments=(JSON, *STORE),
         examples=(("ordainctl release list", "all channels"),),
     ),
@@ -252,7 +252,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="print a release of the store as JSON",
         text="",
-        run="release:show",
+        run="store.release:show",
         arguments=(
             Argument(metavar="RELEASE", required=True, help="CHANNEL or CHANNEL/NUMBER"),
             Argument(flag="--json", help="accepted for consistency; a release is always JSON"),
@@ -272,7 +272,7 @@ ROWS = (
             "a machine reports, and every release that a Node document pins. Documents are deleted when no remaining "
             "release uses them. Publishing waits while prune runs. It can be interrupted at any time and repeated."
         ),
-        run="release:prune_",
+        run="store.release:prune_",
         arguments=(
             Argument(metavar="CHANNEL", help="delete only releases of this channel"),
             Argument(flag="--keep", metavar="N", help="keep at least the latest N of each channel; default: 10"),
@@ -294,7 +294,7 @@ ROWS = (
             "could replay an old one. Use this after a store was restored from a backup, or when a machine moves to "
             "another fleet: it deletes the recorded number of the channel. The number in an image remains."
         ),
-        run="release:forget",
+        run="store.release:forget",
         arguments=(CHANNEL,),
         examples=(("ordainctl release forget stable", "after a restore of the store"),),
     ),

@@ -45,7 +45,7 @@ ROWS = (
             "--all-systems, prints the script for the first system, and the differences of every other system; a "
             "line that begins with `!` is a problem. Anything that a system cannot do is an error."
         ),
-        run="runs:render",
+        run="runs.runs:render",
         arguments=(
             FILES,
             SYSTEM,
@@ -78,7 +78,7 @@ ROWS = (
             "Submits each run in FILE after those that it depends on, with the scheduler's own command and without a "
             "shell, and prints one id for each job. If one of them is refused, the jobs before it are cancelled."
         ),
-        run="runs:submit",
+        run="runs.runs:submit",
         arguments=(
             FILES,
             SYSTEM,
@@ -103,7 +103,7 @@ ROWS = (
             "The states are waiting, held, running, done, failed, timed-out, cancelled and unknown. Exits with 3 "
             "unless all jobs wait, run or are done."
         ),
-        run="runs:status",
+        run="runs.runs:status",
         arguments=(IDS, OF_SYSTEM, JSON),
         examples=(("ordainctl run status", "the latest jobs"), ("ordainctl run status 1234 --json", "one job")),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
@@ -113,7 +113,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="wait for the end of jobs",
         text="Exits with 0 if all of them are done, and with 3 if one has failed, timed out or was cancelled.",
-        run="runs:wait",
+        run="runs.runs:wait",
         arguments=(
             SOME_IDS,
             OF_SYSTEM,
@@ -128,7 +128,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="end jobs, or remove them from their queue",
         text="",
-        run="runs:cancel",
+        run="runs.runs:cancel",
         arguments=(SOME_IDS, OF_SYSTEM),
         examples=(("ordainctl run cancel 1234", "one job"),),
     ),
@@ -137,7 +137,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="print the output of a job",
         text="Prints the file of its output, or the output that the scheduler keeps.",
-        run="runs:log",
+        run="runs.runs:log",
         arguments=(
             Argument(metavar="ID", required=True, help="a job, as `run submit` printed it"),
             OF_SYSTEM,
@@ -150,7 +150,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="list the systems that take runs",
         text="Lists each system with its scheduler, queues, accounts and modules. FILE may describe more systems.",
-        run="runs:systems",
+        run="runs.runs:systems",
         arguments=(
             Argument(
                 metavar="FILE", many=True, completion=Completion.FILES, help="a document, or a directory of documents"
@@ -168,7 +168,7 @@ ROWS = (
             "Prints a Run in YAML. Reports on standard error each line that cannot be converted, with an alternative, "
             "and then exits with 3. The type of a file is detected from its content, unless --from names it."
         ),
-        run="run_import:import_",
+        run="runs.run_import:import_",
         arguments=(
             Argument(
                 metavar="FILE", required=True, completion=Completion.FILES, help="a file, or - for standard input"
@@ -203,7 +203,7 @@ ROWS = (
             "xml is a form of the whole document: all `run` commands read it back to the same document. jsdl is JSDL "
             "1.0 with its POSIX application; each key that it cannot hold is reported, and the exit status is 3."
         ),
-        run="run_import:export",
+        run="runs.run_import:export",
         arguments=(
             Argument(
                 metavar="FILE", required=True, completion=Completion.FILES, help="a document, or - for standard input"

@@ -44,7 +44,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="list the documents in a store",
         text="SCOPE is the place of a document in the store: a machine reads only the scopes that fit it.",
-        run="documents:list_",
+        run="store.documents:list_",
         arguments=(*STORE, JSON),
         examples=(
             ("ordainctl documents list", "the store of this machine"),
@@ -56,7 +56,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="print a document as it was written",
         text="",
-        run="documents:get",
+        run="store.documents:get",
         arguments=(
             NAME,
             Argument(flag="--version", metavar="V", help="an earlier version, from `ordainctl documents history`"),
@@ -75,7 +75,7 @@ ROWS = (
             "same time is never overwritten. Reports the machines that the change affects, of those that report to "
             "the store. If the documents conflict on one of them, nothing is written, and the machines are named."
         ),
-        run="documents:put",
+        run="store.documents:put",
         arguments=(SOME_FILES, PREVIEW, FORCE, WHY, *STORE, JSON),
         examples=(
             ("ordainctl documents put --preview web.yaml", "see the effect first"),
@@ -88,7 +88,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="delete a document from a store",
         text="Reports the machines that this affects, of those that report to the store.",
-        run="documents:delete",
+        run="store.documents:delete",
         arguments=(NAME, PREVIEW, WHY, *STORE, JSON),
         examples=(("ordainctl documents delete layer/web --preview", "see which machines use it"),),
     ),
@@ -100,7 +100,7 @@ ROWS = (
             "If the new text has an error, or somebody else has changed the document in the meantime, nothing is "
             "written; a message names the file that keeps your text."
         ),
-        run="documents:edit",
+        run="store.documents:edit",
         arguments=(NAME, FORCE, WHY, *STORE),
         examples=(("ordainctl documents edit web", "in the editor that $VISUAL or $EDITOR names"),),
     ),
@@ -113,7 +113,7 @@ ROWS = (
             "a directory keeps none. The time, the author and the reason come from the log of the store; versions "
             "that other programs wrote have none."
         ),
-        run="documents:history",
+        run="store.documents:history",
         arguments=(NAME, *STORE, JSON),
         examples=(("ordainctl documents history web", "find the version before a change"),),
     ),
@@ -122,7 +122,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="show the changes that `documents put` would write",
         text="",
-        run="documents:diff",
+        run="store.documents:diff",
         arguments=(SOME_FILES, EXIT_CODE, JSON, *STORE),
         examples=(("ordainctl documents diff documents/", "a directory under version control against the store"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.CHANGES),
@@ -137,7 +137,7 @@ ROWS = (
             "is behind. Needs an administrator of the server, which is root for etcd. "
             "Exits with 3 if something deviates."
         ),
-        run="store:check",
+        run="store.store:check",
         arguments=(*ACCOUNTS, *STORE, JSON),
         examples=((f"ordainctl store check --store {_ETCD} --user root", "before and after a change of the cluster"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
@@ -151,7 +151,7 @@ ROWS = (
             "right from anybody; what exists is kept. A password file that does not exist is created with a random "
             "password. Exits with 3 if something is left for an administrator."
         ),
-        run="store:init",
+        run="store.store:init",
         arguments=(
             *ACCOUNTS,
             Argument(
@@ -184,7 +184,7 @@ ROWS = (
             "without --why; on a terminal they ask for the reason. Programs that write without `ordainctl` are not "
             "held to it. The `why` of agent.yaml is the same rule for one machine."
         ),
-        run="store:policy",
+        run="store.store:policy",
         arguments=(
             Argument(
                 metavar="POLICY", choices=("required", "optional"), help="the new policy; without it, print the policy"
@@ -203,7 +203,7 @@ ROWS = (
             "The copy is readable, the same for every kind of store, and complete: every release has its documents. "
             "`--store DIR` of other commands reads it. Reports and locks are left out, since machines write them again."
         ),
-        run="store:backup",
+        run="store.store:backup",
         arguments=(_COPY, *STORE),
         examples=((f"ordainctl store backup --store {_ETCD} /srv/backup/ordain", "a copy to keep elsewhere"),),
     ),
@@ -216,7 +216,7 @@ ROWS = (
             "version are overwritten only with --replace; entries that the backup does not have stay. Machines refuse "
             "releases older than the one they have [ReleaseReplayed]: publish a new one with a higher number."
         ),
-        run="store:restore",
+        run="store.store:restore",
         arguments=(
             _COPY,
             Argument(flag="--replace", help="overwrite entries that differ from the backup"),

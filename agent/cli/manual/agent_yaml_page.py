@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterator
 from textwrap import fill, indent
 
-from ordain.agent.cli.default_agent_yaml import DEFAULTS
+from ordain.agent.cli.machine.default_agent_yaml import DEFAULTS
 from ordain.agent.cli.manual.ordainctl_page import from_markdown
 from ordain.agent.cli.parse import VERSION
-from ordain.transforms.document.agent_keys import SERVER_KEYS, SETTINGS, SOURCE
-from ordain.transforms.document.shapes import Choice, Record, Schema, Shape
+from ordain.transforms.document.keys.agent_keys import SERVER_KEYS, SETTINGS, SOURCE
+from ordain.transforms.document.keys.shapes import Choice, Record, Schema, Shape
 
 INDENT = "    "
 EXAMPLES = (

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from textwrap import indent
 
-from ordain.agent.cli.default_agent_yaml import DEFAULTS
-from ordain.transforms.document.agent_keys import NETWORK, SERVER_KEYS, SETTINGS, SOURCE
-from ordain.transforms.document.shapes import Choice, Shape
+from ordain.agent.cli.machine.default_agent_yaml import DEFAULTS
+from ordain.transforms.document.keys.agent_keys import NETWORK, SERVER_KEYS, SETTINGS, SOURCE
+from ordain.transforms.document.keys.shapes import Choice, Shape
 
 _HEAD = f"""\
 <!-- Made by `python3 -m ordain.agent.cli.manual.agent_yaml_reference`: do not edit. -->

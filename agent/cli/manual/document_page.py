@@ -13,9 +13,9 @@ from textwrap import fill, indent
 from ordain.agent.cli.manual.ordainctl_page import from_markdown, heading
 from ordain.agent.cli.parse import VERSION
 from ordain.transforms.document.key_tables import KeyRow, KeyTable, key_rows, key_tables
+from ordain.transforms.document.keys.schema import schema
 from ordain.transforms.document.reader import HEADER
 from ordain.transforms.document.reference import EXAMPLE, KINDS, RULES, keys_of
-from ordain.transforms.document.schema import schema
 from ordain.transforms.model import Kind
 from ordain.transforms.section_pages import page_texts
 

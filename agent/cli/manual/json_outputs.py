@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypedDict, cast
 
 from ordain.agent import condition, model, status
 from ordain.agent.cli import json_shapes as shapes
-from ordain.agent.cli.doctor import DoctorFinding
-from ordain.agent.daemon.boot_chart import BootChart
+from ordain.agent.cli.machine.doctor import DoctorFinding
+from ordain.agent.daemon.status.boot_chart import BootChart
 from ordain.agent.delivery.fleet.fleet_holds import FleetHold
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState

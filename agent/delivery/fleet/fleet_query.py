@@ -25,8 +25,8 @@ from ordain.agent.delivery.release.manifest import read_release
 from ordain.agent.delivery.release.publish import number_key, read_blobs, read_head
 from ordain.agent.errors import Failure
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
-from ordain.transforms.document.plain_data import plain
 from ordain.transforms.document.reader import read
+from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.model import Branch, Document, Facts, Tree
 from ordain.transforms.query.evaluate import Subject

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ordain.agent.delivery.fleet.report import MachineReport
-from ordain.transforms.document.plain_data import plain
+from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Refused
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.netboot.boot_target import SECTION, merge_netboot, netboot_documents

@@ -24,7 +24,7 @@ from ordain.agent.delivery.identity.statement import RememberedSignatures
 from ordain.agent.delivery.release.publish_lock import INTERNAL
 from ordain.agent.errors import Failure
 from ordain.agent.status import AgentState
-from ordain.transforms.document.conditions import FACTS
+from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.machine.facts import MACHINE_ID
 
 BAD_STATES = (AgentState.DEGRADED, AgentState.ROLLED_BACK)

@@ -27,7 +27,7 @@ from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.spread import position
 from ordain.agent.system import atomic_files
-from ordain.transforms.document.maintenance_windows import Window
+from ordain.transforms.document.formats.maintenance_windows import Window
 
 log = logging.getLogger(__name__)
 MAX_HOLD_SEC = 1800.0

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from ordain.agent.delivery.release.manifest import Rollout
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
-from ordain.transforms.document.maintenance_windows import Window, next_opening
+from ordain.transforms.document.formats.maintenance_windows import Window, next_opening
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

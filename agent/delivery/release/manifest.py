@@ -15,10 +15,10 @@ from functools import cached_property
 from typing import Any
 
 from ordain.transforms.document import validate
-from ordain.transforms.document.maintenance_windows import Window, parse_window
-from ordain.transforms.document.node import Node, Number, Unreadable
+from ordain.transforms.document.formats.maintenance_windows import Window, parse_window
+from ordain.transforms.document.keys.schema import VERSION, schema
 from ordain.transforms.document.reader import read_nodes
-from ordain.transforms.document.schema import VERSION, schema
+from ordain.transforms.document.text.node import Node, Number, Unreadable
 from ordain.transforms.errors import Problem, Refused, Where
 from ordain.transforms.model import Kind
 from ordain.transforms.systemd.values import timespan
@@ -29,7 +29,7 @@ MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """The way in which the machines of a channel take a release; see transforms.document.release_keys.
+    """The way in which the machines of a channel take a release; see transforms.document.keys.release_keys.
 
     Shares lie between 0 and 1. ``parallel`` 0 sets no limit to machines at a time. Without ``stages`` and ``stop_at``,
     all machines take the release at once, whatever its effect.

@@ -29,8 +29,8 @@ from ordain.agent.delivery.release.bundle import split_releases
 from ordain.agent.delivery.release.channel import LABEL
 from ordain.agent.delivery.source import service_credentials
 from ordain.agent.source_settings import SourceSettings
-from ordain.transforms.document.node import MAX_BYTES, Unreadable
 from ordain.transforms.document.reader import read_nodes
+from ordain.transforms.document.text.node import MAX_BYTES, Unreadable
 from ordain.transforms.model import Facts
 
 MACHINE, HOSTNAME, MAC, CHANNEL = "Ordain-Machine-Id", "Ordain-Hostname", "Ordain-Mac", "Ordain-Channel"

@@ -17,7 +17,7 @@ from ordain.agent.delivery.database.named_documents import split_file
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.system import atomic_files
-from ordain.transforms.document.node import is_document_name
+from ordain.transforms.document.text.node import is_document_name
 from ordain.transforms.model import Document
 
 SCOPE = "local"

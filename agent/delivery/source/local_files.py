@@ -17,7 +17,7 @@ from ordain.agent.model import RawDocuments
 from ordain.generator.cache import CacheError
 from ordain.generator.choose import read_trusted
 from ordain.generator.first_boot import CREDENTIAL, HANDED_DIRECTORY, HANDED_OVER
-from ordain.transforms.document.node import MAX_BYTES, is_document_name
+from ordain.transforms.document.text.node import MAX_BYTES, is_document_name
 from ordain.transforms.machine import rootfs
 
 SERVER_DOCUMENTS = (f"{HANDED_DIRECTORY}/source.yaml", f"{HANDED_DIRECTORY}/source.json")

@@ -1,7 +1,7 @@
 """The order of the effects of an apply: what it writes to the journal, commits, reloads and has PID 1 do.
 
-PID 1 is a stand-in, and so is the generator; the machines of tests/integration/test_kills.py prove the same with real
-ones, and that a kill between any two effects makes no difference.
+PID 1 is a stand-in, and so is the generator; the machines of tests/integration/apply/test_kills.py prove the same with
+real ones, and that a kill between any two effects makes no difference.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ordain.agent.apply import verdicts
 from ordain.agent.apply.engine import ApplyRequest
+from ordain.agent.apply.jobs import verdicts
 from ordain.agent.errors import AlreadyRejected, ShuttingDown
 from ordain.agent.model import Outcome
 from ordain.agent.state.apply_journal import PATH as JOURNAL

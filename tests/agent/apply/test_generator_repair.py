@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ordain.agent.apply import verdicts
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.generator_repair import missing, overridden
+from ordain.agent.apply.jobs import verdicts
 from ordain.agent.model import Generation, UnitState
 from ordain.transforms.artifacts import RegularFile, UnitFile, UnitLink
 from support.stand_in_pid1 import StandIn, make_machine, parts

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli.init import DOCUMENT, agent_yaml
+from ordain.agent.cli.machine.init import DOCUMENT, agent_yaml
 from ordain.agent.cli.main import main
 from ordain.agent.settings import Settings, read_settings
 from ordain.transforms.document.reader import read

@@ -6,7 +6,7 @@ import pytest
 
 from ordain.agent.cli.key_help import key_help
 from ordain.agent.cli.main import main
-from ordain.transforms.document import language
+from ordain.transforms.document.keys import language
 
 
 @pytest.mark.parametrize(

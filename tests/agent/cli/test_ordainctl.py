@@ -205,7 +205,7 @@ def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     def interrupted(_: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ordain.agent.cli.match.survey", interrupted)
+    monkeypatch.setattr("ordain.agent.cli.documents.match.survey", interrupted)
 
     assert main(["facts"]) == 130
     assert capsys.readouterr() == ("", "")

@@ -16,11 +16,11 @@ from typing import Any, cast
 
 import pytest
 
-from ordain.agent.cli import apply, ask_agent, status
 from ordain.agent.cli.console import Console
+from ordain.agent.cli.machine import apply, ask_agent, status
 from ordain.agent.cli.main import main
 from ordain.agent.condition import StatusCondition
-from ordain.agent.daemon.client import Documents
+from ordain.agent.daemon.clients.client import Documents
 from ordain.agent.errors import Busy, Denied, Failure, Unavailable
 from ordain.agent.generation import digest
 from ordain.agent.instruction import NO_TERMS, Expiry, Instruction, Terms

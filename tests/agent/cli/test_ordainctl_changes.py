@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli import open_store
 from ordain.agent.cli.main import main
+from ordain.agent.cli.store import open_store
 from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.release.change_log import (

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.apply.admin_overrides import override_files
-from ordain.agent.cli.doctor import (
+from ordain.agent.cli.machine.doctor import (
     CHECKS,
     UNITS,
     CheckResult,
@@ -284,7 +284,7 @@ def test_diff_of_an_unknown_generation_is_refused(word: str, status: int, messag
 @pytest.mark.parametrize("subject", ["db", "db.service", "services/db", "services/db/command"])
 def test_explain_shows_a_blocked_service_as_blocked(subject: str, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = StatusCondition(code="X", what="db is missing", item="services/db", fault=True)
-    monkeypatch.setattr("ordain.agent.cli.explain.ask", lambda *_: Status(conditions=(blocked,)))
+    monkeypatch.setattr("ordain.agent.cli.machine.explain.ask", lambda *_: Status(conditions=(blocked,)))
     box.apply(generation("1G"))
 
     assert "db.service is in the documents, but blocked: services/db: db is missing" in box.run(

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from ordain.agent.daemon.agent_client import AgentClient
-from ordain.agent.daemon.minder import REAPPLY, Work
+from ordain.agent.daemon.minders.minder import REAPPLY, Work
 from ordain.agent.errors import Failure, Unavailable
 from ordain.agent.status import Status
 

@@ -1,7 +1,7 @@
 """Random edits over the whole language, and random acts of others: no two reports about a machine ever disagree.
 
-The same as `tests/integration/test_model.py`, with a stand-in for PID 1, over many more draws. The stand-in places no
-files and makes no accounts, so those of the documents are read back as the test writes them: right, or not.
+The same as `tests/integration/apply/test_model.py`, with a stand-in for PID 1, over many more draws. The stand-in
+places no files and makes no accounts, so those of the documents are read back as the test writes them: right, or not.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any, cast
 
 import pytest
 
-from ordain.agent.apply import verdicts
 from ordain.agent.apply.engine import ApplyRequest
+from ordain.agent.apply.jobs import verdicts
 from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.cli.main import main
-from ordain.agent.daemon.apply_log import ApplyLog
 from ordain.agent.daemon.dbus_service import AgentInterface
-from ordain.agent.daemon.status_publisher import StatusPublisher
-from ordain.agent.daemon.status_reader import AgentPhase, AgentView, StatusReader
+from ordain.agent.daemon.minders.apply_log import ApplyLog
+from ordain.agent.daemon.status.status_publisher import StatusPublisher
+from ordain.agent.daemon.status.status_reader import AgentPhase, AgentView, StatusReader
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.errors import AlreadyRejected, Failure
 from ordain.agent.model import to_json

@@ -13,9 +13,9 @@ from dbus_next.errors import DBusError
 from dbus_next.signature import Variant
 
 from ordain.agent.condition import StatusCondition
-from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
+from ordain.agent.daemon.clients.client import BUS_NAME, OBJECT_PATH
 from ordain.agent.daemon.dbus_service import AgentInterface
-from ordain.agent.daemon.status_publisher import StatusPublisher
+from ordain.agent.daemon.status.status_publisher import StatusPublisher
 from ordain.agent.instruction import Instruction, InstructionKind, StandingInstruction, Terms
 from ordain.agent.model import Hold
 from ordain.agent.status import AgentState, SourceState, Status

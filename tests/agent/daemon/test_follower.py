@@ -11,13 +11,13 @@ from typing import Any, cast
 
 import pytest
 
+from ordain.agent.apply.differences.placed_file_differences import PlacedFiles
 from ordain.agent.apply.parts import ApplyParts
-from ordain.agent.apply.placed_file_differences import PlacedFiles
 from ordain.agent.daemon import follower as module
 from ordain.agent.daemon.follower import RELOADS, ROUNDS, Follower
-from ordain.agent.daemon.minder import REAPPLY, Work
-from ordain.agent.daemon.source_reader import SourceReader
-from ordain.agent.daemon.status_reader import AgentPhase, StatusReader
+from ordain.agent.daemon.minders.minder import REAPPLY, Work
+from ordain.agent.daemon.status.source_reader import SourceReader
+from ordain.agent.daemon.status.status_reader import AgentPhase, StatusReader
 from ordain.agent.delivery.protocol import ReleaseReference, Snapshot
 from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded
 from ordain.agent.model import Generation, Job, Outcome, Plan, UnitVerdict, Verb

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from ordain.agent.apply.failure_details import FailureDetails
-from ordain.agent.apply.jobs import JobResult
-from ordain.agent.apply.verdicts import job_verdict
+from ordain.agent.apply.jobs.failure_details import FailureDetails
+from ordain.agent.apply.jobs.jobs import JobResult
+from ordain.agent.apply.jobs.verdicts import job_verdict
 from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.public_view import (
     public_explanation,

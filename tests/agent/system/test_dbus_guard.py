@@ -21,10 +21,10 @@ from dbus_next.constants import MessageFlag, MessageType
 from dbus_next.message import Message
 from dbus_next.signature import SignatureTree, Variant
 
-from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
+from ordain.agent.daemon.clients.client import BUS_NAME, OBJECT_PATH
+from ordain.agent.daemon.clients.document_file import DocumentFile, write_documents
 from ordain.agent.daemon.dbus_service import AgentInterface, serve
-from ordain.agent.daemon.document_file import DocumentFile, write_documents
-from ordain.agent.daemon.status_publisher import StatusPublisher
+from ordain.agent.daemon.status.status_publisher import StatusPublisher
 from ordain.agent.errors import Denied
 from ordain.agent.status import Status
 from ordain.agent.system import dbus_guard

@@ -7,7 +7,7 @@ import pytest
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.compile import compile
-from ordain.transforms.document.conditions import ARCHITECTURES
+from ordain.transforms.document.formats.conditions import ARCHITECTURES
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Severity
 from ordain.transforms.machine import facts

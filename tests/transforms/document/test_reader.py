@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from ordain.transforms.document.plain_data import plain
+from ordain.transforms.document.keys.schema import schema
 from ordain.transforms.document.reader import read
-from ordain.transforms.document.schema import schema
+from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.model import Kind, Leaf, Template
 from support.document_samples import BAD_DOCUMENTS, HEAD
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ordain.transforms.document.keys.schema import schema
 from ordain.transforms.document.reader import HEADER
 from ordain.transforms.document.reference import markdown
-from ordain.transforms.document.schema import schema
 from ordain.transforms.model import Kind
 from ordain.transforms.section_pages import page, page_texts
 

@@ -14,11 +14,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from ordain.transforms.catalog import shipped
-from ordain.transforms.document import agent_formats, agent_keys, formats, network_formats, run_formats
-from ordain.transforms.document.node import Number, Plain
+from ordain.transforms.document.formats import agent_formats, formats, network_formats, run_formats
+from ordain.transforms.document.keys import agent_keys
+from ordain.transforms.document.keys.schema import for_editors, schema
 from ordain.transforms.document.reader import read_nodes
-from ordain.transforms.document.schema import for_editors, schema
 from ordain.transforms.document.schema_errors import validator
+from ordain.transforms.document.text.node import Number, Plain
 from ordain.transforms.document.validate import fits
 from ordain.transforms.model import Kind
 from support.document_samples import BAD_DOCUMENTS, HEAD

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ordain.transforms.document import yaml_reader
+from ordain.transforms.document.text import yaml_reader
 from ordain.transforms.importing import yaml_values
 from ordain.transforms.importing.document_draft import DocumentDraft, Plain
 from ordain.transforms.importing.yaml_writer import WIDTH, write

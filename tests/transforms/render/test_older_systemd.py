@@ -11,8 +11,8 @@ from ordain.transforms.artifacts import content_of
 from ordain.transforms.catalog.known_systems import facts_for, known_systems
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
+from ordain.transforms.document.keys.service_keys import SERVICE
 from ordain.transforms.document.reader import read
-from ordain.transforms.document.service_keys import SERVICE
 from ordain.transforms.errors import Problem
 from ordain.transforms.section_pages import HEAD, page_texts
 

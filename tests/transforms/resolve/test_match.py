@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.document.conditions import FACTS, in_range, range_error
+from ordain.transforms.document.formats.conditions import FACTS, in_range, range_error
 from ordain.transforms.errors import NOWHERE
 from ordain.transforms.model import Branch, Document, Facts, Kind, MatchCondition
 from ordain.transforms.resolve.match import Match, match_layer

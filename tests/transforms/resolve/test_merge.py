@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ordain.transforms.document.plain_data import plain
+from ordain.transforms.document.keys.schema import sections
 from ordain.transforms.document.reader import read
-from ordain.transforms.document.schema import sections
+from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, Tree
 from ordain.transforms.resolve.merge import merge, rank

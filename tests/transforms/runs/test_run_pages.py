@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ordain.transforms.catalog.shipped import shipped
-from ordain.transforms.document.pattern_syntax import names, parse
+from ordain.transforms.document.formats.pattern_syntax import names, parse
 from ordain.transforms.document.reader import read
 from ordain.transforms.model import Document
 from ordain.transforms.runs.run_render import render_runs

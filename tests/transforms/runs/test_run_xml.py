@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordain.transforms.document.json_reader import read as read_json
-from ordain.transforms.document.node import Node, Unreadable
 from ordain.transforms.document.reader import read_nodes
+from ordain.transforms.document.text.json_reader import read as read_json
+from ordain.transforms.document.text.node import Node, Unreadable
 from ordain.transforms.runs.run_draft import node_yaml
 from ordain.transforms.runs.run_xml import NAMESPACE, read_xml, read_xml_nodes, write_xml
 

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from ordain.transforms.document import network_formats
+from ordain.transforms.document.formats import network_formats
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.network.devices import (

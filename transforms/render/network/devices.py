@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ordain.transforms.document import network_formats
-from ordain.transforms.document.network_keys import HARDWARE, KINDS
-from ordain.transforms.document.network_shapes import Addresses, Rows
-from ordain.transforms.document.node import pointer_below
-from ordain.transforms.document.shapes import Map, Record, Sequence, Shape, String
+from ordain.transforms.document.formats import network_formats
+from ordain.transforms.document.keys.network_keys import HARDWARE, KINDS
+from ordain.transforms.document.keys.network_shapes import Addresses, Rows
+from ordain.transforms.document.keys.shapes import Map, Record, Sequence, Shape, String
+from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.errors import Problem, blocked, did_you_mean
 from ordain.transforms.model import Branch, Leaf, Row, Tree, Value
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document.node import pointer_below
+from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.errors import Problem, blocked, is_blocked
 from ordain.transforms.model import Branch, Member, OnChange, Tree, Wanted
 from ordain.transforms.render.network import (

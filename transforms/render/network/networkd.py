@@ -6,7 +6,7 @@ the MTU of DHCP) are written as lines. Each directive is checked against the tar
 
 from __future__ import annotations
 
-from ordain.transforms.document.network_keys import OFFLOADS
+from ordain.transforms.document.keys.network_keys import OFFLOADS
 from ordain.transforms.model import Branch
 from ordain.transforms.render.network.devices import Device, Route, RoutingRule, leaf_at, texts
 from ordain.transforms.render.network.netdev import netdev

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli import default_agent_yaml
 from ordain.agent.cli.commands.all_commands import COMMANDS
+from ordain.agent.cli.machine import default_agent_yaml
 from ordain.agent.cli.manual import agent_yaml_page as manual_agent_yaml
 from ordain.agent.cli.manual import agent_yaml_reference, codes_reference, commands_reference, json_reference
 from ordain.agent.cli.manual import document_page as manual_document
 from ordain.agent.cli.manual import ordainctl_page as manual
 from ordain.agent.settings import Settings, parse_settings
-from ordain.transforms.document.conditions import FACTS
-from ordain.transforms.document.language import SECTIONS
-from ordain.transforms.document.schema import schema
-from ordain.transforms.document.shapes import Schema
+from ordain.transforms.document.formats.conditions import FACTS
+from ordain.transforms.document.keys.language import SECTIONS
+from ordain.transforms.document.keys.schema import schema
+from ordain.transforms.document.keys.shapes import Schema
 from ordain.transforms.model import Kind
 
 DOCS = Path(__file__).parents[4] / "docs"

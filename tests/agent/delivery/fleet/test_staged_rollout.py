@@ -22,7 +22,7 @@ from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, Rollout
 from ordain.agent.delivery.spread import position
 from ordain.agent.status import AgentState as Phase
-from ordain.transforms.document.maintenance_windows import next_opening, parse_window
+from ordain.transforms.document.formats.maintenance_windows import next_opening, parse_window
 from ordain.transforms.systemd.values import EncodeError
 
 MONDAY = datetime(2026, 6, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordain.agent.daemon.status_reader import expired
+from ordain.agent.daemon.status.status_reader import expired
 from ordain.agent.delivery.protocol import ReleaseReference, SourceError
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.highest_accepted import forget_accepted, read_highest, record_accepted

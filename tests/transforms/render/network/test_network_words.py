@@ -12,10 +12,10 @@ from ordain.transforms.artifacts import RegularFile, content_of
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
-from ordain.transforms.document.network_keys import COMMON, KINDS
-from ordain.transforms.document.network_shapes import Addresses, Rows
+from ordain.transforms.document.keys.network_keys import COMMON, KINDS
+from ordain.transforms.document.keys.network_shapes import Addresses, Rows
+from ordain.transforms.document.keys.shapes import Map, Record, Sequence, Shape, String
 from ordain.transforms.document.reader import read
-from ordain.transforms.document.shapes import Map, Record, Sequence, Shape, String
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Compiled
 

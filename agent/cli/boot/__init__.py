@@ -1,0 +1,1 @@
+"""Commands of a boot server: serve, images."""

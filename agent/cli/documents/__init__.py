@@ -1,0 +1,1 @@
+"""Commands on files with documents: render, boot scripts, validate, match, import."""

@@ -1,0 +1,119 @@
+"""The documents on the command line: read from files, directories and standard input."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+
+from ordain.agent.delivery.source.local_files import NOT_READ, misnamed_documents
+from ordain.agent.model import RawDocument, RawDocuments
+from ordain.transforms.document.text.node import SUFFIXES
+from ordain.transforms.errors import Problem, Refused, Where, only_errors, warning
+from ordain.transforms.model import Document
+
+STANDARD_INPUT = "-"
+SETTINGS = "agent.yaml"
+
+
+def contents(names: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> tuple[RawDocuments, tuple[Problem, ...]]:
+    """Return the path and bytes of every file that ``names`` lead to, and a problem for each that cannot be read.
+
+    Of a directory, the files whose names end with one of ``suffixes`` count.
+    """
+    files: list[RawDocument] = []
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            files += _contents(name, suffixes)
+        except OSError as error:
+            where = Where(path=str(error.filename or name))
+            hint = "run it as root" if isinstance(error, PermissionError) else ""
+            problems.append(Problem(where=where, what=error.strerror or str(error), hint=hint, code="Unreadable"))
+    return tuple(files), tuple(problems)
+
+
+def valid(files: RawDocuments) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    """Return every document in ``files``, and warnings. Raises `Refused` for errors."""
+    documents, problems = _read(files)
+    if only_errors(problems):
+        raise Refused(problems)
+    return documents, problems
+
+
+def read_files(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    """Return every document in the files that ``names`` lead to, and all problems."""
+    files, problems = contents(names)
+    documents, wrong = _read(files)
+    return documents, (*problems, *_misnamed(names), *wrong)
+
+
+def _read(files: RawDocuments) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    from ordain.transforms.document.reader import read  # the schema of documents, which `contents` does not need
+
+    readings = [read(path, data) for path, data in files]
+    documents = tuple(document for read_documents, _ in readings for document in read_documents)
+    return documents, tuple(problem for _, wrong in readings for problem in wrong)
+
+
+def _misnamed(names: Sequence[str]) -> Iterator[Problem]:
+    """Yield a warning for each document in the directories of ``names`` that is not read because of its name."""
+    for name in names:
+        for file in misnamed_documents(Path(name)) if Path(name).is_dir() else ():
+            where, hint = Where(path=str(Path(name) / file)), "rename it, or move it elsewhere"
+            yield warning("", where, NOT_READ, hint, "NotRead")
+
+
+def read_all(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[str, ...], tuple[Problem, ...]]:
+    """Return every document in the files, the paths of files with settings of the agent, and all problems of both.
+
+    Runs may be in XML.
+    """
+    from ordain.transforms.runs.run_xml import read_runs
+
+    files, problems = contents(names)
+    settings = [(path, data) for path, data in files if _is_settings(path, data)]
+    readings = [read_runs(path, data) for path, data in files if (path, data) not in settings]
+    documents = tuple(document for read_documents, _ in readings for document in read_documents)
+    wrong = [problem for _, found in readings for problem in found]
+    if settings:
+        from ordain.transforms.machine import agent_yaml  # its tables take as long to import as the rest of `validate`
+
+        wrong += [problem for path, data in settings for problem in agent_yaml.read(data, path).problems]
+    return documents, tuple(path for path, _ in settings), (*problems, *_misnamed(names), *wrong)
+
+
+def _is_settings(path: str, data: bytes) -> bool:
+    """Return whether a file holds settings of the agent: by its name, unless it has the first key of a document."""
+    return PurePath(path).name == SETTINGS and not re.search(rb'^ordain:|"ordain"', data, re.M)
+
+
+def read_valid(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    """Return the documents in the files that ``names`` lead to, and warnings. Raises `Refused` for errors."""
+    documents, problems = read_files(names)
+    if only_errors(problems):
+        raise Refused(problems)
+    return documents, problems
+
+
+def transforms(root: Path) -> tuple[Document, ...]:
+    """Return the transformation database: the shipped documents and the administrator's. Raises `Refused`."""
+    from ordain.transforms.catalog.shipped import shipped
+
+    added = root / "etc/ordain/transforms"
+    documents, _ = read_valid([str(added)]) if added.is_dir() else ((), ())
+    return (*shipped(), *documents)
+
+
+def _contents(name: str, suffixes: tuple[str, ...]) -> Iterator[RawDocument]:
+    if name == STANDARD_INPUT:
+        yield "<stdin>", sys.stdin.buffer.read()
+        return
+    path = Path(name)
+    if not path.is_dir():
+        yield name, path.read_bytes()
+        return
+    for file in sorted(path.iterdir()):
+        if file.name.endswith(suffixes) and not file.name.startswith("."):
+            yield str(file), file.read_bytes()

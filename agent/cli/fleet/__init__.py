@@ -1,0 +1,1 @@
+"""Commands about all machines: status, holds, enrollment, rollouts, queries."""

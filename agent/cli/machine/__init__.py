@@ -1,0 +1,1 @@
+"""Commands about this machine: apply, status, explain, generations, doctor, boot chart, init."""

@@ -1,0 +1,1 @@
+"""Commands about Run documents: submit, log, import of job scripts."""

@@ -1,0 +1,1 @@
+"""Commands on a document store: documents, releases, the store itself."""

@@ -1,0 +1,219 @@
+"""store init, check, backup, restore: the setup of the store of a fleet, and copies of its content."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from ordain.agent.cli.commands.subcommand import Exit
+from ordain.agent.cli.console import Cell, Console, Style, plural
+from ordain.agent.cli.json_shapes import JsonDeviation, JsonFigure, JsonStoreCheck
+from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.store.open_store import opened_setup, require_reason, store_author, with_store
+from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.release.change_log import (
+    POLICY,
+    ChangeAction,
+    StorePolicy,
+    new_change,
+    read_policy,
+    record_change,
+)
+from ordain.agent.delivery.release.store_copy import Restore, copy_store, plan_restore, read_copy, write_copy
+from ordain.agent.delivery.release.store_copy import restore as restore_copy
+from ordain.agent.delivery.setup.deviation import Deviation, Examination, FleetUsers, StoreSetup, StoreUser
+from ordain.agent.errors import Failure
+from ordain.agent.local_time import local_time
+from ordain.agent.model import to_json
+from ordain.agent.system import atomic_files
+
+MACHINE_USER = "node"
+PASSWORD_BYTES = 24
+MOST_NAMES = 10
+
+
+def check(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl store check`."""
+
+    async def work() -> tuple[str, Examination]:
+        async with opened_setup(request, _accounts(request)) as setup:
+            return setup.location, await setup.examine()
+
+    location, examination = asyncio.run(work())
+    if request.json:
+        console.json(_as_json(location, examination))
+    else:
+        rows: list[tuple[Cell, ...]] = [(figure.place, figure.name, figure.value) for figure in examination.figures]
+        if rows:
+            console.table(("PLACE", "FIGURE", "VALUE"), rows)
+        _print_deviations(examination.deviations, console)
+        if not examination.deviations:
+            console.line(f"{location}: set up as a fleet needs it")
+        elif any(deviation.repair for deviation in examination.deviations):
+            console.note("`ordainctl store init` makes the changes that are named above, after a question", Style.DIM)
+    return Exit.DEGRADED if examination.deviations else Exit.OK
+
+
+def init(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl store init`."""
+
+    async def work() -> Exit:
+        async with opened_setup(request, _accounts(request)) as setup:
+            return await _init(setup, request, console)
+
+    return asyncio.run(work())
+
+
+def policy(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl store policy`."""
+
+    async def work(database: Database) -> StorePolicy:
+        if request.policy is None:
+            return await read_policy(database)
+        author = await require_reason(database, store_author(request), console)
+        entry = await database.get(POLICY)
+        new = StorePolicy(why=request.policy)
+        await database.put(POLICY, json.dumps(to_json(new)).encode(), expect=entry.version if entry else None)
+        await record_change(database, new_change(ChangeAction.POLICY, ["why"], author, what=request.policy))
+        return new
+
+    now = with_store(request, work)
+    if request.json:
+        console.json(to_json(now))
+    else:
+        console.line("every change needs a reason" if now.requires_why else "changes need no reason")
+    return Exit.OK
+
+
+def backup(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl store backup`."""
+    folder = Path(request.directory)
+    copy = with_store(request, copy_store)
+    try:
+        write_copy(copy, folder)
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror}; {folder} is not a whole backup") from None
+    size = sum(map(len, copy.entries.values()))
+    console.line(f"{folder}: {plural(len(copy.entries), 'key')} of {copy.location}, {size / (1 << 20):.1f} MiB")
+    return Exit.OK
+
+
+def restore(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl store restore`."""
+    copy = read_copy(Path(request.directory))
+
+    async def work(database: Database) -> None:
+        plan = await plan_restore(database, copy)
+        console.line(f"backup of {copy.location}, {local_time(copy.time)}: {_summary(plan)}")
+        for key in plan.differing[:MOST_NAMES]:
+            console.line(f"  {key} is something else in {database.location}", Style.WARN)
+        if len(plan.differing) > MOST_NAMES:
+            console.line(f"  and {len(plan.differing) - MOST_NAMES} more", Style.WARN)
+        if request.preview or not plan.writes:
+            return
+        if plan.differing and not request.replace:
+            raise Failure("the store holds other versions of these; use --replace to overwrite them")
+        _require_consent(request, database.location, len(plan.writes))
+        await restore_copy(database, plan)
+        what = f"backup of {copy.location}, {copy.time}, {plural(len(plan.writes), 'key')}"
+        await record_change(database, new_change(ChangeAction.RESTORE, ["store"], store_author(request), what=what))
+        console.line(f"{database.location}: restored")
+
+    with_store(request, work)
+    return Exit.OK
+
+
+def _summary(plan: Restore) -> str:
+    parts = [f"{plural(len(plan.writes), 'key')} to write"]
+    parts += [f"{len(plan.differing)} of them replace others"] if plan.differing else []
+    parts += [f"{plan.kept} are there already"] if plan.kept else []
+    parts += [f"{plan.others} that the backup does not have stay"] if plan.others else []
+    return ", ".join(parts)
+
+
+async def _init(setup: StoreSetup, request: Namespace, console: Console) -> Exit:
+    deviations = (await setup.examine()).deviations
+    changes = [deviation for deviation in deviations if deviation.repair]
+    for deviation in changes:
+        console.line(f"{deviation.place}: {deviation.change}")
+    if changes and not request.preview:
+        _require_consent(request, setup.location, len(changes))
+        for deviation in changes:
+            assert deviation.repair is not None
+            await deviation.repair()
+        deviations = (await setup.examine()).deviations
+        done = len(changes) - sum(1 for deviation in deviations if deviation.repair)
+        console.line(f"{setup.location}: {done} of {plural(len(changes), 'change')} made")
+    left = [deviation for deviation in deviations if not (deviation.repair and request.preview)]
+    _print_deviations(left, console)
+    if not deviations and not changes:
+        console.line(f"{setup.location}: set up as a fleet needs it; nothing to do")
+    return Exit.DEGRADED if left else Exit.OK
+
+
+def _require_consent(request: Namespace, location: str, count: int) -> None:
+    """Ask before anything is changed. Raises `Usage` where nobody can be asked, `Failure` without consent."""
+    if request.yes:
+        return
+    if not sys.stdin.isatty():
+        raise Usage("nobody can be asked here: use --preview to look, or --yes to make the changes")
+    answer = input(f"Make {plural(count, 'change')} in {location}? [y/N] ")
+    if answer.strip().lower() not in ("y", "yes"):
+        raise Failure("nothing was changed")
+
+
+def _accounts(request: Namespace) -> FleetUsers:
+    machine, writer = request.machine_user or MACHINE_USER, request.writer_user
+    if machine == writer:
+        raise Usage("--machine-user and --writer-user must differ: machines must not write documents")
+    return FleetUsers(
+        machine=_account(machine, "--machine-password-file", getattr(request, "machine_password_file", None)),
+        writer=_account(writer, "--writer-password-file", getattr(request, "writer_password_file", None))
+        if writer
+        else None,
+    )
+
+
+def _account(name: str, option: str, path: str | None) -> StoreUser:
+    return StoreUser(name=name, password=partial(_password, name, option, path))
+
+
+def _password(name: str, option: str, path: str | None) -> str:
+    """Return the password in the file, which is created with a random one. Raises `Failure`."""
+    if not path:
+        raise Failure(f"the user {name} does not exist; {option} FILE is needed to create it")
+    try:
+        return Path(path).read_text().removesuffix("\n")
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"cannot read the password from {path}: {getattr(error, 'strerror', None) or error}") from None
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    try:
+        atomic_files.write(Path(path), f"{password}\n".encode())
+    except OSError as error:
+        raise Failure(f"cannot write a password to {path}: {error.strerror}") from None
+    return password
+
+
+def _print_deviations(deviations: Sequence[Deviation], console: Console) -> None:
+    for deviation in deviations:
+        remedy = deviation.change or deviation.hint
+        console.line(f"{deviation.place} {deviation.what}" + (f" ({remedy})" if remedy else ""), Style.WARN)
+
+
+def _as_json(location: str, examination: Examination) -> JsonStoreCheck:
+    return JsonStoreCheck(
+        store=location,
+        deviations=[
+            JsonDeviation(place=one.place, what=one.what, change=one.change, hint=one.hint)
+            for one in examination.deviations
+        ],
+        figures=[JsonFigure(place=one.place, name=one.name, value=one.value) for one in examination.figures],
+    )

@@ -1,0 +1,1 @@
+"""Tasks between two applies, behind the protocol of `minder`."""

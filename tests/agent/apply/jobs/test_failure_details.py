@@ -1,0 +1,82 @@
+"""The cause of a failed start."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.apply.jobs.failure_details import MAX_LINE, FailureDetails, best_line, last_line, status_subject
+from ordain.agent.apply.jobs.jobs import JobResult
+from ordain.agent.apply.jobs.verdicts import job_verdict
+from ordain.agent.model import Job, UnitState, Verb
+from ordain.agent.plan.diff import PlacedUnit
+from ordain.agent.plan.exit_reason import EXITED
+
+FAILED = UnitState(
+    name="web.service",
+    active_state="failed",
+    sub_state="failed",
+    result="exit-code",
+    exec_main_code=EXITED,
+    exec_main_status=203,
+    invocation_id="1f",
+)
+UNIT = PlacedUnit(
+    fragment="normal/web.service",
+    files=(("normal/web.service", "[Service]\nExecStart=-/usr/bin/nodejs a.js\nUser=webby\nWorkingDirectory=/srv\n"),),
+)
+RESULT = JobResult(job=Job(unit="web.service", verb=Verb.START, reason=""), result="failed")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (1, "failed: exit status 1 (see `journalctl -u web.service`)"),
+        (200, "(CHDIR: the working directory cannot be entered: /srv)"),
+        (203, "exit status 203 (EXEC: the program cannot be run: /usr/bin/nodejs)"),
+        (217, "exit status 217 (USER: the user is unknown or cannot be set: webby)"),
+    ],
+)
+def test_a_failed_start_names_its_exit_status_and_what_it_is_about(status: int, words: str) -> None:
+    state = replace(FAILED, exec_main_status=status)
+
+    details = FailureDetails(subject=status_subject(state, UNIT))
+
+    assert words in job_verdict(RESULT, state, details).what
+
+
+def test_a_failed_start_has_the_last_line_of_the_journal() -> None:
+    details = FailureDetails(line="bind: Address already in use")
+
+    assert job_verdict(RESULT, replace(FAILED, exec_main_status=1), details).what == (
+        "failed: exit status 1: bind: Address already in use (see `journalctl -u web.service`)"
+    )
+
+
+def test_a_line_with_a_known_cause_is_preferred_and_lines_are_bounded() -> None:
+    assert best_line("a\nbind(): Address already in use\nbye\n") == "bind(): Address already in use"
+    assert best_line("a\nbye\x1b[2J\n\n") == "bye\N{REPLACEMENT CHARACTER}[2J"
+    assert len(best_line("x" * 5000)) == MAX_LINE
+    assert best_line("") == ""
+
+
+def test_the_journal_of_the_last_run_is_read_if_there_is_a_journalctl(tmp_path: Path) -> None:
+    journalctl = tmp_path / "journalctl"
+    journalctl.write_text('#!/bin/sh\necho "$@" | grep -q _SYSTEMD_INVOCATION_ID=1f && echo started && echo died\n')
+    journalctl.chmod(0o755)
+
+    assert asyncio.run(last_line(FAILED, str(journalctl))) == "died"
+    assert asyncio.run(last_line(FAILED, str(tmp_path / "missing"))) == ""
+    assert asyncio.run(last_line(replace(FAILED, invocation_id=""), str(journalctl))) == ""
+
+
+def test_a_journalctl_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journalctl = tmp_path / "journalctl"
+    journalctl.write_text("#!/bin/sh\nexec sleep 60\n")
+    journalctl.chmod(0o755)
+    monkeypatch.setattr("ordain.agent.apply.jobs.failure_details.TIMEOUT_SEC", 0.1)
+
+    assert asyncio.run(last_line(FAILED, str(journalctl))) == ""

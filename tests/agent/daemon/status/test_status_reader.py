@@ -1,0 +1,103 @@
+"""The state in the status follows from its conditions; the first reason in the order of the table decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ordain.agent.condition import StatusCondition
+from ordain.agent.daemon.status.status_reader import AGENT_DOWN, AgentPhase, AgentView, StatusReader
+from ordain.agent.model import Generation, Outcome, Plan, UnitVerdict
+from ordain.agent.plan.unit_status import differences, left_undone
+from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
+from ordain.agent.state.decisions import RejectedGeneration
+from ordain.agent.status import AgentState, Status
+from support.status_samples import unit_status
+
+FAULT = StatusCondition(code="Drift", what="a.service", fault=True)
+NOTE = StatusCondition(code="Pinned", what="generation 2")
+REJECTED = RejectedGeneration(number=2, hash="2", why="x")
+
+
+def view(phase: AgentPhase = AgentPhase.FOLLOWING, **fields: Any) -> AgentView:
+    return AgentView(phase=phase, **fields)
+
+
+@pytest.mark.parametrize(
+    ("trial", "stays", "rejected", "conditions", "agent", "state"),
+    [
+        (True, "paused", REJECTED, (FAULT,), view(AgentPhase.APPLYING), AgentState.APPLYING),
+        (True, "paused", REJECTED, (FAULT,), view(AgentPhase.STARTING), AgentState.STARTING),
+        (True, "paused", REJECTED, (FAULT,), view(), AgentState.TRIAL),
+        (False, "paused", REJECTED, (FAULT,), view(), AgentState.PAUSED),
+        (False, "pinned", REJECTED, (FAULT,), view(), AgentState.ROLLED_BACK),
+        (False, "pinned", None, (NOTE, FAULT), view(), AgentState.DEGRADED),
+        (False, "pinned", None, (NOTE,), view(), AgentState.PAUSED),
+        (False, "", REJECTED, (FAULT,), view(), AgentState.ROLLED_BACK),
+        (False, "", None, (NOTE, FAULT), view(), AgentState.DEGRADED),
+        (False, "", None, (AGENT_DOWN,), None, AgentState.DEGRADED),
+        (False, "", None, (NOTE,), view(), AgentState.CONVERGED),
+        (False, "", None, (), view(), AgentState.CONVERGED),
+    ],
+)
+def test_the_state(
+    trial: bool,
+    stays: str,
+    rejected: RejectedGeneration | None,
+    conditions: tuple[StatusCondition, ...],
+    agent: AgentView | None,
+    state: AgentState,
+) -> None:
+    parts = SimpleNamespace(
+        trials=SimpleNamespace(pending=lambda: trial),
+        decisions=SimpleNamespace(paused=stays == "paused", pin=stays == "pinned", rejected=rejected),
+    )
+    reader = StatusReader(parts=cast(Any, parts), source=cast(Any, None))
+
+    assert reader._state(conditions, agent) is state
+
+
+def test_during_an_apply_and_its_rollback_the_documents_want_the_new_generation(tmp_path: Path) -> None:
+    machine = SimpleNamespace(root=tmp_path, decisions=SimpleNamespace(rejected=None))
+    reader = StatusReader(parts=cast(Any, machine), source=cast(Any, None))
+    old, new = Generation(number=5, hash="5"), Generation(number=6, hash="6")
+    forward = JournalEntry(phase=ApplyPhase.PLACE, number=6, plan=Plan(from_hash="5", to_hash="6"))
+    failed = Outcome(generation=6, hash="6", plan=forward.plan)
+    back = replace(forward, number=5, plan=Plan(from_hash="6", to_hash="5"), failed=failed)
+    journal = ApplyJournal(tmp_path)
+    last = view(AgentPhase.APPLYING, wanted=Outcome(generation=5, hash="5", plan=Plan()))
+    for entry in (forward, back):
+        journal.begin(entry)
+        for in_force in (old, new):
+            assert reader._wanted(in_force, last) == (6, "6")
+            assert not list(reader._not_in_force(in_force, 6, "6", last))
+
+
+@pytest.mark.parametrize("state", [AgentState.PAUSED, AgentState.TRIAL, AgentState.APPLYING, AgentState.CONVERGED])
+def test_a_fault_shows_in_the_exit_status_in_every_state(state: AgentState) -> None:
+    assert Status(state=state, conditions=(NOTE, FAULT)).faulty
+    assert not Status(state=state, conditions=(NOTE,)).faulty
+
+
+def test_a_unit_that_is_not_as_wanted_is_a_fault_unless_it_is_held() -> None:
+    failed = unit_status("b.service", ok=False, active_state="failed")
+    gone = replace(unit_status("c.service", ok=False, active_state="inactive"), load_state="not-found")
+    held = replace(unit_status("d.service", ok=False, active_state="inactive"), why="held")
+
+    found = list(differences([unit_status(), failed, gone, held]))
+
+    assert [(condition.code, condition.fault) for condition in found] == [("NotInstalled", True), ("Drift", True)]
+    assert ["c.service" in found[0].what, "b.service" in found[1].what] == [True, True]
+    assert list(differences([unit_status(), held])) == []
+
+
+def test_work_that_the_last_apply_left_undone_is_a_fault_unless_a_unit_shows_it() -> None:
+    verdicts = [UnitVerdict(unit=unit, ok=False, what="failed") for unit in ("a.service", "/etc/motd")]
+
+    found = list(left_undone([unit_status()], verdicts))
+
+    assert [(condition.code, "/etc/motd" in condition.what) for condition in found] == [("Undone", True)]

@@ -1,0 +1,1 @@
+"""Formats of single values: durations, sizes, addresses, patterns, commands."""

@@ -1,0 +1,160 @@
+"""The document language as one table: every section and key, its shape, and a sentence about it.
+
+`schema` makes the published JSON Schema from it, `reader` reads documents by it, and `reference` prints the reference
+in docs/ from it. The packages above say what each key becomes on a machine.
+"""
+
+from __future__ import annotations
+
+from ordain.transforms.document.keys.netboot_keys import NETBOOT
+from ordain.transforms.document.keys.network_keys import NETWORK, RENDERER
+from ordain.transforms.document.keys.scheduler_keys import SECTIONS as RUN_SYSTEMS
+from ordain.transforms.document.keys.service_keys import FILE, PATH, RAW, SERVICE, path, span
+from ordain.transforms.document.keys.shapes import (
+    Choice,
+    CommandLine,
+    Flag,
+    FreeForm,
+    Integer,
+    Map,
+    MemberWord,
+    Record,
+    Sequence,
+    Set,
+    Shape,
+    String,
+)
+
+MOUNT = Record(
+    {
+        "what": String("The device, share or file system to mount.", "a device or source"),
+        "type": String("The type of the file system.", "a file system type"),
+        "options": Set("Mount options, each with a value or without.", "a mount option", of=MemberWord()),
+        "state": Choice(("running", "stopped", "masked"), "Its desired state."),
+        "automount": Flag("Mount it when it is first used."),
+        "timeout": span("The longest time that mounting may take."),
+    },
+    title="the keys of a mount",
+)
+
+SWAP = Record(
+    {
+        "options": Set("Options, each with a value or without.", "an option", of=MemberWord()),
+        "priority": Integer("Its priority; the swap with the highest is used first.", -1, 32767),
+        "state": Choice(("running", "stopped", "masked"), "Its desired state."),
+    },
+    title="the keys of a swap",
+)
+
+USER = Record(
+    {
+        "uid": Integer("The number of the user."),
+        "gid": Integer("The number of the main group."),
+        "group": String("The main group.", "a group"),
+        "groups": Set("Further groups.", "a group"),
+        "home": path("The home directory."),
+        "shell": path("The login shell."),
+        "keys": Set("SSH public keys.", "an SSH public key"),
+        "system": Flag("Make a system user."),
+        "state": Choice(("present", "absent"), "absent: the account is locked, so nobody can log in; its files stay."),
+    },
+    title="the keys of a user",
+)
+
+HOST = Record(
+    {
+        "hostname": String("The host name."),
+        "timezone": String("The time zone, such as Europe/Berlin."),
+        "locale": String("The locale, such as C.UTF-8."),
+        "keymap": String("The keyboard layout of the console, such as de."),
+        "time-servers": Sequence(String(), "NTP servers."),
+    },
+    title="the keys of the host",
+)
+
+BOOT = Record(
+    {
+        "mode": Choice(
+            ("additive", "exclusive"),
+            "additive: the distribution's own services start as usual. exclusive: only what the documents name starts.",
+        ),
+        "console": String("A terminal that always has a login, such as ttyS0."),
+        "allow": Set("Units of the distribution that start in exclusive mode as well.", "a unit name", "unit-name"),
+    },
+    title="the keys of the boot",
+)
+
+SECTIONS: dict[str, Shape] = {
+    "values": FreeForm("Values for templates, in any form."),
+    "services": Map(SERVICE, "Services, your own and the distribution's.", "a service name", "service-name"),
+    "mounts": Map(MOUNT, "File systems.", "a mount point", "path"),
+    "swaps": Map(SWAP, "Swap devices and files.", "a device or file", "path"),
+    "network": NETWORK,
+    "users": Map(USER, "Users.", "a user name"),
+    "groups": Map(
+        Record({"gid": Integer("The number of the group."), "system": Flag("Make a system group.")}),
+        "Groups.",
+        "a group name",
+    ),
+    "files": Map(FILE, "Files.", "an absolute path", "path"),
+    "sysctl": Map(String(), "Kernel parameters.", "a parameter"),
+    "modules": Map(
+        Record({"options": String("The options of the module."), "blacklist": Flag("Never load it.")}),
+        "Kernel modules.",
+        "a module",
+    ),
+    "host": HOST,
+    "boot": BOOT,
+    "netboot": NETBOOT,
+    "units": Map(
+        RAW,
+        "Whole units in systemd's own syntax. NAME.d is a drop-in; the section Install becomes links.",
+        "a unit name, or a unit name with .d for a drop-in",
+        "unit-or-drop-in",
+    ),
+}
+"""The sections of a Layer and of a Node, which may also hold `labels`."""
+
+TRANSFORM_SECTIONS: dict[str, Shape] = {
+    "services": Map(
+        Record(
+            {
+                "unit": String("Its unit on this system.", "a unit name", "unit-name"),
+                "socket": String(
+                    "The socket unit that starts it, if there is one.",
+                    "a unit name",
+                    "unit-name",
+                ),
+                "package": String("The package that holds it.", "a package name"),
+                "config": String("Its configuration directory.", "an absolute path", "path"),
+                "check": CommandLine("The command that checks its configuration."),
+            },
+            title="the keys of a service on this system",
+        ),
+        "Services by their neutral names.",
+        "a service name",
+        "service-name",
+    ),
+    "users": Map(
+        Record({"name": String("Its name on this system.")}, shorthand="name"),
+        "Users and groups by their neutral names.",
+        "a user name",
+    ),
+    "milestones": Map(
+        Record(
+            {"unit": String("Its unit on this system.", "a unit name", "unit-name")},
+            shorthand="unit",
+        ),
+        "Milestones of the boot by their neutral names.",
+        "a milestone",
+    ),
+    "paths": Map(PATH, "Programs and files by their neutral names.", "a name"),
+    "network": Record({"renderer": RENDERER}, "The network service of this system."),
+    **RUN_SYSTEMS,
+    "versions": Map(
+        String(title="an os-release ID", template=False),
+        "Systems that have the version numbers of another system, such as rocky: rhel.",
+        "an os-release ID",
+    ),
+}
+"""The sections of a Transform."""

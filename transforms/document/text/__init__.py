@@ -1,0 +1,1 @@
+"""Texts in YAML and JSON to nodes that know their lines."""
