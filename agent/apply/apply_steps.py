@@ -92,7 +92,7 @@ class ApplyListener(Protocol):
 class PlannedApply:
     """A plan to carry out: it leads from the machine as ``observed`` to generation ``new``.
 
-    ``decided`` is what is recorded about the source if it is rolled back. ``caller`` is the process that asked, 0 if
+    ``decided`` is restored if it is rolled back (`Decisions.restore`). ``caller`` is the process that asked, 0 if
     nobody did, ``origin`` is for the history.
     """
 

@@ -40,9 +40,9 @@ class JournalEntry:
 
     ``number`` is the generation in the store, ``invocations`` are the InvocationIDs that the units with jobs had
     before. ``running`` and ``failing`` are the units that ran, or had failed, before the first step. ``failed`` is the
-    outcome of the apply that this one rolls back. ``decided`` are the decisions that are in force again after a
-    rollback. ``origin`` is who or what asked for the apply. ``caller`` is the process that asked, 0 if
-    nobody did.
+    outcome of the apply that this one rolls back. ``decided`` are the decisions before the apply, which a rollback
+    restores (`Decisions.restore`). ``origin`` is who or what asked for the apply. ``caller`` is the process that asked,
+    0 if nobody did.
     """
 
     phase: ApplyPhase

@@ -3,6 +3,8 @@
 converged          ⇔  exit status 0, no fault, and nothing paused, on trial or rolled back
 converged          ⇒  the plan is empty, every unit is as wanted, the documents' generation is in force
 an apply           ⇒  it exited with 0 or 3 as the status does afterwards
+a rolled back one  ⇒  it is a fault, also while the machine is paused
+the last word      ⇒  a pause or a follow holds, also if it was given during an apply
 in every state     the properties on the bus are those of the status, and the history has the generation in force
 """
 
@@ -13,6 +15,8 @@ from typing import Any
 
 PROPERTIES = {"State": "state", "Generation": "generation", "WantedGeneration": "wanted_generation"}
 """By property on the bus, the field of the status that it repeats."""
+ALWAYS_FAULTS = {"RolledBack", "RollbackIncomplete", "Refused", "NotApplied", "Drift", "NotInstalled", "Undone"}
+"""Codes of conditions that are a fault whatever the state is."""
 
 
 def disagreements(reports: Mapping[str, Any]) -> Iterator[str]:
@@ -20,7 +24,7 @@ def disagreements(reports: Mapping[str, Any]) -> Iterator[str]:
 
     ``reports``: ``status`` as JSON, ``exit`` of `ordainctl status`, ``properties`` by name, ``plan`` (the exit status
     of `ordainctl plan --exit-code`), ``planned`` (its text) and ``history`` as JSON; optionally ``applied``, the exit
-    status of an apply right before.
+    status of an apply right before, and ``paused``, whether an administrator gave `pause` (and not `follow`) last.
     """
     status = reports["status"]
     state = status["state"]
@@ -32,6 +36,11 @@ def disagreements(reports: Mapping[str, Any]) -> Iterator[str]:
         yield f"it is {state}, with the faults {faults} and {stays}"
     if (reports["exit"] == 0) != (not faults and state != "rolled-back"):
         yield f"the exit status is {reports['exit']} with the faults {faults}"
+    codes = sorted(condition["code"] for condition in status["conditions"])
+    if reports["exit"] == 0 and (hidden := ALWAYS_FAULTS & set(codes)):
+        yield f"the exit status is 0 with {hidden}"
+    if (paused := reports.get("paused")) is not None and paused != ("Paused" in codes):
+        yield f"the last instruction was {'pause' if paused else 'follow'}, and the conditions are {codes}"
     if (applied := reports.get("applied")) in (0, 3) and applied != reports["exit"]:
         yield f"the apply exited with {applied}, and the status with {reports['exit']}: {faults}"
     if state == "converged":
@@ -46,7 +55,6 @@ def disagreements(reports: Mapping[str, Any]) -> Iterator[str]:
     for name, field in PROPERTIES.items():
         if reports["properties"][name] != status[field]:
             yield f"the property {name} is {reports['properties'][name]}, and the status says {status[field]}"
-    codes = sorted(condition["code"] for condition in status["conditions"])
     if sorted(row[0] for row in reports["properties"]["Conditions"]) != codes:
         yield f"the property Conditions is {reports['properties']['Conditions']}, and the status has {codes}"
     drift = sorted(unit["unit"] for unit in status["units"] if not unit["ok"])

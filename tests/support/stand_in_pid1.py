@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class StandIn(Systemd):
     """PID 1 and the generator of the machine below ``root``; ``effects`` is filled by them and by the files.
 
     A unit in ``broken`` fails when it is started. ``killed_at``: the effect before which the agent is killed.
+    ``meanwhile`` is called once, at the next job: it is what somebody else does during an apply.
     """
 
     def __init__(self, root: Path) -> None:
@@ -37,6 +38,7 @@ class StandIn(Systemd):
         self.root = root
         self.effects: list[str] = []
         self.killed_at = ""
+        self.meanwhile: Callable[[], object] | None = None
         self.states: dict[str, UnitState] = {}
         self.broken: set[str] = set()
         self.goes_down = False
@@ -55,6 +57,9 @@ class StandIn(Systemd):
 
     async def queue(self, verb: Verb, unit: str, *, invocation: str = "") -> str:
         self.effect(f"{verb} {unit}")
+        act, self.meanwhile = self.meanwhile, None
+        if act:
+            act()
         state = replace(self.states.get(unit, UnitState(name=unit)), load_state="loaded")
         if verb is Verb.STOP:
             state = replace(state, active_state="inactive", sub_state="dead")

@@ -16,6 +16,7 @@ import pytest
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.jobs import verdicts
 from ordain.agent.errors import AlreadyRejected, ShuttingDown
+from ordain.agent.instruction import Instruction
 from ordain.agent.model import Outcome
 from ordain.agent.state.apply_journal import PATH as JOURNAL
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase
@@ -120,6 +121,54 @@ def test_an_apply_that_fails_is_rolled_back_by_an_apply_of_its_own(systemd: Stan
     assert proven.hash == before.hash
     with pytest.raises(AlreadyRejected):
         apply(systemd, by_administrator=False)
+
+
+@pytest.mark.parametrize("killed_at", ["", "journal: back"])
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_pause_or_a_follow_during_an_apply_that_is_rolled_back_holds(
+    systemd: StandIn, paused: bool, killed_at: str
+) -> None:
+    """Also if the agent is killed before the rollback."""
+    agent = parts(systemd)
+    if not paused:
+        agent.decisions.pause(Instruction(by="alice"))
+    systemd.broken = {"new.service"}
+    systemd.meanwhile = agent.decisions.pause if paused else agent.decisions.follow
+    systemd.killed_at = killed_at
+    if killed_at:
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(agent.engine.apply(ApplyRequest(texts=NEW)))
+        systemd.killed_at = ""
+        agent = parts(systemd)
+
+    outcome = asyncio.run(agent.engine.resume() if killed_at else agent.engine.apply(ApplyRequest(texts=NEW)))
+
+    assert outcome is not None
+    assert outcome.exit_status == 4
+    assert agent.decisions.paused is paused
+
+
+@pytest.mark.parametrize("pause", [True, False])
+def test_an_apply_of_a_file_that_is_rolled_back_leaves_no_pin_and_no_pause(systemd: StandIn, pause: bool) -> None:
+    systemd.broken = {"new.service"}
+
+    assert apply(systemd, instead_of="r", pause=pause).exit_status == 4
+
+    decisions = parts(systemd).decisions
+    assert (decisions.pin, decisions.paused) == (None, False)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_pause_or_a_follow_during_a_trial_holds_after_it_is_confirmed(systemd: StandIn, paused: bool) -> None:
+    if not paused:
+        parts(systemd).decisions.pause()
+    apply(systemd, confirm_sec=60, instead_of="r")
+    agent = parts(systemd)
+
+    agent.decisions.pause() if paused else agent.decisions.follow()
+    asyncio.run(agent.rollback.confirm())
+
+    assert (agent.decisions.paused, bool(agent.decisions.pin)) == (paused, paused)
 
 
 @pytest.mark.parametrize("effects", [FORWARDS, BACKWARDS], ids=["forwards", "backwards"])

@@ -48,8 +48,25 @@ class Model:
         self.root = systemd.root
         self.log = ApplyLog(lambda: None)
         self.text = BROKEN
+        self.document: Mapping[str, Any] = {}
         self.parts: ApplyParts = parts(systemd)
         self.applied: int | None = None
+        self.paused = False
+
+    def instruct(self, *, paused: bool) -> None:
+        """Pause or follow, as an administrator does."""
+        self.paused = paused
+        self.parts.decisions.pause() if paused else self.parts.decisions.follow()
+
+    def fail(self, *, paused: bool) -> None:
+        """Change a document so that its apply fails, and pause or follow during that apply."""
+        self.systemd.meanwhile = lambda: self.instruct(paused=paused)
+        self.systemd.broken.add("fails.service")
+        document = {"ordain": "v1", "kind": "Layer", "name": "model"}
+        services = {"fails": {"command": f"sleep {1000 + len(self.text)}"}}
+        self.text = json.dumps(
+            {**document, **self.document, "services": {**self.document.get("services", {}), **services}}
+        )
 
     def follow(self) -> None:
         """Apply the documents, as the follower does; ``applied`` is the exit status of this apply, None if refused."""
@@ -85,6 +102,7 @@ class Model:
             "exit": 3 if status.faulty else 0,
             "properties": {name: getattr(interface, name) for name in (*PROPERTIES, "Conditions", "Drift")},
             "applied": self.applied,
+            "paused": self.paused,
             "plan": plan,
             "planned": text,
             "history": json.loads(capsys.readouterr().out),
@@ -119,8 +137,10 @@ def acts(model: Model, draw: Random) -> Mapping[str, Callable[[], object]]:
         "unhold": lambda: asyncio.run(model.parts.holds.unhold(unit)),
         "follow unit": lambda: asyncio.run(model.parts.holds.follow(unit)),
         "rollback": model.rollback,
-        "pause": decisions.pause,
-        "follow": decisions.follow,
+        "pause": lambda: model.instruct(paused=True),
+        "follow": lambda: model.instruct(paused=False),
+        "pause during an apply that fails": lambda: model.fail(paused=True),
+        "follow during an apply that fails": lambda: model.fail(paused=False),
         "pin": lambda: decisions.set_pin(
             Pin(number=model.parts.store.applied().number, hash=model.parts.store.applied().hash, revision=model.text)
         ),
@@ -163,7 +183,7 @@ def test_no_two_reports_disagree(
     done, states = [], set()
     for _ in range(STEPS):
         if draw.random() < 0.6:
-            document = edited(document, draw)
+            document = model.document = edited(document, draw)
             model.text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "model", **document})
             done.append(model.text)
         else:
