@@ -171,11 +171,15 @@ def decision_conditions(trials: Trials, decisions: Decisions) -> Iterator[Status
         what = f"{public}: {bad.why}"
         if bad.complete:
             hint = "change the documents, or run `ordainctl apply` to try again"
-            yield StatusCondition(code="RolledBack", what=what, hint=hint, public=public)
+            yield StatusCondition(code="RolledBack", what=what, hint=hint, fault=True, public=public)
         else:
             rest = "; some units are not as they were before"
             yield StatusCondition(
-                code="RollbackIncomplete", what=f"{what}{rest}", hint="see the journal", public=f"{public}{rest}"
+                code="RollbackIncomplete",
+                what=f"{what}{rest}",
+                hint="see the journal",
+                fault=True,
+                public=f"{public}{rest}",
             )
     pin, hint = decisions.pin, "run `ordainctl follow` to follow the documents again"
     if decisions.now.paused and pin and not decisions.now.pause.end:

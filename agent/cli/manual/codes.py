@@ -475,7 +475,7 @@ MACHINE = CodeGroup(
             "Read the message and the journal (`journalctl -u ordain-agent`).",
         ),
         "RolledBack": (
-            "A generation failed and was rolled back.",
+            "A generation failed and was rolled back. It is a fault in every state, also while the machine is paused.",
             "Change the documents, or run `ordainctl apply` to try again.",
         ),
         "RollbackIncomplete": (

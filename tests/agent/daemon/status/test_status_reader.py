@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import pytest
 
+from ordain.agent.apply.rollback import decision_conditions
+from ordain.agent.apply.trial import Trials
 from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.status.status_reader import AGENT_DOWN, AgentPhase, AgentView, StatusReader
 from ordain.agent.model import Generation, Outcome, Plan, UnitVerdict
 from ordain.agent.plan.unit_status import differences, left_undone
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
-from ordain.agent.state.decisions import RejectedGeneration
+from ordain.agent.state.decisions import Decisions, RejectedGeneration
 from ordain.agent.status import AgentState, Status
 from support.status_samples import unit_status
 
@@ -81,6 +83,22 @@ def test_during_an_apply_and_its_rollback_the_documents_want_the_new_generation(
 def test_a_fault_shows_in_the_exit_status_in_every_state(state: AgentState) -> None:
     assert Status(state=state, conditions=(NOTE, FAULT)).faulty
     assert not Status(state=state, conditions=(NOTE,)).faulty
+
+
+@pytest.mark.parametrize("state", [AgentState.PAUSED, AgentState.APPLYING])
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_generation_that_was_rolled_back_is_a_fault_in_every_state(
+    tmp_path: Path, state: AgentState, complete: bool
+) -> None:
+    decisions = Decisions(tmp_path)
+    decisions.reject(replace(REJECTED, complete=complete))
+    decisions.pause()
+
+    conditions = tuple(decision_conditions(Trials(tmp_path), decisions))
+
+    code = "RolledBack" if complete else "RollbackIncomplete"
+    assert [(condition.code, condition.fault) for condition in conditions] == [(code, True), ("Paused", False)]
+    assert Status(state=state, conditions=conditions).faulty
 
 
 def test_a_unit_that_is_not_as_wanted_is_a_fault_unless_it_is_held() -> None:
