@@ -191,9 +191,11 @@ def _hint(found: DeviceFinding) -> str:
     device = found.device
     names = {"name": device.name or device.item.rpartition("/")[2], "uuid": device.uuid}
     if found.code is WAITS and found.repair is not Repair.NONE:
-        return f"{device.program} has a few seconds to set it"
+        return f"{device.program} has {SETTLE_SEC:.0f} s to do it; after that it is a fault"
     if found.code is WAITS:
         return "connect it, or wait for the server; `optional: true` says that it may be missing"
+    if found.code is MISSING and not found.fault:
+        return "`optional: true` lets it be missing"
     look = f"see {JOURNALS[device.program].format(**names)}"
     if found.code is MISSING and not device.virtual:
         return f"{look}; `optional: true` says that it may be missing"
@@ -308,11 +310,11 @@ def _grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 
 def _missing(device: ExpectedDevice, age: float) -> DeviceFinding:
     if device.virtual:
-        what, fault = f"the network device {device.name} does not exist", age >= SETTLE_SEC
+        fault = age >= SETTLE_SEC
         return DeviceFinding(
             device=device,
-            code=MISSING,
-            what=what,
+            code=MISSING if fault else WAITS,
+            what=f"the network device {device.name} does not exist{'' if fault else ' yet'}",
             actual="missing",
             wanted="present",
             fault=fault,

@@ -552,7 +552,7 @@ MACHINE = CodeGroup(
             "Run `ordainctl apply`, which configures the device again, unless the message names another remedy.",
         ),
         "NetworkWaits": (
-            "A network device waits for a cable, or for an address from a server.",
+            "A network device waits for a cable, a server, or in the first ten seconds for its program.",
             "Nothing; or connect it. Without an answer of a server within two minutes it is [NetworkDiffers].",
         ),
         "NotListening": (

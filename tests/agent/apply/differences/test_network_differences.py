@@ -127,6 +127,18 @@ def test_a_program_has_a_moment_to_configure_a_device(renderer: str) -> None:
     }
 
 
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_a_device_that_its_program_has_still_time_to_make_waits_and_is_missing_afterwards(renderer: str) -> None:
+    """Otherwise the status would be converged beside the code of a fault."""
+    codes = {
+        age: [(code, fault) for code, what, fault in found(BRIDGE, KernelNetwork(links=(ETH0,)), renderer, age=age)
+              if "br0 does not exist" in what]
+        for age in (1.0, SETTLE_SEC)
+    }  # fmt: skip
+
+    assert codes == {1.0: [("NetworkWaits", False)], SETTLE_SEC: [("DeviceMissing", True)]}
+
+
 RULED: Section = {
     "ethernets": {
         "eth0": {
