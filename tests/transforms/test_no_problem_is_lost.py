@@ -92,6 +92,7 @@ mounts: {"/a\\n": {what: a}}
 swaps: {/swap: {options: {"a b": true}}}
 files: {/etc/passwd: {content: a}, /etc/d/: {content: a}, /etc/e: {mode: '0644'}, /etc/f: {content: a, owner: "a:b"}}
 files: {/etc/g: {content: "-----BEGIN PRIVATE KEY-----"}, /etc/h: {credential: ../x}}
+files: {/etc/k: {content: a}, /etc/k/l: {content: a}}
 files: {/etc/i: {template: "{{ instance }}"}}
 users: {A: {}, root: {shell: /bin/a}, zero: {uid: 0}, h: {home: "/a b"}, k: {keys: [" "]}}
 users: {w: {uid: 33}, m: {groups: [x]}}

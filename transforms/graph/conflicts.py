@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ordain.transforms.artifacts import Artifact, PlacedFile, UnitLink
+from ordain.transforms.artifacts import AbsentFile, Artifact, PlacedDirectory, PlacedFile, SymbolicLink, UnitLink
 from ordain.transforms.errors import Problem, Where, blocked
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.graph.late_orderings import late_orderings
@@ -47,6 +47,7 @@ def find_conflicts(
     return (
         *_vital(artifacts, place_of),
         *_clashes(artifacts, place_of),
+        *_paths_below_files(artifacts, place_of),
         *_cycles(units, installed is not None, place_of),
         *_conflicting_units(sound, units, place_of),
         *_unmet_requirements(items, units, place_of),
@@ -78,6 +79,29 @@ def _clashes(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iterator[Probl
             name = artifact.path if isinstance(artifact, PlacedFile) else artifact.path.partition("/")[2]
             what = f"{other.item} and {artifact.item} both make {name}"
             yield blocked(artifact.item, place_of(artifact.item), what, "remove it from one of them", "Clash")
+
+
+def _paths_below_files(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iterator[Problem]:
+    """Yield the paths below a path that the documents make something else than a directory.
+
+    No file system has both, and neither has the history, which keeps the files of a generation below a directory. A
+    link is not followed, because its target can be outside.
+    """
+    placed = [artifact for artifact in artifacts if isinstance(artifact, PlacedFile)]
+    others = {artifact.path: artifact for artifact in placed if not isinstance(artifact, PlacedDirectory)}
+    for artifact in placed:
+        parts = artifact.path.split("/")
+        above = (others.get("/".join(parts[:length])) for length in range(2, len(parts)))
+        other = next((each for each in above if each is not None), None)
+        if other is None or (isinstance(other, AbsentFile) and isinstance(artifact, AbsentFile)):
+            continue
+        kind = next((name for type_, name in _NOT_A_DIRECTORY if isinstance(other, type_)), "a file")
+        what = f"{artifact.path} is below {other.path}, which {other.item} (at {place_of(other.item)}) makes {kind}"
+        hint = f"move one of them, or write `directory: true` for {other.path}"
+        yield blocked(artifact.item, place_of(artifact.item), what, hint, "Clash")
+
+
+_NOT_A_DIRECTORY = ((SymbolicLink, "a link"), (AbsentFile, "absent"))
 
 
 def _cycles(units: EffectiveUnits, known: bool, place_of: PlaceOf) -> Iterator[Problem]:

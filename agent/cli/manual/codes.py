@@ -158,8 +158,8 @@ BLOCKED = CodeGroup(
             "Remove the entry.",
         ),
         "Clash": (
-            "Two entries result in the same unit, file or network device.",
-            "Merge the two entries, or rename one.",
+            "Two entries result in the same unit, file or network device, or one is a file below a file of the other.",
+            "Merge the two entries, or rename or move one.",
         ),
         "Conflict": (
             "Two units that should both run conflict with each other (Conflicts=).",
