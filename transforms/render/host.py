@@ -88,11 +88,20 @@ class _HostRenderer:
             for server in servers:
                 file.add(f"server {server} iburst", leaf)
         else:
-            what = f"no Transform says which file names the servers of {unit or 'the time service'} on this system"
-            self.block(leaf, what, "place the file in `files`", "Unmapped")
+            self.block(leaf, *self.no_directory(unit), "Unmapped")
             return
         self.restart_on_change(unit, file.path)
         yield file.artifact()
+
+    def no_directory(self, unit: str) -> tuple[str, str]:
+        """Return the fault and the remedy where no Transform names a directory for the file of the time servers."""
+        file = self.names.paths().get("chrony-configuration", "") if unit in CHRONY else ""
+        if not file:
+            what = f"no Transform says which file names the servers of {unit or 'the time service'} on this system"
+            return what, "place the file in `files`"
+        what = f"on this system, the servers of {unit} are in {file}, to which no other file can be added"
+        uses = f"services: {{chrony: {{uses: [{file}]}}}}"
+        return what, f"place {file} in `files`, with a line `server NAME iburst` for each, and write `{uses}`"
 
     def restart_on_change(self, unit: str, path: str, wanted: Wanted = Wanted.PRESENT) -> None:
         uses = ((path, OnChange.RESTART),)
