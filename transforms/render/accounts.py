@@ -14,6 +14,7 @@ from dataclasses import replace
 from ordain.transforms.artifacts import Artifact, OnFileRemove, PlacedDirectory, PlacedFile, RegularFile
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.render.authorized_key import fault_of_key
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.text_file import TextFile
 
@@ -34,7 +35,6 @@ RANGE = "r - 1000-59999"
 """The line for the numbers of ordinary users; without it systemd-sysusers takes numbers of system users."""
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 _PATH = re.compile(r"/[A-Za-z0-9_.@+/-]*")
-_KEY = re.compile(r"[^\s#].*\S")
 
 
 def render_group(name: str, branch: Branch, pointer: str, names: Names) -> RenderedItem:
@@ -139,8 +139,8 @@ class _UserRenderer:
             yield replace(private, path=self.home, on_remove=OnFileRemove.KEEP)
         keys = TextFile(path=f"{self.home}/.ssh/authorized_keys", item=self.file.item)
         for key, leaf in self.branch.branch("keys").leaves():
-            if not _KEY.fullmatch(key):
-                self.file.block(leaf, "this is not a public key", "write a line such as ssh-ed25519 AAAA… name")
+            if fault := fault_of_key(key):
+                self.file.block(leaf, fault, "copy the whole line of a .pub file: ssh-ed25519 AAAA… name")
             keys.add(key, leaf)
         if keys.lines:
             self.file.problems += keys.problems

@@ -320,13 +320,14 @@ def test_render_writes_files_into_an_empty_directory_only(folder: Path, capsys: 
 
 
 def test_render_writes_directories_and_leaves_out_absent_files(folder: Path) -> None:
-    user = "users: {ops: {keys: [ssh-ed25519 AAAA ops]}}"
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ops"
+    user = f"users: {{ops: {{keys: [{key}]}}}}"
     text = f"ordain: v1\nkind: Layer\nname: files\n{user}\nfiles: {{/etc/motd: {{state: absent}}}}\n"
     Path("files.yaml").write_text(text)
 
     assert main(["render", "--os", "debian-13", "--output", "out", "files.yaml"]) == 0
 
-    assert Path("out/home/ops/.ssh/authorized_keys").read_text().endswith("\nssh-ed25519 AAAA ops\n")
+    assert Path("out/home/ops/.ssh/authorized_keys").read_text().endswith(f"\n{key}\n")
     assert Path("out/home/ops").stat().st_mode & 0o777 == 0o700
     assert not Path("out/etc/motd").exists()
 

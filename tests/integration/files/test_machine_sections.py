@@ -10,7 +10,7 @@ pytestmark = pytest.mark.integration
 
 DOCUMENT = "/etc/ordain/documents/machine.yaml"
 HEAD = "ordain: v1\nkind: Layer\nname: machine\n"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBvYl alice@desk"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl alice@desk"
 TEXT = f"""\
 groups: {{crew: {{gid: 3000}}}}
 users:
