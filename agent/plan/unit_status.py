@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -65,9 +65,24 @@ def differences(units: Iterable[UnitStatus]) -> Iterator[StatusCondition]:
         hint = "install the package that brings it, or remove the entry"
         yield StatusCondition(code="NotInstalled", what=f"not installed: {_shown(missing)}", hint=hint, fault=True)
     if others := [unit for unit in wrong if unit not in missing]:
-        hint = "see `systemctl status UNIT`; `ordainctl apply`, an edit or `systemctl start` brings it back"
+        hints = ("see `systemctl status UNIT`", *(hint for applies, hint in _REMEDIES if any(map(applies, others))))
         what = f"not as the documents want: {_shown(others)}"
-        yield StatusCondition(code="Drift", what=what, hint=hint, fault=True)
+        yield StatusCondition(code="Drift", what=what, hint="; ".join(hints), fault=True)
+
+
+_LEFT_ALONE = frozenset({NoteReason.STOPPED, NoteReason.STARTED, NoteReason.ENDED, NoteReason.FAILED, NoteReason.DONE})
+_REMEDIES: Sequence[tuple[Callable[[UnitStatus], bool], str]] = (
+    (lambda unit: unit.why == NoteReason.OTHER, "`ordainctl apply` does now what the next apply would do"),
+    (
+        lambda unit: unit.why in _LEFT_ALONE or (not unit.why and unit.what != "" and unit.load_state == "loaded"),
+        "`ordainctl follow UNIT` returns it to the documents (an apply leaves it alone)",
+    ),
+    (
+        lambda unit: unit.why == NoteReason.MASKED,
+        "`systemctl unmask UNIT` (with --runtime, if it was masked so), then `ordainctl follow UNIT`",
+    ),
+)
+"""The remedies for units that are not as the documents want, as far as `ordainctl` or `systemctl` has one."""
 
 
 def left_undone(units: Iterable[UnitStatus], verdicts: Iterable[UnitVerdict]) -> Iterator[StatusCondition]:

@@ -107,6 +107,7 @@ boot: {mode: exclusive, allow: [nothing.service]}
 """.splitlines()
 LONG = "a" * 300
 SAMPLES += [
+    "sysctl: {kernel.x: 1}\nfiles: {/etc/sysctl.d/a.conf: {content: kernel.x=2}}",
     f"files: {{/etc/a: {{content: {'a' * (MAX_LENGTH + 1)}}}}}",
     f"mounts: {{/{LONG}: {{what: a}}}}",
     f"boot: {{console: {LONG}}}",

@@ -7,14 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ordain.transforms.artifacts import AbsentFile, Artifact, PlacedDirectory, PlacedFile, SymbolicLink, UnitLink
-from ordain.transforms.errors import Problem, Where, blocked
+from ordain.transforms.artifacts import (
+    AbsentFile,
+    Artifact,
+    PlacedDirectory,
+    PlacedFile,
+    RegularFile,
+    SymbolicLink,
+    UnitLink,
+)
+from ordain.transforms.errors import Problem, Where, blocked, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.graph.late_orderings import late_orderings
 from ordain.transforms.graph.ordering_cycles import cycles
 from ordain.transforms.graph.shared_resources import shared_resources
 from ordain.transforms.model import Installed, Wanted
+from ordain.transforms.render.kernel import SYSCTL
 from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.systemd import sysctl_files
 
 VITAL = frozenset(
     """
@@ -48,6 +58,7 @@ def find_conflicts(
         *_vital(artifacts, place_of),
         *_clashes(artifacts, place_of),
         *_paths_below_files(artifacts, place_of),
+        *_kernel_parameters(artifacts, place_of),
         *_cycles(units, installed is not None, place_of),
         *_conflicting_units(sound, units, place_of),
         *_unmet_requirements(items, units, place_of),
@@ -102,6 +113,19 @@ def _paths_below_files(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iter
 
 
 _NOT_A_DIRECTORY = ((SymbolicLink, "a link"), (AbsentFile, "absent"))
+
+
+def _kernel_parameters(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iterator[Problem]:
+    """Warn of files for systemd-sysctl that give a parameter of ``sysctl`` another value."""
+    files = {a.path: a for a in artifacts if isinstance(a, RegularFile) and sysctl_files.is_read(a.path)}
+    ours = sysctl_files.assignments(files[SYSCTL].content) if SYSCTL in files else {}
+    for file in files.values():
+        for path, value in sysctl_files.assignments(file.content).items() if file.path != SYSCTL else ():
+            if ours.get(path, value) != value:
+                last = max(file.path, SYSCTL, key=lambda each: each.rpartition("/")[2])
+                other = f"`sysctl` (at {place_of('sysctl')})"
+                what = f"{file.path} sets {path} to {value}, and {other} to {ours[path]}; {last} is read last"
+                yield warning(file.item, place_of(file.item), what, "remove one of them", "Clash")
 
 
 def _cycles(units: EffectiveUnits, known: bool, place_of: PlaceOf) -> Iterator[Problem]:

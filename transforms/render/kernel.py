@@ -11,6 +11,7 @@ from ordain.transforms.model import Branch, Member, OnChange, Wanted
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.text_file import TextFile
+from ordain.transforms.systemd.sysctl_files import parameter_path
 
 SYSCTL = "/run/sysctl.d/99-q-ordain.conf"
 """systemd-sysctl reads the files of all directories by name, and the last assignment wins.
@@ -44,16 +45,6 @@ def render_sysctl(tree: Branch, names: Names) -> RenderedItem:
             file.block(leaf, f"{name} cannot have the value {value!r}", "remove the blanks around it")
         file.add(f"{name} = {value}", leaf)
     return _item("sysctl", [file], "systemd-sysctl.service", SYSCTL)
-
-
-def parameter_path(name: str) -> str:
-    """Return the file of a kernel parameter below /proc/sys: the first separator separates its parts (sysctl.d(5)).
-
-    >>> parameter_path("net.ipv4.conf.dm0/100.rp_filter"), parameter_path("net/ipv4/conf/dm0.100/rp_filter")
-    ('net/ipv4/conf/dm0.100/rp_filter', 'net/ipv4/conf/dm0.100/rp_filter')
-    """
-    first = next((char for char in name if char in "./"), "")
-    return name.translate(str.maketrans("./", "/.")) if first == "." else name
 
 
 def render_modules(tree: Branch, names: Names) -> RenderedItem:

@@ -5,6 +5,7 @@ The programs that apply them (systemd-sysctl, systemd-modules-load, systemd-sysu
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,9 @@ from ordain.generator.accounts import LOCKED
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.machine import locales, rootfs, time_zones
-from ordain.transforms.render.kernel import parameter_path
+from ordain.transforms.render.kernel import SYSCTL
+from ordain.transforms.systemd import sysctl_files
+from ordain.transforms.systemd.sysctl_files import parameter_path
 
 SYSCTL_READER, HOSTNAME_READER = "systemd-sysctl.service", "ordain-hostname.service"
 MODULES_READER = "systemd-modules-load.service"
@@ -42,10 +45,31 @@ def kernel_parameters(generation: Generation, root: Path) -> Iterator[Difference
             continue  # it is write-only
         if actual.strip() and _normal(actual) != _normal(str(value)):
             shown = " ".join(actual.split())
+            if by := _read_after_ours(root, path):
+                what = f"the kernel parameter {name} is {shown}, not {value}: {by}, which is read later, sets it, too"
+                hint = f"remove the line from {by}, or correct the documents; an apply cannot change it"
+                found = condition(generation, "KernelParameter", pointer, what, hint, item="sysctl")
+                yield Difference(condition=found, pointer=pointer, actual=shown)
+                continue
             change = Change(unit=SYSCTL_READER, key=name, old=(shown,), new=(str(value),), effect=Effect.RESTART)
             what = f"the kernel parameter {name} is {shown}, not {value}"
             found = condition(generation, "KernelParameter", pointer, what, item="sysctl")
             yield Difference(condition=found, pointer=pointer, actual=shown, changes=(change,))
+
+
+def _read_after_ours(root: Path, path: str) -> str:
+    """Return the last file that systemd-sysctl reads after ours and that sets the parameter at ``path``, or ``""``."""
+    files: dict[str, str] = {}
+    for directory in reversed(sysctl_files.DIRECTORIES):
+        files |= {name: f"{directory}/{name}" for name in rootfs.names(root, directory)}
+    for name in sorted(files, reverse=True):
+        if name <= SYSCTL.rpartition("/")[2]:
+            return ""
+        with contextlib.suppress(OSError):  # such as a link to /dev/null, which hides a file of another directory
+            text = (rootfs.read(root, files[name]) or b"").decode(errors="replace")
+            if sysctl_files.is_read(files[name]) and path in sysctl_files.assignments(text):
+                return files[name]
+    return ""
 
 
 def _missing_parameter(generation: Generation, root: Path, name: str, path: str, pointer: str) -> Difference:

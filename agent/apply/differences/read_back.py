@@ -82,7 +82,8 @@ class ReadBack:
                     bound = [address for _, address in await self._systemd.property(member.unit, "Listen")]
                     if missing := unbound(asked, bound):
                         what = f"{member.unit} does not listen on {', '.join(missing)}: systemd ignored the address"
-                        found = condition(generation, "NotListening", member.item, what, item=member.item)
+                        hint = f"see `journalctl -b -u {member.unit}`, and correct the address"
+                        found = condition(generation, "NotListening", member.item, what, hint, item=member.item)
                         yield Difference(condition=found, pointer=member.item, actual=", ".join(bound))
                 else:
                     asked = content.last("Mount", "Options").split(",")

@@ -501,11 +501,13 @@ MACHINE = CodeGroup(
         ),
         "Drift": (
             "Units are not in the state that the documents want: they failed, or somebody stopped or started them.",
-            "See `systemctl status UNIT`. `drift: enforce` has the agent correct it; `ordainctl hold` accepts it.",
+            "See `systemctl status UNIT`. `ordainctl follow UNIT` returns it to the documents, `drift: enforce` "
+            "has the agent do so, and `ordainctl hold` accepts it.",
         ),
         "KernelParameter": (
             "A kernel parameter of `sysctl` does not exist, or has another value than the documents set.",
-            "Check the spelling and the module that brings it; `ordainctl apply` sets the value again.",
+            "Check the spelling, the module that brings it, and files that are read later (/etc/sysctl.d/zz.conf); "
+            "else `ordainctl apply` sets the value again.",
         ),
         "InterfaceMissing": (
             "A kernel parameter waits for its network interface, and is set when that appears.",

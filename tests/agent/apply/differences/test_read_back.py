@@ -87,6 +87,36 @@ def test_a_kernel_parameter_is_read_back(root: Path, name: str, value: str, code
 
 
 @pytest.mark.parametrize(
+    ("files", "by"),
+    [
+        ({"etc/sysctl.d/zz.conf": "net.ipv4.ip_forward = 0\n"}, "/etc/sysctl.d/zz.conf"),
+        ({"usr/lib/sysctl.d/zz.conf": "# a\n-net/ipv4/ip_forward=0\n"}, "/usr/lib/sysctl.d/zz.conf"),
+        (
+            {"etc/sysctl.d/99-sysctl.conf": "net.ipv4.ip_forward=0", "run/sysctl.d/zz.conf": ""},
+            "/etc/sysctl.d/99-sysctl.conf",
+        ),
+        ({"usr/lib/sysctl.d/zz.conf": "net.ipv4.ip_forward=0", "etc/sysctl.d/zz.conf": ""}, ""),
+        ({"etc/sysctl.d/10-a.conf": "net.ipv4.ip_forward=0"}, ""),
+        ({"etc/sysctl.d/zz.conf": "net.ipv4.*=0\n#net.ipv4.ip_forward=0\nnet.ipv6.x=0\n"}, ""),
+        ({"etc/sysctl.d/zz.txt": "net.ipv4.ip_forward=0"}, ""),
+    ],
+)
+def test_a_file_that_overrides_a_kernel_parameter_is_named_and_no_apply_promised(
+    root: Path, files: dict[str, str], by: str
+) -> None:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+    (found,) = kernel_parameters(generation(sysctl={"net.ipv4.ip_forward": "1"}), root)
+
+    assert found.condition.fault
+    assert bool(found.changes) is not bool(by)
+    assert ("`ordainctl apply` corrects it" in found.condition.hint) is not bool(by)
+    assert by in found.condition.what
+
+
+@pytest.mark.parametrize(
     ("text", "code"),
     [
         ("users: {web: {uid: 1003}}", ""),

@@ -113,6 +113,33 @@ def test_a_unit_that_is_not_as_wanted_is_a_fault_unless_it_is_held() -> None:
     assert list(differences([unit_status(), held])) == []
 
 
+@pytest.mark.parametrize(
+    ("why", "remedy"),
+    [
+        ("stopped", "`ordainctl follow UNIT`"),
+        ("started", "`ordainctl follow UNIT`"),
+        ("failed", "`ordainctl follow UNIT`"),
+        ("masked", "`systemctl unmask UNIT`"),
+        ("other", "`ordainctl apply`"),
+    ],
+)
+def test_the_remedy_for_a_unit_is_one_that_brings_it_back(why: str, remedy: str) -> None:
+    unit = replace(unit_status("b.service", ok=False, active_state="inactive"), why=why)
+
+    (found,) = differences([unit])
+
+    assert remedy in found.hint
+    assert ("`ordainctl apply`" in found.hint) is (why == "other")
+
+
+def test_a_condition_on_several_units_has_the_remedy_of_each() -> None:
+    units = [replace(unit_status(f"{why}.service", ok=False), why=why) for why in ("masked", "other", "stopped")]
+
+    (found,) = differences(units)
+
+    assert all(command in found.hint for command in ("ordainctl apply", "ordainctl follow", "systemctl unmask"))
+
+
 def test_work_that_the_last_apply_left_undone_is_a_fault_unless_a_unit_shows_it() -> None:
     verdicts = [UnitVerdict(unit=unit, ok=False, what="failed") for unit in ("a.service", "/etc/motd")]
 
