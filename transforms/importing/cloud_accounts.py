@@ -107,8 +107,11 @@ def _add_members(group: str, members: Node, draft: DocumentDraft) -> None:
             hint = f"remove it: {FIXED_FOR_ROOT['groups']}"
             draft.not_converted(members.where, f"groups: root as a member of {group}", hint)
             continue
-        if user not in draft.entries("users"):
-            draft.add("users", user, {}, members.where)
+        if user not in draft.entries("users"):  # cloud-init makes no account either (distros, create_group)
+            what = f"groups: {user} as a member of {group}, because `users` does not make it"
+            hint = f"if a package makes the account, write `users: {{{user}: {{system: true, groups: [{group}]}}}}`"
+            draft.not_converted(members.where, what, hint)
+            continue
         entry = draft.entries("users")[user]
         if isinstance(entry, dict):
             groups = entry.setdefault("groups", [])

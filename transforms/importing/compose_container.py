@@ -10,9 +10,10 @@ from functools import partial
 from typing import Protocol
 
 from ordain.transforms.document.formats import command_line
-from ordain.transforms.document.text.node import Node
+from ordain.transforms.document.text.node import Node, Number
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.importing.foreign_yaml import Unquoted, go_text
 from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, listed, set_items, text
 from ordain.transforms.render.unit_draft import SECRET
 from ordain.transforms.systemd import values
@@ -162,7 +163,10 @@ class _Container:
 
     def word(self, node: Node) -> str:
         """Return a text, with ``$$`` as a single ``$``. Raises `UnusableValue` for a text with a variable."""
-        written = text(node)
+        return self.without_variables(node, text(node))
+
+    def without_variables(self, node: Node, written: str) -> str:
+        """Return the text of a node as `word` does."""
         if "$" in written.replace("$$", ""):
             raise UnusableValue(node, f"{written!r} has a variable that Compose replaces", EXPAND)
         return written.replace("$$", "$")
@@ -184,7 +188,11 @@ class _Container:
         pairs: list[tuple[str, str | None, Node]] = []
 
         def add_pair(name: str, child: Node) -> None:
-            pairs.append((name, None if child.value is None else self.word(child), child))
+            written = None if child.value is None else text(child)
+            if written is not None:
+                unquoted = isinstance(child.value, (Number, Unquoted))
+                written = self.without_variables(child, go_text(written) if unquoted else written)
+            pairs.append((name, written, child))
 
         if isinstance(node.value, Mapping):
             for name, child in node.value.items():

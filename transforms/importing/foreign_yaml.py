@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -104,6 +106,37 @@ def python_value(node: Node) -> object:
         return _resolver().construct_object(_yaml().ScalarNode(tag, str(node.value)))
     except _yaml().YAMLError:
         return str(node.value)
+
+
+def go_text(value: str) -> str:
+    """Return the text that Compose makes of a scalar without quotes: yaml.v3 reads a number, fmt.Sprint writes it.
+
+    >>> [go_text(text) for text in ("012", "0x1F", "1_000", "1e3", "3.10", "1e21", "-.5", "08", ".inf", "1.2.3", "yes")]
+    ['10', '31', '1000', '1000', '3.1', '1e+21', '-0.5', '8', '+Inf', '1.2.3', 'yes']
+    """
+    plain = value.replace("_", "")
+    if value.lower() in _NOT_FINITE:
+        return _NOT_FINITE[value.lower()]
+    if _GO_INTEGER.fullmatch(plain):
+        digits = re.sub(r"^([-+]?)0([0-7]+)$", r"\g<1>0o\g<2>", plain)
+        if -(1 << 63) <= (number := int(digits, 0)) < 1 << 64:
+            return str(number)
+    if not _GO_FLOAT.fullmatch(plain):
+        return value
+    number_text = repr(abs(float(plain)))
+    sign = "-" * plain.startswith("-")
+    _, digits_of, exponent = Decimal(number_text).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    first = len(digits_of) + exponent - 1
+    if float(plain) == 0 or -4 <= first < 21:  # strconv.FormatFloat with %g, and the bound of fmt
+        return sign + f"{Decimal(number_text).normalize():f}"
+    digits = "".join(map(str, digits_of))
+    return f"{sign}{digits[0]}{'.' * (len(digits) > 1)}{digits[1:]}e{'-' if first < 0 else '+'}{abs(first):02}"
+
+
+_GO_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*|0[0-7]+|0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+)")
+_GO_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,2})?")
+_NOT_FINITE = {".inf": "+Inf", "+.inf": "+Inf", "-.inf": "-Inf", ".nan": "NaN"}
 
 
 # PyYAML has no types for its resolver and constructor, and is loaded only when there is YAML to read.

@@ -13,6 +13,7 @@ import re
 import urllib.parse
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.text.node import Node
@@ -116,8 +117,10 @@ class _Config:
         if "append" in _keys(node):
             raise UnusableValue(node, "Ignition appends to the file", "write the whole file")
         keys = self.entry(node, known, "path")
-        content = self.content(keys["contents"]) if "contents" in keys else ""
-        self.add_path(node, keys, {"content": content})
+        if "contents" not in keys or not {"source", "inline", "local"} & _keys(keys["contents"]).keys():
+            what = f"{text(keys['path'])} has no contents, so Ignition leaves those of a file that exists"
+            raise UnusableValue(node, what, 'write `contents`, with `inline: ""` for an empty file')
+        self.add_path(node, keys, {"content": self.content(keys["contents"])})
 
     def content(self, node: Node) -> str:
         """Return the content of a file. Raises `UnusableValue` if it is not a text in the configuration itself."""
@@ -128,7 +131,7 @@ class _Config:
         if "local" in keys:
             hint = "write it as `inline`, or import the output of butane"
             raise UnusableValue(node, f"the content is in the file {text(keys['local'])!r}", hint)
-        source = text(keys["source"]) if "source" in keys else "data:,"
+        source = text(keys["source"])
         if not source.startswith("data:"):
             raise UnusableValue(node, f"Ignition downloads {source[:80]}", "write its content")
         self.name_unused(keys, {"source", "compression"})
@@ -193,15 +196,14 @@ class _Config:
     def add_units(self, node: Node) -> None:
         """Add all units together, since a service and its timer become one entry."""
         files: list[InputFile] = []
-        others: list[tuple[ImportedUnit, Plain]] = []
-        each(listed(node), lambda item: self.read_unit(item, files, others), self.draft, "units")
-        units = (*unit_files.read_units(files, self.draft), *(unit for unit, _ in others))
-        unit_files.convert(units, self.names, self.draft)
-        services = self.draft.sections.get("services", {})
-        for unit, state in others:
-            for name, entry in services.items():
-                if self.draft.places["services", name] == unit.where and isinstance(entry, dict) and state:
-                    entry["state"] = state
+        enabled: dict[str, ImportedUnit] = {}
+        masked: list[ImportedUnit] = []
+        each(listed(node), lambda item: self.read_unit(item, files, enabled, masked), self.draft, "units")
+        units = unit_files.read_units(files, self.draft)
+        with_files = {unit.name for unit in units}
+        units = tuple(replace(unit, enabled=unit.name in enabled) for unit in units)
+        others = (unit for unit in enabled.values() if unit.name not in with_files)
+        unit_files.convert((*units, *others, *masked), self.names, self.draft)
 
     def add_quadlets(self, node: Node) -> None:
         files: list[InputFile] = []
@@ -219,7 +221,9 @@ class _Config:
             raise UnusableValue(node, f"{file.name} runs in the sessions of users", "write `rootful: true`")
         files.append(file)
 
-    def read_unit(self, node: Node, files: list[InputFile], others: list[tuple[ImportedUnit, Plain]]) -> None:
+    def read_unit(
+        self, node: Node, files: list[InputFile], enabled_units: dict[str, ImportedUnit], masked: list[ImportedUnit]
+    ) -> None:
         known = frozenset({"name", "enabled", "mask", "contents", "dropins"})
         keys = self.entry(node, known, "name")
         name = text(keys["name"])
@@ -227,6 +231,12 @@ class _Config:
             raise UnusableValue(node, f"{name!r} is not the name of a unit", "rename it")
         folder = self.file.path
         enabled = flag(keys["enabled"]) if "enabled" in keys else None
+        unit = ImportedUnit(name=name, where=node.where, comment=str(node.where), own=False)
+        if "mask" in keys and flag(keys["mask"]):
+            masked.append(replace(unit, masked=True))
+            for key in sorted(({"contents", "dropins"} | ({"enabled"} if enabled else set())) & keys.keys()):
+                self.draft.not_converted(keys[key].where, f"{key} of {name}, which is masked", "remove one of them")
+            return
         for drop_in in listed(keys["dropins"]) if "dropins" in keys else ():
             of_key = set_items(drop_in)
             if not {"name", "contents"} <= of_key.keys():
@@ -235,16 +245,14 @@ class _Config:
                 raise UnusableValue(drop_in, f"the name of a drop-in of {name} is not valid", "write NAME.conf")
             path = f"{folder}/{name}.d/{text(of_key['name'])}"
             files.append(InputFile(path=path, data=text(of_key["contents"]).encode()))
-        if "mask" in keys and flag(keys["mask"]):
-            others.append((ImportedUnit(name=name, where=node.where, comment=str(node.where), masked=True), "masked"))
-        elif "contents" in keys:
+        if "contents" in keys:
             contents = text(keys["contents"])
             if not enabled and "[Install]" in contents:
                 self.draft.not_converted(node.where, f"[Install] of {name}, because it is not enabled", "enable it")
                 contents = re.sub(r"(?ms)^\[Install\].*?(?=^\[|\Z)", "", contents)
             files.append(InputFile(path=f"{folder}/{name}", data=contents.encode() or b"\n"))
         elif enabled:
-            others.append((ImportedUnit(name=name, where=node.where, comment=str(node.where), own=False), "running"))
+            enabled_units[name] = replace(unit, enabled=True)
         elif enabled is False:
             what = f"{name} is not enabled, which does not stop it"
             self.draft.not_converted(node.where, what, f"write `services: {{NAME: {{unit: {name}, state: stopped}}}}`")

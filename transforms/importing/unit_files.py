@@ -39,8 +39,8 @@ DESCRIPTION, DOCUMENTATION = ("Unit", "Description"), ("Unit", "Documentation")
 class ImportedUnit:
     """A unit to import: its assignments, those of drop-ins last.
 
-    ``own``: there is a unit file; else the drop-ins are for a unit of the distribution. ``instances`` are those of a
-    template.
+    ``own``: there is a unit file; else the drop-ins are for a unit of the distribution, which is to run if it is
+    ``enabled``. ``instances`` are those of a template.
     """
 
     name: str
@@ -49,6 +49,7 @@ class ImportedUnit:
     assignments: tuple[Assignment, ...] = ()
     own: bool = True
     masked: bool = False
+    enabled: bool = False
     instances: tuple[str, ...] = ()
 
     @property
@@ -224,11 +225,14 @@ class _Converter:
         self.converted.add(unit.name)
 
     def add_drop_in(self, unit: ImportedUnit) -> None:
+        state: dict[str, Plain] = {"state": "running"} if unit.enabled else {}
         if unit.kind != "service" and unit.assignments:
             self.add_raw(unit, f"{unit.name}.d")
+            if state:
+                self.add_distribution_unit(unit, state)
             return
         entry = neutral_keys.service_entry(unit.settings, self.known, drop_in=True)
-        self.add_distribution_unit(unit, entry)
+        self.add_distribution_unit(unit, {**entry, **state})
 
     def add_distribution_unit(self, unit: ImportedUnit, entry: dict[str, Plain]) -> None:
         """Add an entry for a unit of the distribution, under its neutral name if it has one."""

@@ -164,8 +164,19 @@ def test_root_gets_no_keys_that_render_would_block() -> None:
 
     sections, problems = convert(text)
 
-    assert sections == {"users": {"root": {"keys": ["k"]}, "a": {"groups": ["wheel"]}}, "groups": {"wheel": {}}}
-    assert problems == ["1: users: shell of root cannot be set", "2: groups: root as a member of wheel"]
+    assert sections == {"users": {"root": {"keys": ["k"]}}, "groups": {"wheel": {}}}
+    assert problems == [
+        "1: users: shell of root cannot be set",
+        "2: groups: root as a member of wheel",
+        "2: groups: a as a member of wheel, because `users` does not make it",
+    ]
+
+
+def test_a_group_makes_no_account_of_its_members() -> None:
+    sections, problems = convert("users: [{name: u}]\ngroups: [{g: [u, zz]}]\n")
+
+    assert sections == {"users": {"u": {"groups": ["g"]}}, "groups": {"g": {}}}
+    assert problems == ["2: groups: zz as a member of g, because `users` does not make it"]
 
 
 @pytest.mark.parametrize("users", ["[a, b]", "a, b", "{a: {}, b: null}", "[{name: a}, {name: b, lock-passwd: true}]"])

@@ -95,6 +95,32 @@ def test_values_have_the_meaning_of_compose(keys: str, word: str, problems: int)
     assert len(named) == problems
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("012", "10"),
+        ("1e3", "1000"),
+        ("3.10", "3.1"),
+        ("1_000", "1000"),
+        ("0x1F", "31"),
+        ("yes", "yes"),
+        ("True", "true"),
+        ("1.2.3", "1.2.3"),
+        ("'012'", "012"),
+    ],
+)
+def test_a_number_in_a_map_is_read_as_compose_reads_it(written: str, value: str) -> None:
+    made, _ = entry(f"environment: {{A: {written}}}, labels: {{b: {written}}}")
+
+    assert made["environment"] == {"A": value}
+    assert isinstance(made["command"], list)
+    assert f"--label=b={value}" in made["command"]
+
+
+def test_a_number_in_a_list_of_variables_is_text() -> None:
+    assert entry('environment: ["A=012"]')[0]["environment"] == {"A": "012"}
+
+
 def test_relative_paths_are_those_beside_an_absolute_compose_file() -> None:
     draft = DocumentDraft()
     text = "services: {a: {image: x, volumes: ['./data:/d', '~/x:/x'], env_file: .env}}\n"

@@ -42,6 +42,16 @@ def test_ignition_is_read_as_butane() -> None:
             {"name": "ssh.service", "dropins": [{"name": "a.conf", "contents": "[Service]\nNice=5\n"}]},
             {"ssh": {"nice": 5}},
         ),
+        (
+            {
+                "name": "ssh.service",
+                "enabled": True,
+                "dropins": [{"name": "a.conf", "contents": "[Service]\nNice=5\n"}],
+            },
+            {"ssh": {"nice": 5, "state": "running"}},
+        ),
+        ({"name": "i.timer", "enabled": True}, {"i": {"unit": "i.timer", "state": "running"}}),
+        ({"name": "ssh.service", "mask": True, "enabled": False}, {"ssh": {"state": "masked"}}),
     ],
 )
 def test_units_of_the_distribution_are_changed(unit: dict[str, object], entry: object) -> None:
@@ -55,3 +65,33 @@ def test_a_unit_that_is_not_enabled_is_not_started() -> None:
 
     assert sections == {"units": {"a.service": {"Service": {"ExecStart": "/bin/a"}}}}
     assert problems == ["[Install] of a.service, because it is not enabled"]
+
+
+def test_a_socket_that_is_enabled_beside_its_drop_ins_runs() -> None:
+    drop_in = {"name": "a.conf", "contents": "[Socket]\nBacklog=5\n"}
+
+    assert convert({"systemd": {"units": [{"name": "i.socket", "enabled": True, "dropins": [drop_in]}]}}) == (
+        {
+            "units": {"i.socket.d": {"Socket": {"Backlog": "5"}}},
+            "services": {"i": {"unit": "i.socket", "state": "running"}},
+        },
+        [],
+    )
+
+
+def test_nothing_of_a_masked_unit_is_dropped_in_silence() -> None:
+    drop_in = {"name": "a.conf", "contents": "[Service]\nNice=5\n"}
+    unit = {"name": "i.service", "mask": True, "enabled": True, "contents": "[Service]\n", "dropins": [drop_in]}
+
+    sections, problems = convert({"systemd": {"units": [unit]}})
+
+    assert sections == {"services": {"i": {"unit": "i.service", "state": "masked"}}}
+    assert problems == [f"{key} of i.service, which is masked" for key in ("contents", "dropins", "enabled")]
+
+
+@pytest.mark.parametrize("contents", [{}, {"contents": {}}, {"contents": {"source": None}}])
+def test_a_file_without_contents_empties_no_file_that_exists(contents: dict[str, object]) -> None:
+    sections, problems = convert({"storage": {"files": [{"path": "/etc/w", "mode": 420, **contents}]}})
+
+    assert sections == {}
+    assert problems == ["files: /etc/w has no contents, so Ignition leaves those of a file that exists"]
