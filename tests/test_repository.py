@@ -54,7 +54,8 @@ MAY_IMPORT = {
     "agent/apply/differences": "plan system",
     "agent/apply/jobs": "plan system",
     "agent/apply": "apply/differences apply/jobs compile plan state system",
-    "agent/server": "compile delivery/source delivery/release delivery/database delivery state",
+    "agent/netboot": "system",
+    "agent/server": "netboot compile delivery/source delivery/release delivery/database delivery state",
     "agent/source_daemon": "delivery/source delivery/fleet delivery/identity delivery/database delivery system",
     "agent/runs": "",
     "agent/daemon/status": "apply compile delivery/source delivery plan state system",
@@ -64,8 +65,9 @@ MAY_IMPORT = {
     " delivery/identity delivery plan state system",
     "agent/cli/commands": "",
     "agent/cli": "cli/commands",
-    "agent/cli/documents": "cli cli/commands apply compile daemon/status delivery/release delivery/source delivery",
-    "agent/cli/boot": "cli cli/commands cli/documents compile delivery server",
+    "agent/cli/documents": "cli cli/commands apply compile daemon/status netboot delivery/release delivery/source"
+    " delivery",
+    "agent/cli/boot": "cli cli/commands cli/documents compile delivery netboot server",
     "agent/cli/runs": "cli cli/commands cli/documents runs",
     "agent/cli/machine": "cli cli/commands cli/documents apply compile daemon/clients daemon/status delivery/source"
     " delivery plan state system",

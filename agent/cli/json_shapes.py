@@ -129,9 +129,32 @@ class JsonLayerMatch(TypedDict):
     against: Sequence[str]
 
 
-class JsonImage(TypedDict):
-    """The generation in an image, the number of its documents, the files ``written``, the facts ``unknown`` there."""
+class JsonNetbootImage(TypedDict):
+    """An image that machines start from the network.
 
+    ``reference`` is what `netboot: {image: …}` takes, ``size`` the bytes of its files, and ``memory`` the bytes of
+    memory that the unpacked root takes. ``os`` is the system in it, ``release`` that of its kernel, and ``generation``
+    the hash of the generation that is baked in, "" if there is none.
+    """
+
+    reference: str
+    name: str
+    version: int
+    digest: str
+    size: int
+    memory: int
+    os: str
+    release: str
+    generation: str
+
+
+class JsonImage(TypedDict):
+    """The generation in an image, the number of its documents, the files ``written``, the facts ``unknown`` there.
+
+    ``netboot`` is the image for boots from the network, with --netboot. Without documents, ``hash`` is "".
+    """
+
+    netboot: NotRequired[JsonNetbootImage]
     hash: str
     documents: int
     written: Sequence[str]

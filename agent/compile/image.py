@@ -79,6 +79,12 @@ def bake(root: Path, texts: Iterable[RawDocument]) -> BakedImage:
     )
 
 
+def has_documents(root: Path) -> bool:
+    """Return whether there are documents below ``root`` to bake. Raises `Failure`."""
+    settings, _ = read_settings(root)
+    return bool(_documents_in(settings.source.path, root))
+
+
 def check_tree(root: Path) -> None:
     """Raise `Failure` unless Ordain is installed below ``root``, and no system runs there."""
     if not rootfs.exists(root, GENERATOR):

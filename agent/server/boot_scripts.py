@@ -2,14 +2,16 @@
 
     GET /boot.ipxe            the question of `ipxe_script.ASK`
     GET /boot.ipxe?mac=…      the script of the machine: `resolve_netboot` on the documents of its channel
-    GET /files/PATH           a kernel, initrd or other file below the directory of ``--files``, with ranges
+    GET /files/PATH           a kernel, initrd or other file below the directory of ``--files``, with ranges, and with
+                              its digest (RFC 9530) if it belongs to an image
 
-A machine whose documents are wrong, or whose kernel or initrd is missing, gets the script that it got before.
+A machine whose documents are wrong, or whose image, kernel or initrd is missing, gets the script that it got before.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import stat
 from collections import OrderedDict
@@ -20,11 +22,13 @@ from typing import Any
 
 from aiohttp import web
 
+from ordain.agent.errors import Failure
+from ordain.agent.netboot.images import StoredImage, image_of, read_image, script_of
 from ordain.transforms.document.formats.netboot_formats import netboot_file
 from ordain.transforms.errors import Refused, Severity
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Document, Facts
-from ordain.transforms.netboot import ipxe_script
+from ordain.transforms.netboot import boot_image, ipxe_script
 from ordain.transforms.netboot.boot_target import BootTarget, resolve_netboot
 
 log = logging.getLogger(__name__)
@@ -69,15 +73,20 @@ class BootScripts:
         except Refused as refused:
             target, problems = None, refused.problems
         wrong = [str(problem) for problem in problems if problem.severity is not Severity.WARNING]
+        image = None
         if target is not None:
             wrong += self._missing_files(target)
+            try:
+                image = self._image(target)
+            except Failure as failure:
+                wrong.append(str(failure))
         machine = self._machine(name)
         machine.report(name, [str(problem) for problem in problems], wrong)
         if wrong:
             reason = f"the documents of {name} are wrong; the log of the server tells more"
             return machine.script or ipxe_script.wait(reason)
         reason = f"no document tells what {name} starts"
-        machine.script = ipxe_script.answer(target) if target else ipxe_script.wait(reason)
+        machine.script = script_of(target, image) if target else ipxe_script.wait(reason)
         return machine.script
 
     def _machine(self, name: str) -> _Machine:
@@ -88,13 +97,17 @@ class BootScripts:
             self._machines.popitem(last=False)
         return machine
 
+    def _image(self, target: BootTarget) -> StoredImage | None:
+        """Return the image that ``target`` names, None if it names none. Raises `Failure`."""
+        return None if target.image is None or self._files is None else image_of(target, self._files)
+
     def _missing_files(self, target: BootTarget) -> Iterator[str]:
-        for part in filter(None, (target.kernel, *target.initrds)):
+        for part in filter(None, (target.image, target.kernel, *target.initrds)):
             if "://" in part.text:
                 continue
             if self._files is None:
                 yield f"{part.leaf.where}: {part.text}: the server has no files; start it with --files DIR"
-            elif self.file(part.text) is None:
+            elif part is not target.image and self.file(part.text) is None:
                 yield f"{part.leaf.where}: {self._files}/{part.text}: the file is missing or unreadable; put it there"
 
     def file(self, path: str) -> Path | None:
@@ -110,13 +123,28 @@ class BootScripts:
             return None
         return found if readable else None
 
+    def _digest(self, path: Path) -> dict[str, str]:
+        """Return the header with the digest of a file of an image, and nothing for another file."""
+        name, version = path.parent.parent.name, path.parent.name
+        if path.name not in boot_image.FILES or self._files is None or not version.isdecimal():
+            return {}
+        try:
+            image = read_image(self._files, name, int(version))
+        except Failure:
+            return {}
+        if image.path.resolve() != path.parent.resolve():
+            return {}
+        digest = base64.b64encode(bytes.fromhex(getattr(image.content, path.name).sha256)).decode()
+        return {"Repr-Digest": f"sha-256=:{digest}:"}
+
     async def send_file(self, request: web.Request) -> web.StreamResponse:
         """Answer a request for a file, and return when it is sent."""
         path = await asyncio.to_thread(self.file, request.match_info["path"])
         if path is None:
             return web.Response(status=404, text="file not found\n")
         # With a type, aiohttp does not take a name such as initrd.gz for an encoding that the client has to undo.
-        response = _SentFile(path, chunk_size=1 << 20, headers={"Content-Type": "application/octet-stream"})
+        headers = {"Content-Type": "application/octet-stream", **await asyncio.to_thread(self._digest, path)}
+        response = _SentFile(path, chunk_size=1 << 20, headers=headers)
         size = (await asyncio.to_thread(path.stat)).st_size
         try:
             async with asyncio.timeout(LEAST_SEC + size / LEAST_BYTES_PER_SEC):

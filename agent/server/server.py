@@ -43,6 +43,7 @@ MAX_WAIT_SEC = 300
 VARY = ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL, BOOT))
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
 _CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
 
 
@@ -145,7 +146,7 @@ class BootServer:
         channel = _if_matches(_CHANNEL, request.query.get("channel", "")) or STABLE
         if channel not in self._netboot:
             self._netboot[channel] = netboot_documents(self._content.parsed(channel))
-        script = self._scripts.script_for(self._netboot[channel], facts)
+        script = ipxe_script.with_base(self._scripts.script_for(self._netboot[channel], facts), _base_url(request))
         return web.Response(text=script, headers={"Cache-Control": "private, no-cache"})
 
     async def _answer_file(self, request: web.Request) -> web.StreamResponse:
@@ -220,6 +221,12 @@ class BootServer:
         except NotPrebuilt as reason:
             log.warning("%s gets documents and no prebuilt boot cache: %s", request.remote, reason)
             return b""
+
+
+def _base_url(request: web.Request) -> str:
+    """Return the URL of this server by the name that the machine knows it by, or what iPXE replaces by that."""
+    host = request.headers.get("Host", "")
+    return f"{request.scheme}://{host}/" if _HOST.fullmatch(host) else ipxe_script.BASE
 
 
 def _log(request: web.Request, response: web.StreamResponse, took_sec: float) -> None:

@@ -31,6 +31,8 @@ KNOWN = frozenset(
 UNKNOWN = frozenset(FACTS) - KNOWN
 MAX_ARGUMENTS = 2047
 """The longest command line of a Linux kernel on x86 and arm64, in bytes (COMMAND_LINE_SIZE is 2048)."""
+IMAGE_ARGUMENTS = 512
+"""The bytes that are left for the arguments of an image (`ipxe_script.answer`)."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -44,9 +46,13 @@ class BootPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootTarget:
-    """The system that a machine starts: a ``kernel`` with ``initrds`` and ``arguments``, or the next device (None)."""
+    """The system that a machine starts: a ``kernel`` or an ``image`` with ``initrds`` and ``arguments``.
+
+    Without both, it is that of the next device of the boot order.
+    """
 
     name: str
+    image: BootPart | None = None
     kernel: BootPart | None = None
     initrds: tuple[BootPart, ...] = ()
     arguments: tuple[BootPart, ...] = ()
@@ -110,6 +116,10 @@ def unknown_at_netboot(documents: Iterable[Document]) -> Iterator[Problem]:
             yield warning(SECTION, condition.where, what, hint, "UnknownAtNetboot")
 
 
+def _part(leaf: Leaf | None) -> BootPart | None:
+    return None if leaf is None else BootPart(text=str(leaf.value), leaf=leaf)
+
+
 class _TargetBuilder:
     def __init__(self, netboot: Branch) -> None:
         self.netboot = netboot
@@ -118,24 +128,30 @@ class _TargetBuilder:
     def target(self, name: str, layers: tuple[str, ...]) -> BootTarget | None:
         if not self.netboot.children:
             return None
-        root, kernel = self.netboot.leaf("root"), self.netboot.leaf("kernel")
+        root, kernel, image = (self.netboot.leaf(key) for key in ("root", "kernel", "image"))
         if root is not None and root.value == "next-device":
             return BootTarget(name=name, root=root, layers=layers)
-        if kernel is None:
-            hint = "set `kernel`, or `root: next-device`"
-            self.block("", self.netboot.where, "netboot does not name a kernel", hint)
+        if kernel is None and image is None:
+            hint = "set `image`, `kernel`, or `root: next-device`"
+            self.block("", self.netboot.where, "netboot names neither an image nor a kernel", hint)
+            return None
+        if kernel is not None and image is not None:
+            hint = "remove one of them, in the layer that overrides it: `image: null` or `kernel: null`"
+            self.block("image", image.where, f"netboot names an image and a kernel (in {kernel.where})", hint)
             return None
         initrds = self.netboot.leaf("initrds")
         files = initrds.value if initrds is not None and isinstance(initrds.value, tuple) else ()
         target = BootTarget(
             name=name,
-            kernel=BootPart(text=str(kernel.value), leaf=kernel),
+            image=_part(image),
+            kernel=_part(kernel),
             initrds=tuple(BootPart(text=str(file), leaf=initrds) for file in files if initrds is not None),
             arguments=tuple(self.arguments()),
             root=root,
             layers=layers,
         )
         size = len(" ".join(argument.text for argument in target.arguments).encode())
+        size += IMAGE_ARGUMENTS if image is not None else 0
         if size > MAX_ARGUMENTS:
             what = f"the arguments have {size:,} bytes; the kernel reads {MAX_ARGUMENTS:,} and ignores the others"
             self.block("arguments", self.netboot.branch("arguments").where, what, "set fewer or shorter arguments")

@@ -1,7 +1,7 @@
 """Scripts for iPXE: the question of a machine, and the answer to it (https://ipxe.org/scripting).
 
     ASK            a machine asks again, with the facts that iPXE knows
-    answer(…)      a machine starts its `BootTarget`
+    answer(…)      a machine starts its `BootTarget`, with the image that it names
     wait(…)        a machine for which there is no target says why, and asks again a while later
 
 Paths in a script are relative to its own URL, so that the server need not know its own name.
@@ -13,12 +13,15 @@ import re
 from collections.abc import Iterable
 
 from ordain.transforms.errors import Where
+from ordain.transforms.netboot.boot_image import BootImage
 from ordain.transforms.netboot.boot_target import BootPart, BootTarget
 
 SCRIPT = "boot.ipxe"
 """The last part of the URL of the scripts."""
 FILES = "files"
 """The path, beside that of the scripts, of the files of the server."""
+BASE = "${cwduri}"
+"""The absolute URL of the directory of the script, which an initrd needs. iPXE since 2020 knows it (`with_base`)."""
 RETRY_SEC = 10
 ABSENT_SEC = 30
 """A machine without a target asks again after this time: documents for it may come at any moment."""
@@ -40,25 +43,46 @@ goto ask
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 
 
-def answer(target: BootTarget) -> str:
-    """Return the script that starts ``target``, each part below a comment with its place in the documents."""
+def answer(target: BootTarget, image: BootImage | None = None, location: str = "") -> str:
+    """Return the script that starts ``target``, each part below a comment with its place in the documents.
+
+    ``image`` is the image that it names, and ``location`` the path of its files below those of the server.
+    """
     title = f"# Ordain: {_comment(target.name)}, layers {_comment(', '.join(target.layers))}"
-    if target.kernel is None:
+    if target.kernel is None and target.image is None:
         where = _origin(target.root.where) if target.root else ""
         return f"#!ipxe\n{title}\n# next device of the boot order{where}\nexit 1\n"
+    kernel, initrds = target.kernel.text if target.kernel else "", [initrd.text for initrd in target.initrds]
+    arguments = [argument.text for argument in target.arguments]
+    if target.image is not None:
+        assert image is not None
+        kernel, initrds = f"{location}/kernel", [f"{location}/initrd", *initrds]
+        arguments = [*_image_arguments(image, location), *arguments]
     lines = ["#!ipxe", title, "imgfree", *_provenance(target)]
-    names = [f"initrd{number}" for number in range(len(target.initrds))]
+    names = [f"initrd{number}" for number in range(len(initrds))]
     # A kernel with an EFI stub finds only the initrds that its arguments name; a PC with BIOS ignores them.
-    words = [_url(target.kernel.text), *(f"initrd={name}" for name in names)]
-    words += [argument.text for argument in target.arguments]
+    words = [_url(kernel), *(f"initrd={name}" for name in names), *arguments]
     lines.append(f"kernel {' '.join(words)} || goto failed")
     lines += [
-        f"initrd --name {name} {_url(initrd.text)} || goto failed"
-        for name, initrd in zip(names, target.initrds, strict=True)
+        f"initrd --name {name} {_url(initrd)} || goto failed" for name, initrd in zip(names, initrds, strict=True)
     ]
     failed = f"echo Ordain: {_comment(target.name)} cannot start its system; the next try is in {RETRY_SEC} seconds"
     lines += ["boot", ":failed", failed, f"sleep {RETRY_SEC}", f"chain --replace {SCRIPT}"]
     return "\n".join(lines) + "\n"
+
+
+def _image_arguments(image: BootImage, location: str) -> Iterable[str]:
+    """Yield the arguments that packaging/initrd/netboot reads. ``boot`` is for initrds of initramfs-tools."""
+    yield "boot=ordain"
+    yield f"ordain.root={BASE}{_url(f'{location}/root')}"
+    yield f"ordain.root.sha256={image.root.sha256}"
+    yield f"ordain.root.size={image.root.size}"
+    yield f"ordain.root.memory={image.memory}"
+
+
+def with_base(script: str, url: str) -> str:
+    """Return ``script`` for a machine that knows its server as ``url``, also if its iPXE is older than `BASE`."""
+    return script.replace(BASE, url)
 
 
 def wait(reason: str) -> str:
@@ -67,8 +91,9 @@ def wait(reason: str) -> str:
 
 
 def _provenance(target: BootTarget) -> Iterable[str]:
-    assert target.kernel is not None
-    yield _cause("kernel", target.kernel)
+    for key, part in (("kernel", target.kernel), ("image", target.image)):
+        if part is not None:
+            yield _cause(f"{key} {part.text}" if key == "image" else key, part)
     for initrd in target.initrds:
         yield _cause(f"initrd {initrd.text}", initrd)
     for argument in target.arguments:

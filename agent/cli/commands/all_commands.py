@@ -8,6 +8,7 @@ from ordain.agent.cli.commands import (
     enrollment_commands,
     fleet_commands,
     machine_commands,
+    netboot_commands,
     query_commands,
     release_commands,
     runs_commands,
@@ -24,6 +25,7 @@ COMMANDS = {
         release_commands,
         fleet_commands,
         enrollment_commands,
+        netboot_commands,
         query_commands,
         runs_commands,
     )
@@ -36,6 +38,7 @@ FAMILIES = {
         store_commands.STORE_FAMILY,
         release_commands.FAMILY,
         fleet_commands.FAMILY,
+        netboot_commands.FAMILY,
         query_commands.FAMILY,
         runs_commands.FAMILY,
     )

@@ -63,6 +63,12 @@ ROWS = (
                 many=True,
                 help="with --netboot: a fact that iPXE sends, such as system-product-name=R640",
             ),
+            Argument(
+                flag="--files",
+                metavar="FILES",
+                completion=Completion.DIRECTORIES,
+                help="with --netboot: the directory of `ordainctl serve --files`, for documents that name an image",
+            ),
             JSON,
         ),
         examples=(
@@ -172,7 +178,11 @@ ROWS = (
             "operating system that is installed there, into the baseline that the first boot starts with. "
             "Ordain must be installed in DIR. Root is needed only if root owns DIR. "
             "A second run writes only changed files; the same documents always give the same bytes. "
-            "Some facts are known only in the boot (mac, machine-id, …); the agent then adds the layers that match."
+            "Some facts are known only in the boot (mac, machine-id, …); the agent then adds the layers that match. "
+            "With --netboot, the tree becomes an image that machines start from the network: its kernel, its initrd, "
+            "and a compressed archive of it, with their digests. Documents may be in it or not. The initrd must be "
+            "made with the package ordain-initramfs, curl and zstd in the tree. The same tree gives the same bytes "
+            "(SOURCE_DATE_EPOCH limits the times in it), and the same bytes do not become another version."
         ),
         run="boot.image:image",
         arguments=(
@@ -186,11 +196,23 @@ ROWS = (
             Argument(
                 metavar="FILE", many=True, completion=Completion.FILES, help="a document, or a directory of documents"
             ),
+            Argument(
+                flag="--netboot",
+                metavar="FILES",
+                completion=Completion.DIRECTORIES,
+                help="add an image to the directory of `ordainctl serve --files`",
+            ),
+            Argument(
+                flag="--name",
+                metavar="NAME",
+                help="with --netboot: the name of the image; default: the system in it, such as debian-13",
+            ),
             JSON,
         ),
         examples=(
             ("ordainctl image /mnt web.yaml base.yaml", "add two documents to an image"),
             ("ordainctl image root documents/", "in a customize-hook of mmdebstrap"),
+            ("ordainctl image root --netboot /srv/netboot", "for machines that boot from the network into RAM"),
         ),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from argparse import Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ordain.agent.cli.commands.subcommand import Exit
@@ -13,11 +14,12 @@ from ordain.agent.cli.documents.target_machine import as_node
 from ordain.agent.cli.json_shapes import JsonBootScript, json_problems
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import Failure
+from ordain.agent.netboot.images import image_of, script_of
 from ordain.transforms.errors import Problem, is_blocked, sorted_problems
 from ordain.transforms.model import Document, Facts
-from ordain.transforms.netboot import ipxe_script
 from ordain.transforms.netboot.boot_target import (
     KNOWN,
+    BootTarget,
     netboot_documents,
     resolve_netboot,
     unknown_at_netboot,
@@ -37,7 +39,7 @@ def render_script(
     facts = _facts(request, documents)
     target, problems = resolve_netboot(netboot_documents(documents), facts)
     problems = sorted_problems((*warnings, *unknown_at_netboot(documents), *problems))
-    script = ipxe_script.answer(target) if target else ""
+    script = _script(target, request.files) if target else ""
     if request.json:
         console.json(JsonBootScript(script=script, problems=json_problems(problems)))
     else:
@@ -47,6 +49,15 @@ def render_script(
             name = next(iter(facts.mac), facts.system_uuid)
             console.note(f"no document tells what {name} starts: it waits, and asks the server again")
     return Exit.DEGRADED if is_blocked(problems) else Exit.OK
+
+
+def _script(target: BootTarget, files: str | None) -> str:
+    """Return the script that starts ``target``. Raises `Failure` if it cannot be made without the image."""
+    if target.image is None:
+        return script_of(target, None)
+    if not files:
+        raise Failure(f"{target.image.leaf.where}: the script names the files of the image; add --files FILES")
+    return script_of(target, image_of(target, Path(files)))
 
 
 def _facts(request: Namespace, documents: tuple[Document, ...]) -> Facts:

@@ -39,8 +39,8 @@ def render(request: Namespace, console: Console) -> Exit:
         from ordain.agent.cli.documents.netboot import render_script
 
         return render_script(request, documents, warnings, console)
-    if request.mac or request.fact:
-        raise Usage("--mac and --fact are used with --netboot")
+    if request.mac or request.fact or request.files:
+        raise Usage("--mac, --fact and --files are used with --netboot")
     if request.all_os:
         return _render_all(request, documents, warnings, console)
     facts, installed = machine(request, documents)

@@ -21,6 +21,7 @@ PAGES = {
     "release": "../howto/signed-releases.md",
     "query": "../howto/fleet-on-etcd.md#5-look-for-documents-and-machines",
     "fleet": "../howto/fleet-on-etcd.md",
+    "netboot": "../howto/boot-from-network.md#images",
     "run": "../howto/runs.md",
 }
 """By command or family, a page that shows how to use it."""
@@ -42,6 +43,7 @@ _TAIL = """\
 | `ordain=off` | Boot as if Ordain were not installed. |
 | `ordain.boot=fallback`, `baseline`, `NUMBER` | [Choose the generation of this boot][boot]. |
 | `ordain.source=URL` | [Use another source in this boot](../howto/boot-from-ram.md#hand-documents-over). |
+| `ordain.root=URL`, `ordain.root.…` | [Unpack an image into RAM](../howto/boot-from-network.md#images). |
 | `ordain.labels=KEY=VALUE,…` | Set labels, which override those of the Node and of agent.yaml. |
 | `ordain.disk`, `ordain.disk=LABEL` | Accept documents from a disk with the label `ORDAIN`, or LABEL. |
 

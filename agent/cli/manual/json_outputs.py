@@ -105,6 +105,7 @@ OUTPUTS: Mapping[str, tuple[JsonOutput, ...]] = {
     "match": _many(shapes.JsonLayerMatch),
     "schema": _one(what="the JSON Schema (draft 2020-12)"),
     "image": _one(shapes.JsonImage),
+    "netboot images": _many(shapes.JsonNetbootImage),
     "status": _one(status.Status),
     "watch": _one(status.Status, what="one line for each change"),
     "show": _one(shapes.JsonMergedDocument),

@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve query run help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot query run help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -42,6 +42,13 @@ _ordainctl() {
             fi
             command+=" ${COMP_WORDS[2]}"
             ;;
+        netboot)
+            if ((COMP_CWORD == 2)); then
+                mapfile -t COMPREPLY < <(compgen -W "images" -- "$current")
+                return
+            fi
+            command+=" ${COMP_WORDS[2]}"
+            ;;
         query)
             if ((COMP_CWORD == 2)); then
                 mapfile -t COMPREPLY < <(compgen -W "documents machines changes" -- "$current")
@@ -62,7 +69,7 @@ _ordainctl() {
             flags='--this-machine --json' operand='files'
             ;;
         render)
-            flags='--os --systemd --arch --label --facts --node --all-os --output --netboot --mac --fact --json' operand='files'
+            flags='--os --systemd --arch --label --facts --node --all-os --output --netboot --mac --fact --files --json' operand='files'
             case $previous in
                 --os) operand='debian-11 debian-12 debian-13 debian-sid ubuntu-22.04 ubuntu-24.04 ubuntu-26.04 fedora-40 fedora-41 fedora-42 fedora-43 rhel-8 rhel-9 rhel-10 centos-9 centos-10 rocky-8 rocky-9 rocky-10 almalinux-8 almalinux-9 almalinux-10 ol-8 ol-9 ol-10 amzn-2023 opensuse-leap-15.6 opensuse-leap-16.0 opensuse-tumbleweed sles-15 sles-16 arch gentoo flatcar' ;;
                 --systemd) operand='text' ;;
@@ -73,6 +80,7 @@ _ordainctl() {
                 --output) operand='directories' ;;
                 --mac) operand='text' ;;
                 --fact) operand='text' ;;
+                --files) operand='directories' ;;
             esac
             ;;
         match)
@@ -99,7 +107,11 @@ _ordainctl() {
             esac
             ;;
         image)
-            flags='--json' operand='directories'
+            flags='--netboot --name --json' operand='directories'
+            case $previous in
+                --netboot) operand='directories' ;;
+                --name) operand='text' ;;
+            esac
             ;;
         status)
             flags='--problems --json' operand='units'
@@ -561,6 +573,9 @@ _ordainctl() {
                 --password-file) operand='files' ;;
             esac
             ;;
+        'netboot images')
+            flags='--json' operand='directories'
+            ;;
         'query documents')
             flags='--file --count --store --user --ca --password-file --json' operand='text'
             case $previous in
@@ -652,7 +667,7 @@ _ordainctl() {
                 --run) operand='text' ;;
             esac
             ;;
-        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve query run' ;;
+        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot query run' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

@@ -20,8 +20,10 @@ installkernel() {
 install() {
 	mkdir -p "$initdir/ordain" # some boot loaders cannot make a directory
 	inst_simple /usr/lib/ordain/initrd-handover
-	inst_multiple cat chmod cp head ls mkdir mount mv rm rmdir sed sleep sort tr umount wc
-	inst_multiple -o curl wget timeout sha256sum /etc/ssl/certs/ca-certificates.crt
+	inst_simple /usr/lib/ordain/initrd-netboot
+	inst_multiple cat chmod cp grep head ls mkdir mkfifo mount mv rm rmdir sed sleep sort tee tr umount wc
+	inst_multiple -o curl wget timeout sha256sum tar zstd /etc/ssl/certs/ca-certificates.crt
 	inst_hook cmdline 90 "$moddir/ordain-cmdline.sh"
+	inst_hook mount 90 "$moddir/ordain-mount.sh"
 	inst_hook pre-pivot 50 "$moddir/ordain-pre-pivot.sh"
 }

@@ -78,4 +78,4 @@ def test_an_option_that_cannot_be_used_is_named(
 
 def test_the_options_of_a_boot_need_netboot(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "--mac", "52:54:00:00:00:01", file]) == 2
-    assert "--mac and --fact are used with --netboot" in capsys.readouterr().err
+    assert "--mac, --fact and --files are used with --netboot" in capsys.readouterr().err

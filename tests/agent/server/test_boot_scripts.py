@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,8 +15,10 @@ from typing import TypeVar
 import pytest
 from aiohttp import ClientSession, web
 
+from ordain.agent.netboot.images import StoredImage, add_image
 from ordain.agent.server import boot_scripts
 from ordain.agent.server.server import BootServer
+from ordain.transforms.netboot.boot_image import BootImage, ImageFile
 
 T = TypeVar("T")
 MAC = "52-54-00-12-34-56"
@@ -125,6 +129,49 @@ def test_a_machine_keeps_its_script_while_its_documents_are_wrong(
     missing = f"base.yaml:4:19: {folder}/files/missing: the file is missing or unreadable; put it there"
     assert [line.rpartition("/documents/")[2] for line in lines[:1]] == [missing]
     assert lines[1:] == ["52:54:00:12:34:56: it gets its last good script"], "each fault is logged once"
+
+
+def test_an_image_is_named_by_documents_and_sent_with_its_digest(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = make_image(folder, b"first")
+    text = "ordain: v1\nkind: Layer\nname: base\nnetboot: {image: '%s'}\n"
+    (folder / "documents/base.yaml").write_text(text % image.reference)
+
+    async def use(server: BootServer, get: Get) -> list[tuple[int, bytes, dict[str, str]]]:
+        answers = [await get(f"boot.ipxe?mac={MAC}"), await get("files/images/debian-13/1/root")]
+        answers.append(await get("files/images/debian-13/1/root", Range="bytes=2-"))
+        (folder / "documents/base.yaml").write_text(text % f"debian-13@sha256:{'0' * 64}")
+        await server.load()
+        answers.append(await get(f"boot.ipxe?mac={MAC}", Host="evil.example"))
+        answers.append(await get(f"boot.ipxe?mac={MAC}", Host="a/ || shell"))
+        answers.append(await get(f"boot.ipxe?mac={MAC}"))
+        return answers
+
+    first, root, part, elsewhere, nameless, kept = with_server(folder, use)
+
+    digest = hashlib.sha256(b"first")
+    script = first[1].decode()
+    assert re.search(r" boot=ordain ordain\.root=http://127\.0\.0\.1:\d+/files/images/debian-13/1/root ", script)
+    assert f"ordain.root.sha256={digest.hexdigest()} ordain.root.size=5 ordain.root.memory=10 " in script
+    wanted = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
+    assert (root[1], root[2]["Repr-Digest"]) == (b"first", wanted)
+    assert (part[0], part[1], part[2]["Repr-Digest"]) == (206, b"rst", wanted)
+    assert kept[1] == first[1], "an image with another digest is not started"
+    assert b"ordain.root=http://evil.example/files/" in elsewhere[1]
+    assert b"ordain.root=${cwduri}files/" in nameless[1]
+    assert f"the image on this server has the digest sha256:{image.reference.digest}" in caplog.text
+
+
+def make_image(folder: Path, root: bytes) -> StoredImage:
+    made = folder / "files/images/.new"
+    made.mkdir(parents=True)
+    files = {"kernel": b"k", "initrd": b"i", "root": root}
+    for name, data in files.items():
+        (made / name).write_bytes(data)
+    parts = {name: ImageFile(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in files.items()}
+    content = BootImage(os="debian-13", release="6.12", generation="", memory=10, **parts)
+    return add_image(folder / "files", "debian-13", made, content)[0]
 
 
 def test_a_machine_without_documents_waits_and_asks_again(folder: Path) -> None:

@@ -8,6 +8,7 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.netboot import ipxe_script
+from ordain.transforms.netboot.boot_image import BootImage, ImageFile, ImageReference, parse_reference
 from ordain.transforms.netboot.boot_target import (
     KNOWN,
     UNKNOWN,
@@ -125,6 +126,39 @@ chain --replace boot.ipxe
     )
 
 
+def test_an_image_gives_the_kernel_the_first_initrd_and_the_root() -> None:
+    netboot = "{image: debian-13:4, initrds: [site.cpio], arguments: {quiet: true}}"
+    text = f"ordain: v1\nkind: Layer\nname: base\nnetboot: {netboot}\n"
+    target, _ = resolve_netboot(netboot_documents(documents(text)), facts(mac=MAC))
+    assert target is not None
+    file = ImageFile(sha256="ab" * 32, size=7)
+    image = BootImage(os="debian-13", release="6.12", generation="", memory=9, kernel=file, initrd=file, root=file)
+
+    lines = ipxe_script.answer(target, image, "images/debian-13/4").splitlines()
+
+    assert lines[3] == "#   image debian-13:4  from boot.yaml:4:18 (base)"
+    assert lines[-8:-6] == [
+        "kernel files/images/debian-13/4/kernel initrd=initrd0 initrd=initrd1 boot=ordain "
+        f"ordain.root=${{cwduri}}files/images/debian-13/4/root ordain.root.sha256={'ab' * 32} ordain.root.size=7 "
+        "ordain.root.memory=9 quiet || goto failed",
+        "initrd --name initrd0 files/images/debian-13/4/initrd || goto failed",
+    ]
+    assert lines[-6] == "initrd --name initrd1 files/site.cpio || goto failed"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("debian-13", ImageReference(name="debian-13")),
+        ("debian-13:42", ImageReference(name="debian-13", version=42)),
+        (f"a.b_c:1@sha256:{'0f' * 32}", ImageReference(name="a.b_c", version=1, digest="0f" * 32)),
+    ],
+)
+def test_a_reference_to_an_image_is_read_and_written(text: str, wanted: ImageReference) -> None:
+    assert parse_reference(text) == wanted
+    assert str(wanted) == text
+
+
 @pytest.mark.parametrize(
     ("query", "kernel"),
     [
@@ -184,7 +218,9 @@ def test_no_document_about_the_boot_means_no_target() -> None:
 @pytest.mark.parametrize(
     ("netboot", "pointer", "what"),
     [
-        ("{arguments: {quiet: true}}", "netboot", "does not name a kernel"),
+        ("{arguments: {quiet: true}}", "netboot", "names neither an image nor a kernel"),
+        ("{kernel: k, image: debian-13}", "netboot/image", "names an image and a kernel"),
+        (f"{{image: a, arguments: {{a: {'x' * 1600}}}}}", "netboot/arguments", "the kernel reads 2,047"),
         ("{kernel: k, arguments: {a: 'x\"y'}}", "netboot/arguments/a", "double quote"),
         ('{kernel: k, arguments: {a: "x\\ny"}}', "netboot/arguments/a", "control character"),
         ("{kernel: k, arguments: {a: '${uuid}'}}", "netboot/arguments/a", "which iPXE replaces"),
@@ -216,6 +252,10 @@ def test_a_value_that_ipxe_or_the_kernel_would_change_is_refused(netboot: str, p
         "{arguments: {'a=b': true}}",
         "{arguments: {a: false}}",
         "{root: cloud}",
+        "{image: Debian}",
+        "{image: 'debian:0'}",
+        "{image: 'debian:latest'}",
+        "{image: 'debian@sha256:12'}",
     ],
 )
 def test_a_document_that_no_script_can_hold_is_refused(netboot: str) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Callable
 _URL = re.compile(r"(https?|tftp)://[^/]+/.+")
 _CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?@!&'()*+,;=%\[\]-]+")
 _ARGUMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+_IMAGE = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9._-]{0,63})(:(?P<version>[1-9][0-9]{0,8}))?(@sha256:(?P<digest>[0-9a-f]{64}))?"
+)
 
 
 def netboot_file(text: str) -> None:
@@ -27,4 +30,27 @@ def kernel_argument(text: str) -> None:
         raise ValueError("use letters, digits and _.:/-; its value comes after the colon, as in `console: ttyS0`")
 
 
-FORMATS: dict[str, Callable[[str], None]] = {"netboot-file": netboot_file, "kernel-argument": kernel_argument}
+def parse_image(text: str) -> tuple[str, int, str]:
+    """Return name, version (0: the latest) and digest ("": any) of a reference to an image.
+
+    >>> parse_image("debian-13:4")
+    ('debian-13', 4, '')
+    """
+    match = _IMAGE.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            "use NAME, NAME:VERSION or NAME:VERSION@sha256:DIGEST, as `ordainctl netboot images` prints it"
+        )
+    return match["name"], int(match["version"] or 0), match["digest"] or ""
+
+
+def netboot_image(text: str) -> None:
+    """Check a reference to an image."""
+    parse_image(text)
+
+
+FORMATS: dict[str, Callable[[str], None]] = {
+    "netboot-file": netboot_file,
+    "netboot-image": netboot_image,
+    "kernel-argument": kernel_argument,
+}

@@ -50,6 +50,13 @@ NETBOOT = Record(
             "initrd: the kernel starts with the initrds, which are the system or mount it as the arguments tell them. "
             "next-device: the firmware goes on to the next device of its boot order, such as the local disk.",
         ),
+        "image": String(
+            "The image that the machine unpacks into RAM, as `ordainctl netboot images` prints it; without a version, "
+            "the latest. It stands for kernel, first initrd and root; only a digest says which bytes those are.",
+            "NAME, NAME:VERSION or NAME:VERSION@sha256:DIGEST",
+            "netboot-image",
+            "debian-13:4",
+        ),
         "kernel": String("The kernel.", FILE_TITLE, "netboot-file", "debian-13/vmlinuz"),
         "initrds": Sequence(
             String(title=FILE_TITLE, format="netboot-file"),

@@ -1,0 +1,219 @@
+"""The script with which an initrd fetches the root of a machine in RAM, run by the shells that initrds have."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "packaging/initrd"
+SHELLS = [["sh"], ["bash", "--posix"], ["busybox", "sh"]]
+TOOLS = ("curl", "zstd", "tar", "sha256sum", "mkfifo")
+ABSENT = [tool for tool in TOOLS if shutil.which(tool) is None]
+PIECE = 100_000
+Answer = Callable[[int, int, bytes], bytes]
+"""From the number of the request, its first byte, and the right bytes, to the bytes that are sent."""
+
+pytestmark = [
+    pytest.mark.skipif(not FOLDER.exists(), reason="needs the source tree"),
+    pytest.mark.skipif(bool(ABSENT), reason=f"needs {', '.join(ABSENT)}"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: tar gives files their owners"),
+]
+
+
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    """Return each installed shell in turn."""
+    command: list[str] = request.param
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"needs {command[0]}")
+    return command
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return an archive that takes several pieces."""
+    top = tmp_path_factory.mktemp("tree")
+    (top / "sbin").mkdir()
+    (top / "sbin/init").write_bytes(b"init")
+    (top / "big").write_bytes(os.urandom(350_000))
+    command = f"tar --create --directory {top} --numeric-owner . | zstd -q -c"
+    return subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout
+
+
+@contextmanager
+def served(data: bytes, answer: Answer = lambda number, first, right: right, *, ranges: bool = True) -> Iterator[str]:
+    """Serve ``data`` at the URL; a connection that sends fewer bytes than it announces breaks off."""
+    count = 0
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            nonlocal count
+            match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
+            assert match is not None
+            first, last = int(match[1]), min(int(match[2]), len(data) - 1)
+            right = data[first : last + 1] if ranges else data
+            sent = answer(count, first, right)
+            count += 1
+            self.send_response(206 if ranges else 200)
+            self.send_header("Content-Length", str(len(right)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/root"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def run(
+    shell: list[str], home: Path, url: str, data: bytes, *, words: str = "", free_kb: int = 1 << 20, tries: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run ordain_root for an archive ``data`` at ``url``; ``home/root`` is the root."""
+    digest = hashlib.sha256(data).hexdigest()
+    arguments = f"ordain.root={url} ordain.root.sha256={digest} ordain.root.size={len(data)} ordain.root.memory=500000"
+    (home / "cmdline").write_text(f"quiet {arguments} {words}\n")
+    (home / "meminfo").write_text(f"MemTotal: 9 kB\nMemAvailable:   {free_kb} kB\n")
+    ours = f"ordain_run={home}/run ordain_cmdline={home}/cmdline ordain_meminfo={home}/meminfo"
+    code = f"""
+set -u
+{ours} ORDAIN_PIECE={PIECE} ORDAIN_STALL=0
+. {FOLDER}/handover
+. {FOLDER}/netboot
+ordain_say() {{ echo "said: $*" >&2; }}
+ordain_error() {{ echo "error: $*" >&2; }}
+ordain_network() {{ echo network; }}
+ordain_tmpfs() {{ mkdir -p "$1"; echo try; }}
+umount() {{ rm -rf "$1"; }}
+sleep() {{ :; }}
+{tries}
+ordain_root {home}/root && echo mounted
+"""
+    return subprocess.run(
+        [*shell, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60
+    )
+
+
+def test_the_root_is_unpacked_and_its_digest_is_right(shell: list[str], tmp_path: Path, archive: bytes) -> None:
+    with served(archive) as url:
+        done = run(shell, tmp_path, url, archive)
+
+    assert done.stdout.splitlines() == ["network", f"said: fetching 1 MB from {url}", "try", "mounted"]
+    assert (tmp_path / "root/sbin/init").read_bytes() == b"init"
+    assert (tmp_path / "root/big").stat().st_size == 350_000
+    assert list((tmp_path / "run").iterdir()) == [], "the pieces take no memory of the machine"
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_stopped(shell: list[str], tmp_path: Path, archive: bytes) -> None:
+    firsts: list[int] = []
+
+    def answer(number: int, first: int, right: bytes) -> bytes:
+        firsts.append(first)
+        return right[:40_000] if number == 1 else right
+
+    with served(archive, answer) as url:
+        done = run(shell, tmp_path, url, archive, tries="ORDAIN_STALL=60")
+
+    assert "mounted" in done.stdout, done.stdout
+    assert firsts[:4] == [0, PIECE, PIECE + 40_000, 2 * PIECE]
+    assert f"broken off after {PIECE + 40_000} of {len(archive)} bytes" in done.stdout
+
+
+def test_a_damaged_archive_is_never_started(shell: list[str], tmp_path: Path, archive: bytes) -> None:
+    other = subprocess.run(["zstd", "-q", "-c"], input=bytes(len(archive) * 9), capture_output=True, check=True).stdout
+    with served(other + bytes(len(archive) - len(other))) as url:
+        done = run(shell, tmp_path, url, archive)
+
+    assert done.stdout.count("try\n") == 3
+    assert "mounted" not in done.stdout
+    assert f"error: {url}: it could not be" in done.stdout
+    assert not (tmp_path / "root").exists(), "nothing of it is left"
+
+
+def test_another_archive_than_the_named_one_is_never_started(shell: list[str], tmp_path: Path, archive: bytes) -> None:
+    with served(archive) as url:
+        done = run(shell, tmp_path, url, archive, words=f"ordain.root.sha256={'0' * 64}")
+
+    assert "mounted" not in done.stdout
+    assert f"its digest is {hashlib.sha256(archive).hexdigest()}, and should be {'0' * 64}" in done.stdout
+
+
+def test_a_damaged_download_is_fetched_again(shell: list[str], tmp_path: Path, archive: bytes) -> None:
+    def answer(number: int, first: int, right: bytes) -> bytes:
+        return bytes(len(right)) if number == 1 else right
+
+    with served(archive, answer) as url:
+        done = run(shell, tmp_path, url, archive)
+
+    assert done.stdout.count("try\n") == 2
+    assert done.stdout.endswith("mounted\n"), done.stdout
+    assert (tmp_path / "root/sbin/init").exists()
+
+
+def test_too_little_memory_is_said_with_both_figures(shell: list[str], tmp_path: Path, archive: bytes) -> None:
+    done = run(shell, tmp_path, "http://127.0.0.1:1/root", archive, free_kb=100 << 10)
+
+    wanted = "error: this image needs 129 MB of free memory, and this machine has only 100 MB: add memory"
+    assert done.stdout.startswith(wanted)
+    assert "network" not in done.stdout
+
+
+def test_a_server_that_stays_away_is_named_in_the_end(shell: list[str], tmp_path: Path, archive: bytes) -> None:
+    done = run(shell, tmp_path, "http://127.0.0.1:1/root", archive)
+
+    assert "error: http://127.0.0.1:1/root: nothing came for 0 s: curl: (7)" in done.stdout
+    assert "error: http://127.0.0.1:1/root: it could not be fetched" in done.stdout
+    assert "mounted" not in done.stdout
+
+
+def test_a_server_without_ranges_is_named(shell: list[str], tmp_path: Path, archive: bytes) -> None:
+    with served(archive, ranges=False) as url:
+        done = run(shell, tmp_path, url, archive)
+
+    assert "the server does not send parts of a file" in done.stdout
+    assert "mounted" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("ordain.root=ftp://x/y", "ordain.root=ftp://x/y: not an http:// or https:// URL"),
+        ("ordain.root.sha256=12", "ordain.root needs ordain.root.sha256"),
+        (f"ordain.root.sha256={'G' * 64}", "ordain.root needs ordain.root.sha256"),
+        ("ordain.root.size=-1", "ordain.root needs ordain.root.sha256"),
+        ("ordain.root.memory", "ordain.root needs ordain.root.sha256"),
+    ],
+)
+def test_wrong_arguments_of_the_kernel_are_named(
+    shell: list[str], tmp_path: Path, archive: bytes, words: str, what: str
+) -> None:
+    done = run(shell, tmp_path, "http://127.0.0.1:1/root", archive, words=words)
+
+    assert done.stdout.startswith(f"error: {what}")
+    assert "mounted" not in done.stdout
+
+
+def test_a_root_over_https_without_a_trusted_certificate_is_refused(
+    shell: list[str], tmp_path: Path, archive: bytes
+) -> None:
+    with served(archive) as url:
+        done = run(shell, tmp_path, url.replace("http:", "https:"), archive)
+
+    assert "nothing came for 0 s: curl: (" in done.stdout
+    assert "mounted" not in done.stdout
