@@ -148,6 +148,38 @@ class JsonNetbootImage(TypedDict):
     generation: str
 
 
+class JsonPrunedImages(TypedDict):
+    """The images that were removed (with --dry-run: that would be), and those that stay."""
+
+    removed: Sequence[JsonNetbootImage]
+    kept: Sequence[JsonNetbootImage]
+
+
+class JsonNetbootMachine(TypedDict):
+    """A machine that asked a boot server; ``node`` is the Node that matches it, "" for a discovered machine.
+
+    ``first`` and ``last`` are the times of its requests, in seconds since 1970. ``said`` are the facts that it sent.
+    ``script`` is its last good script, and ``image`` the image in it. ``problems`` keep it from a newer one, or are
+    warnings.
+    """
+
+    machine: str
+    node: str
+    image: str
+    first: float
+    last: float
+    said: Mapping[str, str]
+    script: str
+    problems: Sequence[str]
+
+
+class JsonAdopted(TypedDict):
+    """The Node document of an adopted machine, and the file that it was written to, "" if it was only printed."""
+
+    document: str
+    path: str
+
+
 class JsonImage(TypedDict):
     """The generation in an image, the number of its documents, the files ``written``, the facts ``unknown`` there.
 

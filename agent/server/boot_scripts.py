@@ -14,9 +14,8 @@ import asyncio
 import base64
 import logging
 import stat
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,49 +23,38 @@ from aiohttp import web
 
 from ordain.agent.errors import Failure
 from ordain.agent.netboot.images import StoredImage, image_of, read_image, script_of
+from ordain.agent.netboot.machine_records import MachineRecords, NetbootRecord, said_by
 from ordain.transforms.document.formats.netboot_formats import netboot_file
 from ordain.transforms.errors import Refused, Severity
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.netboot import boot_image, ipxe_script
-from ordain.transforms.netboot.boot_target import BootTarget, resolve_netboot
+from ordain.transforms.netboot.boot_target import BootTarget, node_of, resolve_netboot
 
 log = logging.getLogger(__name__)
-MAX_KEPT = 10_000
-"""The number of machines of which the last good script and the logged problems are kept."""
 LEAST_SEC = 60.0
 LEAST_BYTES_PER_SEC = 32 << 10
 """A download that is slower than this after `LEAST_SEC` is cut off, because a client that stalls never ends it."""
 
 
-@dataclass(slots=True)
-class _Machine:
-    """The last good ``script`` of a machine, "" before there is one, and the problems that were logged for it."""
-
-    script: str = ""
-    logged: tuple[str, ...] = ()
-
-    def report(self, name: str, problems: Sequence[str], wrong: Sequence[str]) -> None:
-        """Log the problems of the machine, once as long as they are the same; those in ``wrong`` are errors."""
-        lines = tuple(dict.fromkeys((*problems, *wrong)))
-        if lines == self.logged:
-            return
-        self.logged = lines
-        for line in lines:
-            log.log(logging.ERROR if line in wrong else logging.WARNING, "%s: %s", name, line)
-        if wrong:
-            log.error("%s: %s", name, "it gets its last good script" if self.script else "it waits")
+def _log_problems(record: NetbootRecord, wrong: Sequence[str]) -> None:
+    """Log the problems of a machine, once as long as they are the same; those in ``wrong`` are errors."""
+    for line in record.problems:
+        log.log(logging.ERROR if line in wrong else logging.WARNING, "%s: %s", record.machine, line)
+    if wrong:
+        log.error("%s: %s", record.machine, "it gets its last good script" if record.script else "it waits")
 
 
 class BootScripts:
     """The scripts of all machines; ``files`` is the directory of kernels and initrds, None if there is none."""
 
-    def __init__(self, files: Path | None) -> None:
+    def __init__(self, files: Path | None, records: MachineRecords) -> None:
         self._files = files
-        self._machines: OrderedDict[str, _Machine] = OrderedDict()
+        self._records = records
 
-    def script_for(self, documents: Iterable[Document], facts: Facts) -> str:
+    def script_for(self, documents: Iterable[Document], facts: Facts, now: float) -> str:
         """Return the script for the machine with ``facts``; ``documents`` are those of `netboot_documents`."""
+        documents = tuple(documents)
         name = next(iter(facts.mac), facts.system_uuid)
         try:
             target, problems = resolve_netboot(documents, facts)
@@ -80,22 +68,26 @@ class BootScripts:
                 image = self._image(target)
             except Failure as failure:
                 wrong.append(str(failure))
-        machine = self._machine(name)
-        machine.report(name, [str(problem) for problem in problems], wrong)
+        before = self._records.get(name)
+        record = replace(
+            before,
+            node=target.node if target else node_of(documents, facts),
+            first=before.first or now,
+            last=now,
+            said=said_by(facts),
+            problems=tuple(dict.fromkeys((*(str(problem) for problem in problems), *wrong))),
+        )
+        if record.problems != before.problems:
+            _log_problems(record, wrong)
         if wrong:
             reason = f"the documents of {name} are wrong; the log of the server tells more"
-            return machine.script or ipxe_script.wait(reason)
+            self._records.put(record)
+            return record.script or ipxe_script.wait(reason)
         reason = f"no document tells what {name} starts"
-        machine.script = script_of(target, image) if target else ipxe_script.wait(reason)
-        return machine.script
-
-    def _machine(self, name: str) -> _Machine:
-        """Return what is kept of a machine; the one that has asked least recently is forgotten for a new one."""
-        machine = self._machines.setdefault(name, _Machine())
-        self._machines.move_to_end(name)
-        if len(self._machines) > MAX_KEPT:
-            self._machines.popitem(last=False)
-        return machine
+        script = script_of(target, image) if target else ipxe_script.wait(reason)
+        record = replace(record, script=script, image=str(image.reference) if image else "")
+        self._records.put(record)
+        return script
 
     def _image(self, target: BootTarget) -> StoredImage | None:
         """Return the image that ``target`` names, None if it names none. Raises `Failure`."""

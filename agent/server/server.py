@@ -25,6 +25,7 @@ from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.delivery.source.http_source import BOOT, CHANNEL, HOSTNAME, MAC, MACHINE, PREBUILT, MachineIdentity
+from ordain.agent.netboot.machine_records import PACE_SEC, MachineRecords
 from ordain.agent.server.boot_scripts import BootScripts
 from ordain.agent.server.certificate_identity import certificate_names, proven_identity
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
@@ -51,7 +52,8 @@ class BootServer:
     """The server of one directory; `load` must be called before the first answer.
 
     ``prebuilt`` builds boot caches of the documents for initrds that ask for one; None: they get documents only.
-    ``files`` is the directory of kernels and initrds for machines that boot from the network.
+    ``files`` is the directory of kernels and initrds for machines that boot from the network, and ``state`` that of the
+    records of those machines.
     With ``by_certificate``, a machine is who its certificate says (`certificate_identity`).
     """
 
@@ -61,9 +63,11 @@ class BootServer:
         prebuilt: PrebuiltCaches | None = None,
         *,
         files: Path | None = None,
+        state: Path | None = None,
         by_certificate: bool = False,
     ) -> None:
-        self._scripts = BootScripts(files)
+        self._records = MachineRecords(state)
+        self._scripts = BootScripts(files, self._records)
         self._netboot: dict[str, tuple[Document, ...]] = {}  # by channel
         self._prebuilt = prebuilt
         self._by_certificate = by_certificate
@@ -91,6 +95,20 @@ class BootServer:
             self._content = split_documents(texts)
         self._netboot = {}
         self._wake()
+
+    def load_records(self) -> None:
+        """Read the records of machines that an earlier server has kept. Raises `Failure`."""
+        self._records.load()
+
+    async def keep_records(self) -> None:
+        """Write the records of machines whenever they have changed, and once more when the server ends."""
+        try:
+            while True:
+                await asyncio.sleep(PACE_SEC)
+                if changes := self._records.take_changes():
+                    await asyncio.to_thread(self._records.write, changes)
+        finally:
+            self._records.write(self._records.take_changes())
 
     def end(self) -> None:
         """Answer all requests that wait, because the server ends."""
@@ -146,7 +164,9 @@ class BootServer:
         channel = _if_matches(_CHANNEL, request.query.get("channel", "")) or STABLE
         if channel not in self._netboot:
             self._netboot[channel] = netboot_documents(self._content.parsed(channel))
-        script = ipxe_script.with_base(self._scripts.script_for(self._netboot[channel], facts), _base_url(request))
+        script = ipxe_script.with_base(
+            self._scripts.script_for(self._netboot[channel], facts, time.time()), _base_url(request)
+        )
         return web.Response(text=script, headers={"Cache-Control": "private, no-cache"})
 
     async def _answer_file(self, request: web.Request) -> web.StreamResponse:

@@ -48,10 +48,12 @@ class BootPart:
 class BootTarget:
     """The system that a machine starts: a ``kernel`` or an ``image`` with ``initrds`` and ``arguments``.
 
-    Without both, it is that of the next device of the boot order.
+    Without both, it is that of the next device of the boot order. ``node`` is the Node that matches the machine, "" if
+    none does.
     """
 
     name: str
+    node: str = ""
     image: BootPart | None = None
     kernel: BootPart | None = None
     initrds: tuple[BootPart, ...] = ()
@@ -71,6 +73,12 @@ def netboot_documents(documents: Iterable[Document]) -> tuple[Document, ...]:
     )
 
 
+def node_of(documents: Iterable[Document], facts: Facts) -> str:
+    """Return the name of the Node that matches the machine with ``facts`` before a system runs, "" if none does."""
+    nodes = matching_nodes(documents, replace(facts, hostname="", labels={}, pinned=frozenset()), {})
+    return nodes[0].name if nodes else ""
+
+
 def merge_netboot(documents: Iterable[Document], facts: Facts) -> tuple[Resolved, tuple[Problem, ...]]:
     """Return the layers that match before a system runs, merged, with the host name and labels of the Node.
 
@@ -78,9 +86,8 @@ def merge_netboot(documents: Iterable[Document], facts: Facts) -> tuple[Resolved
     Raises `Refused` if the layers contradict each other.
     """
     kept = tuple(documents)
-    facts = replace(facts, hostname="", labels={}, pinned=frozenset())
-    nodes = matching_nodes(kept, facts, {})
-    return resolve(kept, replace(facts, hostname=nodes[0].name if nodes else ""), {})
+    facts = replace(facts, hostname=node_of(kept, facts), labels={}, pinned=frozenset())
+    return resolve(kept, facts, {})
 
 
 def resolve_netboot(documents: Iterable[Document], facts: Facts) -> tuple[BootTarget | None, tuple[Problem, ...]]:
@@ -98,7 +105,7 @@ def resolve_netboot(documents: Iterable[Document], facts: Facts) -> tuple[BootTa
     scope = Scope(facts=facts, values=values, path_of=lambda _: "")
     netboot, wrong = expand(resolved.tree.branch(SECTION), scope, SECTION)
     builder = _TargetBuilder(netboot)
-    target = builder.target(facts.hostname or next(iter(facts.mac), facts.system_uuid), resolved.layers)
+    target = builder.target(facts.hostname, next(iter(facts.mac), facts.system_uuid), resolved.layers)
     found += [*wrong, *builder.problems]
     usable = all(problem.severity is Severity.WARNING for problem in found)
     return target if usable else None, sorted_problems(found)
@@ -125,12 +132,13 @@ class _TargetBuilder:
         self.netboot = netboot
         self.problems: list[Problem] = []
 
-    def target(self, name: str, layers: tuple[str, ...]) -> BootTarget | None:
+    def target(self, node: str, address: str, layers: tuple[str, ...]) -> BootTarget | None:
+        name = node or address
         if not self.netboot.children:
             return None
         root, kernel, image = (self.netboot.leaf(key) for key in ("root", "kernel", "image"))
         if root is not None and root.value == "next-device":
-            return BootTarget(name=name, root=root, layers=layers)
+            return BootTarget(name=name, node=node, root=root, layers=layers)
         if kernel is None and image is None:
             hint = "set `image`, `kernel`, or `root: next-device`"
             self.block("", self.netboot.where, "netboot names neither an image nor a kernel", hint)
@@ -143,6 +151,7 @@ class _TargetBuilder:
         files = initrds.value if initrds is not None and isinstance(initrds.value, tuple) else ()
         target = BootTarget(
             name=name,
+            node=node,
             image=_part(image),
             kernel=_part(kernel),
             initrds=tuple(BootPart(text=str(file), leaf=initrds) for file in files if initrds is not None),

@@ -1,17 +1,26 @@
-"""netboot images: the images in the directory of a boot server."""
+"""netboot images, netboot prune: the images in the directory of a boot server."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
-from ordain.agent.cli.console import Console
-from ordain.agent.cli.json_shapes import JsonNetbootImage
+from ordain.agent.cli.console import Console, Style, plural
+from ordain.agent.cli.documents.document_files import read_valid
+from ordain.agent.cli.json_shapes import JsonNetbootImage, JsonPrunedImages
+from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import Failure
-from ordain.agent.netboot.images import StoredImage, list_images
+from ordain.agent.netboot.images import StoredImage, list_images, remove_image, unused_images
+from ordain.agent.netboot.machine_records import read_records
+from ordain.transforms.model import Document
+from ordain.transforms.netboot.boot_image import ImageReference, parse_reference
+from ordain.transforms.netboot.boot_target import SECTION
 
 SHORT = 12
+KEEP = 2
+"""The versions of each image that stay by default: the latest, and the one to roll back to."""
 
 
 def images(request: Namespace, console: Console) -> Exit:
@@ -35,6 +44,45 @@ def images(request: Namespace, console: Console) -> Exit:
         ],
     )
     return Exit.OK
+
+
+def prune(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl netboot prune`."""
+    files = _directory(request)
+    keep = _count(request.keep) if request.keep else KEEP
+    named = tuple(_named(read_valid([request.documents])[0]))
+    running = {parse_reference(record.image).digest for record in read_records(Path(request.state)) if record.image}
+    stored = list_images(files)
+    unused = unused_images(stored, named, running, keep)
+    if not request.dry_run:
+        for image in unused:
+            remove_image(image)
+    kept = [image for image in stored if image not in unused]
+    if request.json:
+        console.json(JsonPrunedImages(removed=[*map(json_of, unused)], kept=[*map(json_of, kept)]))
+        return Exit.OK
+    verb = "would remove" if request.dry_run else "removed"
+    for image in unused:
+        console.line(f"{verb} {image.reference.name}:{image.reference.version} ({megabytes(image.size)})")
+    console.line(f"{plural(len(kept), 'image')} kept, {len(unused)} removed", Style.GOOD)
+    return Exit.OK
+
+
+def _named(documents: Iterable[Document]) -> Iterator[ImageReference]:
+    """Yield the images that documents name. Raises `Failure` if one of them depends on the machine."""
+    for document in documents:
+        leaf = document.sections.branch(SECTION).leaf("image")
+        if leaf is None or leaf.value is None:
+            continue
+        if not isinstance(leaf.value, str):
+            raise Failure(f"{leaf.where}: the image comes from a template, so that any version may be in use; name it")
+        yield parse_reference(leaf.value)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) == int(text)):
+        raise Usage(f"--keep {text}: not a number of versions, 1 or more")
+    return int(text)
 
 
 def json_of(image: StoredImage) -> JsonNetbootImage:

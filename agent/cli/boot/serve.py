@@ -61,7 +61,9 @@ async def _serve(request: Namespace, host: str, port: int, console: Console, pre
 
     per_address = _count(request.max_per_address) if request.max_per_address else 0
     files = Path(request.files) if request.files else None
-    server = BootServer(Path(request.dir), prebuilt, files=files, by_certificate=bool(request.client_ca))
+    state = Path(request.state) if request.state else None
+    server = BootServer(Path(request.dir), prebuilt, files=files, state=state, by_certificate=bool(request.client_ca))
+    server.load_records()
     await server.load()
     context = None
     if request.tls_cert:
@@ -83,14 +85,17 @@ async def _serve(request: Namespace, host: str, port: int, console: Console, pre
         where = f"[{host}]" if ":" in host else host or "*"
         console.note(f"serving {request.dir} at {scheme}://{where}:{port}/{{machine-id}}.yaml", Style.GOOD)
         console.err.flush()
+        keeping = asyncio.create_task(server.keep_records())
         ended = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait({following, ended}, return_when=asyncio.FIRST_COMPLETED)
+        tasks = {following, keeping, ended}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        for task in (following, keeping):
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         for task in done:
             task.result()
-        for task in (following, ended):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
     finally:
         server.end()
         connections.stop()

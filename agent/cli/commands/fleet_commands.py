@@ -157,6 +157,13 @@ ROWS = (
                 help="the directory of kernels and initrds for machines that boot from the network",
             ),
             Argument(
+                flag="--state",
+                metavar="STATE",
+                completion=Completion.DIRECTORIES,
+                help="a directory for the records of machines that boot from the network, so that their last good "
+                "scripts outlast a restart, and `ordainctl netboot status` and `fleet discovered` show them",
+            ),
+            Argument(
                 flag="--print-dnsmasq",
                 metavar="FIRST,LAST",
                 help="print a configuration of dnsmasq that gives machines an address of this range, iPXE, and the URL "

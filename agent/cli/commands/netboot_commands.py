@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ordain.agent.cli.commands.fleet_commands import GROUP
 from ordain.agent.cli.commands.shared_arguments import JSON
-from ordain.agent.cli.commands.subcommand import Argument, Completion, Family, Subcommand
+from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 FAMILY = Family(
     name="netboot",
@@ -19,6 +19,13 @@ IMAGE_FILES = Argument(
     completion=Completion.DIRECTORIES,
     help="the directory of `ordainctl serve --files`",
 )
+STATE = Argument(
+    metavar="STATE",
+    into="state",
+    required=True,
+    completion=Completion.DIRECTORIES,
+    help="the directory of `ordainctl serve --state`",
+)
 
 ROWS = (
     Subcommand(
@@ -32,5 +39,98 @@ ROWS = (
         run="boot.netboot_images:images",
         arguments=(IMAGE_FILES, JSON),
         examples=(("ordainctl netboot images /srv/netboot", "all images"),),
+    ),
+    Subcommand(
+        name="netboot prune",
+        group=FAMILY.name,
+        purpose="remove images that no document and no machine uses",
+        text=(
+            "Keeps the versions that DIR names, those in the scripts of machines in STATE, which may run them or boot "
+            "them again, and the latest versions of each name. If a document has the image from a template, nothing "
+            "is removed, because no version can be ruled out."
+        ),
+        run="boot.netboot_images:prune",
+        arguments=(
+            IMAGE_FILES,
+            Argument(
+                flag="--documents",
+                metavar="DIR",
+                required=True,
+                completion=Completion.DIRECTORIES,
+                help="the documents that `ordainctl serve` serves",
+            ),
+            Argument(
+                flag="--state",
+                metavar="STATE",
+                required=True,
+                completion=Completion.DIRECTORIES,
+                help="the directory of `ordainctl serve --state`",
+            ),
+            Argument(flag="--keep", metavar="N", help="keep the latest N versions of each name; default: 2"),
+            Argument(flag="--dry-run", help="remove nothing"),
+            JSON,
+        ),
+        examples=(
+            ("ordainctl netboot prune /srv/netboot --documents /srv/documents --state /srv/state", "once a week"),
+        ),
+    ),
+    Subcommand(
+        name="netboot status",
+        group=FAMILY.name,
+        purpose="list the machines that asked a boot server, and what each of them starts",
+        text=(
+            "Prints the Node, the image in the last good script, and the last request of each machine, then the "
+            "problems that keep a machine from a newer script. Exits with 3 if there are any."
+        ),
+        run="boot.discovered:status",
+        arguments=(STATE, JSON),
+        examples=(("ordainctl netboot status /var/lib/netboot", "all machines"),),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Subcommand(
+        name="fleet discovered",
+        group="fleet",
+        purpose="list the machines that boot from the network and that no Node matches",
+        text=(
+            "Prints what each machine said of itself. Anybody in the network can ask in the name of a machine, so the "
+            "list is a list of claims; it has 1,000 machines at most."
+        ),
+        run="boot.discovered:discovered",
+        arguments=(STATE, JSON),
+        examples=(("ordainctl fleet discovered /var/lib/netboot", "new machines"),),
+    ),
+    Subcommand(
+        name="fleet adopt",
+        group="fleet",
+        purpose="write the Node of a machine that boots from the network",
+        text=(
+            "The Node matches the MAC address and has the labels. Without --documents, it is printed, for "
+            "`ordainctl documents put -` or a commit."
+        ),
+        run="boot.discovered:adopt",
+        arguments=(
+            Argument(metavar="MAC", required=True, help="its MAC address, as `ordainctl fleet discovered` prints it"),
+            Argument(flag="--name", metavar="NAME", required=True, help="the name of the Node, and its host name"),
+            Argument(flag="--label", metavar="KEY=VALUE", many=True, help="a label of the Node"),
+            Argument(
+                flag="--documents",
+                metavar="DIR",
+                completion=Completion.DIRECTORIES,
+                help="write NAME.yaml to this directory, unless another Node there has the name or the address",
+            ),
+            Argument(
+                flag="--state",
+                metavar="STATE",
+                completion=Completion.DIRECTORIES,
+                help="adopt only a machine that asked the server with this `--state`",
+            ),
+            JSON,
+        ),
+        examples=(
+            (
+                "ordainctl fleet adopt 52:54:00:12:34:56 --name web3 --label role=web --documents /srv/documents",
+                "a new web server",
+            ),
+        ),
     ),
 )

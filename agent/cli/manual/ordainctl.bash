@@ -37,14 +37,14 @@ _ordainctl() {
             ;;
         fleet)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "status show hold follow allow forget token enroll approve prepare revoke identity" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "status show hold follow allow forget token enroll approve prepare revoke identity discovered adopt" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
             ;;
         netboot)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "images" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "images prune status" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -493,11 +493,12 @@ _ordainctl() {
             esac
             ;;
         serve)
-            flags='--listen --root --files --print-dnsmasq --tls-cert --tls-key --client-ca --max-per-address' operand='directories'
+            flags='--listen --root --files --state --print-dnsmasq --tls-cert --tls-key --client-ca --max-per-address' operand='directories'
             case $previous in
                 --listen) operand='text' ;;
                 --root) operand='directories' ;;
                 --files) operand='directories' ;;
+                --state) operand='directories' ;;
                 --print-dnsmasq) operand='text' ;;
                 --tls-cert) operand='files' ;;
                 --tls-key) operand='files' ;;
@@ -575,6 +576,29 @@ _ordainctl() {
             ;;
         'netboot images')
             flags='--json' operand='directories'
+            ;;
+        'netboot prune')
+            flags='--documents --state --keep --dry-run --json' operand='directories'
+            case $previous in
+                --documents) operand='directories' ;;
+                --state) operand='directories' ;;
+                --keep) operand='text' ;;
+            esac
+            ;;
+        'netboot status')
+            flags='--json' operand='directories'
+            ;;
+        'fleet discovered')
+            flags='--json' operand='directories'
+            ;;
+        'fleet adopt')
+            flags='--name --label --documents --state --json' operand='text'
+            case $previous in
+                --name) operand='text' ;;
+                --label) operand='text' ;;
+                --documents) operand='directories' ;;
+                --state) operand='directories' ;;
+            esac
             ;;
         'query documents')
             flags='--file --count --store --user --ca --password-file --json' operand='text'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import logging
 import os
@@ -15,8 +16,8 @@ from typing import TypeVar
 import pytest
 from aiohttp import ClientSession, web
 
+from ordain.agent.netboot import machine_records
 from ordain.agent.netboot.images import StoredImage, add_image
-from ordain.agent.server import boot_scripts
 from ordain.agent.server.server import BootServer
 from ordain.transforms.netboot.boot_image import BootImage, ImageFile
 
@@ -45,8 +46,10 @@ def with_server(folder: Path, use: Callable[[BootServer, Get], Awaitable[T]], *,
     """Run ``use`` with a server of ``folder``, and a function that gets a path from it."""
 
     async def run() -> T:
-        server = BootServer(folder / "documents", files=folder / "files" if files else None)
+        server = BootServer(folder / "documents", files=folder / "files" if files else None, state=folder / "state")
+        server.load_records()
         await server.load()
+        keeping = asyncio.create_task(server.keep_records())
         runner = web.AppRunner(server.app())
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -63,6 +66,9 @@ def with_server(folder: Path, use: Callable[[BootServer, Get], Awaitable[T]], *,
         finally:
             server.end()
             await runner.cleanup()
+            keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeping
 
     return asyncio.run(run())
 
@@ -208,13 +214,42 @@ def test_a_machine_may_still_be_called_like_a_path_of_the_server(folder: Path) -
     assert b"kind: Layer" in body
 
 
-def test_the_server_keeps_a_bounded_number_of_machines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boot_scripts, "MAX_KEPT", 2)
-    (folder / "documents/base.yaml").write_text(DOCUMENT % "missing")
+NODE = "---\nordain: v1\nkind: Node\nname: web3\nmatch: {mac: '52:54:00:12:34:56'}\n"
 
-    async def use(server: BootServer, get: Get) -> int:
+
+def test_invented_machines_do_not_push_out_the_script_of_a_known_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_records, "MAX_DISCOVERED", 2)
+    (folder / "documents/base.yaml").write_text(DOCUMENT % "vmlinuz" + NODE)
+
+    async def use(server: BootServer, get: Get) -> tuple[bytes, bytes]:
+        first = (await get(f"boot.ipxe?mac={MAC}"))[1]
+        (folder / "documents/base.yaml").write_text(DOCUMENT % "missing" + NODE)
+        await server.load()
         for number in range(5):
             await get(f"boot.ipxe?mac=52-54-00-00-00-0{number}")
-        return len(server._scripts._machines)
+        return first, (await get(f"boot.ipxe?mac={MAC}"))[1]
 
-    assert with_server(folder, use) == 2
+    first, kept = with_server(folder, use)
+
+    assert b"kernel files/vmlinuz" in first
+    assert kept == first
+
+
+def test_the_last_good_script_outlasts_a_restart_of_the_server(folder: Path) -> None:
+    (folder / "documents/base.yaml").write_text(DOCUMENT % "vmlinuz" + NODE)
+
+    async def use(server: BootServer, get: Get) -> bytes:
+        return (await get(f"boot.ipxe?mac={MAC}&manufacturer=Dell%20Inc."))[1]
+
+    first = with_server(folder, use)
+    (folder / "documents/base.yaml").write_text(DOCUMENT % "missing" + NODE)
+    again = with_server(folder, use)
+
+    assert b"kernel files/vmlinuz" in first
+    assert again == first
+    (record,) = machine_records.read_records(folder / "state")
+    assert (record.machine, record.node) == ("52:54:00:12:34:56", "web3")
+    assert record.said["system-manufacturer"] == "Dell Inc."
+    assert "the file is missing" in record.problems[0]

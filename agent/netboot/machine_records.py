@@ -1,0 +1,168 @@
+"""The record that a boot server keeps of each machine that asked it, in memory and in a directory.
+
+    STATE/MACHINE.json    one `NetbootRecord`, written at most once per `PACE_SEC`; MACHINE is a MAC address or a UUID
+
+A machine that a Node matches is known. Whoever is in the network can ask in the name of any number of machines, so the
+known machines have a list of their own: no request can push out the last good script of one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ordain.agent.errors import Failure
+from ordain.agent.json_codec import from_json
+from ordain.agent.model import to_json
+from ordain.agent.system import atomic_files
+from ordain.transforms.model import Facts
+
+log = logging.getLogger(__name__)
+PACE_SEC = 1.0
+MAX_KNOWN = 10_000
+MAX_PER_NODE = 16
+"""The machines of one Node: more than one matches it if it matches on a pattern, or during a change of the card."""
+MAX_DISCOVERED = 1_000
+MAX_BYTES = 256 << 10
+_FILE = re.compile(r"([0-9a-f-]{12,36})\.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetbootRecord:
+    """One machine: ``node`` is the Node that matches it, "" for a discovered machine.
+
+    ``first`` and ``last`` are the times of its requests, in seconds since 1970. ``said`` are the facts that it sent.
+    ``script`` is its last good script, "" before there is one, and ``image`` the image in it. ``problems`` are the
+    reasons why it does not get a newer one, and warnings.
+    """
+
+    machine: str
+    node: str = ""
+    first: float = 0.0
+    last: float = 0.0
+    said: Mapping[str, str] = field(default_factory=dict)
+    script: str = ""
+    image: str = ""
+    problems: tuple[str, ...] = ()
+
+
+def said_by(facts: Facts) -> Mapping[str, str]:
+    """Return the facts that a machine has sent, by the names that documents use, without empty ones."""
+    names = ("arch", "system_firmware", "system_uuid", "system_serial_number", "system_manufacturer")
+    values = {name.replace("_", "-"): str(getattr(facts, name)) for name in (*names, "system_product_name")}
+    return {"mac": ", ".join(facts.mac), **values} if facts.mac else values
+
+
+class MachineRecords:
+    """The records of all machines; without a ``folder``, they end with the server."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._known: OrderedDict[str, NetbootRecord] = OrderedDict()
+        self._discovered: OrderedDict[str, NetbootRecord] = OrderedDict()
+        self._by_node: dict[str, OrderedDict[str, None]] = {}
+        self._changed: set[str] = set()
+
+    def load(self) -> None:
+        """Read the records of an earlier server. Raises `Failure` if the directory cannot be used."""
+        if self._folder is None:
+            return
+        try:
+            atomic_files.make_folder(self._folder, 0o755)
+            atomic_files.replace(self._folder / ".writable", b"")
+        except OSError as error:
+            raise Failure(atomic_files.describe_error(error, self._folder)) from None
+        for record in read_records(self._folder):
+            self._keep(record)
+        self._changed.clear()
+
+    def get(self, machine: str) -> NetbootRecord:
+        """Return the record of a machine, a new one if there is none."""
+        record = self._known.get(machine) or self._discovered.get(machine)
+        return record or NetbootRecord(machine=machine)
+
+    def put(self, record: NetbootRecord) -> None:
+        """Replace the record of a machine; the one that has asked least recently is forgotten for a new one."""
+        self._keep(record)
+        self._changed.add(record.machine)
+
+    def _keep(self, record: NetbootRecord) -> None:
+        machine = record.machine
+        before = self._known.pop(machine, None)
+        self._discovered.pop(machine, None)
+        if before is not None:
+            self._by_node.get(before.node, OrderedDict()).pop(machine, None)
+        if not record.node:
+            self._discovered[machine] = record
+            if len(self._discovered) > MAX_DISCOVERED:
+                self._changed.add(self._discovered.popitem(last=False)[0])
+            return
+        self._known[machine] = record
+        same = self._by_node.setdefault(record.node, OrderedDict())
+        same[machine] = None
+        if len(same) > MAX_PER_NODE:
+            self._forget_known(next(iter(same)))
+        if len(self._known) > MAX_KNOWN:
+            self._forget_known(next(iter(self._known)))
+
+    def _forget_known(self, machine: str) -> None:
+        node = self._known.pop(machine).node
+        same = self._by_node[node]
+        del same[machine]
+        if not same:
+            del self._by_node[node]
+        self._changed.add(machine)
+
+    def take_changes(self) -> Mapping[str, NetbootRecord | None]:
+        """Return the records that changed since the last call, None for a forgotten one."""
+        changes = {name: self._known.get(name) or self._discovered.get(name) for name in sorted(self._changed)}
+        self._changed.clear()
+        return changes if self._folder is not None else {}
+
+    def write(self, changes: Mapping[str, NetbootRecord | None]) -> None:
+        """Write ``changes`` to the directory; log what cannot be written."""
+        assert self._folder is not None or not changes
+        for machine, record in changes.items():
+            path = record_path(self._folder or Path(), machine)
+            try:
+                if record is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    atomic_files.replace(path, json.dumps(to_json(record)).encode(), atomic_files.PUBLIC)
+            except OSError as error:
+                log.error(
+                    "%s; a server that starts anew does not know %s", atomic_files.describe_error(error, path), machine
+                )
+                return
+
+
+def record_path(folder: Path, machine: str) -> Path:
+    """Return the file of a machine."""
+    return folder / f"{machine.replace(':', '-')}.json"
+
+
+def read_records(folder: Path) -> tuple[NetbootRecord, ...]:
+    """Return all records below ``folder`` that can be read, the one that asked last at the end. Raises `Failure`."""
+    try:
+        paths = [path for path in folder.iterdir() if _FILE.fullmatch(path.name)]
+    except OSError as error:
+        raise Failure(
+            f"{atomic_files.describe_error(error, folder)}; name the directory of `ordainctl serve --state`"
+        ) from None
+    return tuple(sorted(_readable(paths), key=lambda record: (record.last, record.machine)))
+
+
+def _readable(paths: Iterable[Path]) -> Iterable[NetbootRecord]:
+    for path in paths:
+        try:
+            record = from_json(NetbootRecord, json.loads(atomic_files.read(path, MAX_BYTES)))
+        except (OSError, ValueError) as error:
+            log.warning("%s: %s; it is ignored", path, error)
+            continue
+        if record_path(path.parent, record.machine) == path:
+            yield record
