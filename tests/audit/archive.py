@@ -8,7 +8,6 @@ only fetches changes. The apt of the machine is not touched.
 
 from __future__ import annotations
 
-import gzip
 import re
 import subprocess
 import tarfile
@@ -21,17 +20,23 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _KEPT = re.compile(
     r"(?:etc|(?:usr/)?s?bin|(?:usr/)?lib/systemd/system|usr/lib/(?:openssh|sysusers\.d)|usr/share/zoneinfo)/"
 )
+_PAGES = ("usr/share/doc/", "usr/share/man/", "usr/share/info/")
+_COMMENTS = (b"#", b";")
 _ALTERNATIVE = re.compile(r"\s*([a-z0-9][a-z0-9+.-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """A binary package; ``depends`` holds the first alternative of every dependency, which apt chooses."""
+    """A binary package; ``depends`` holds the first alternative of every dependency, which apt chooses.
+
+    ``everywhere`` says that debootstrap installs it on every system: its priority is required or important.
+    """
 
     name: str
     version: str
     source: str
     depends: tuple[str, ...]
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +62,10 @@ class Archive:
         return packages
 
     def names(self, package: Package, path: str) -> bool:
-        """Return whether ``package`` has the directory ``path``, even if empty, or a file that names ``path``."""
+        """Return whether ``package`` has the directory ``path``, even if empty, or a file that names ``path``.
+
+        A comment and a page of documentation name nothing: Debian's monitrc has ``#  include /etc/monit.d/*``.
+        """
         with (
             subprocess.Popen(
                 ["dpkg-deb", "--fsys-tarfile", self.apt.download(package)], stdout=subprocess.PIPE
@@ -71,10 +79,15 @@ def _names(members: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> bool
     if member.isdir():
         return member.name.strip("./") == path.strip("/")
     stream = members.extractfile(member) if member.isfile() else None
-    if stream is None:
+    if stream is None or member.name.removeprefix("./").startswith(_PAGES):
         return False
-    content = stream.read()
-    return path.rstrip("/").encode() in (gzip.decompress(content) if member.name.endswith(".gz") else content)
+    return named_in(stream.read(), path)
+
+
+def named_in(content: bytes, path: str) -> bool:
+    """Return whether a program or an active line of a configuration file names the directory ``path``."""
+    name = path.rstrip("/").encode()
+    return name in content and any(name in line for line in content.split(b"\n") if line.lstrip()[:1] not in _COMMENTS)
 
 
 def merged(path: str) -> str:
@@ -150,6 +163,7 @@ def _packages(text: str) -> Iterator[Package]:
             version=fields["Version"],
             source=fields.get("Source", fields["Package"]).split()[0],
             depends=tuple(m[1] for m in map(_ALTERNATIVE.match, wanted.split(",")) if m),
+            everywhere=fields.get("Priority") in ("required", "important"),
         )
 
 

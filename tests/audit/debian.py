@@ -57,7 +57,7 @@ def main(systems: list[str]) -> int:
 def seen(archive: Archive, claim: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return the values of ``claim`` that the archive confirms, and a sentence for each other value."""
     name = claim.get("package", "")
-    bringing = archive.closure(name).keys() if name else _systemd(archive)
+    bringing = archive.closure(name).keys() | _everywhere(archive) if name else _systemd(archive)
     confirmed: dict[str, str] = {}
     missing: list[str] = []
     for key, value in claim.items():
@@ -88,6 +88,11 @@ def seen(archive: Archive, claim: Mapping[str, str]) -> tuple[dict[str, str], li
 
 def _path(key: str, value: str) -> str:
     return f"usr/lib/systemd/system/{value}" if key in ("unit", "socket") else merged(value.strip("/"))
+
+
+def _everywhere(archive: Archive) -> Set[str]:
+    """Return the packages of every system, such as apt, whose timer is what unattended-upgrades adds to."""
+    return {package.name for package in archive.packages.values() if package.everywhere}
 
 
 def _systemd(archive: Archive) -> Set[str]:

@@ -35,9 +35,9 @@ def test_the_difference_is_a_diff_of_the_placed_files() -> None:
 
 
 def test_a_missing_item_is_part_of_the_difference() -> None:
-    first, second = groups("{docker: {state: running}}", "debian-12", "fedora-42", "rhel-9")
+    first, second = groups("{certmonger: {state: running}}", "debian-12", "fedora-42", "arch")
 
-    assert (first.systems, second.systems) == (("debian-12", "fedora-42"), ("rhel-9",))
+    assert (first.systems, second.systems) == (("debian-12", "fedora-42"), ("arch",))
     assert [problem.code for problem in second.problems] == ["Unmapped"]
     assert "\n+! a.yaml:4:" in difference(first, second)
 

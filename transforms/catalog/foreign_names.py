@@ -1,4 +1,4 @@
-"""The neutral names of services by the names that other systems give their units and packages: httpd is apache."""
+"""Names of services on other systems: the neutral name of one of their units, and the systems that know a name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,22 @@ def neutral_name(name: str) -> str:
     return _neutral_names().get(name, "")
 
 
+def known_on(name: str) -> tuple[str, ...]:
+    """Return the systems that a Transform names the unit of service ``name`` for, or "most systems".
+
+    The versions of the systems are left out.
+    """
+    systems: list[str] = []
+    for document in shipped():
+        row = document.sections.branch("services").branch(name)
+        if row.leaf("unit") is None:
+            continue
+        conditions = [document.match[fact] for fact in ("os", "id") if fact in document.match]
+        named = [str(value) for condition in conditions if not condition.negated for value in condition.values]
+        systems += named or ["most systems"]
+    return ("most systems",) if "most systems" in systems else tuple(dict.fromkeys(systems))
+
+
 @cache
 def _neutral_names() -> Mapping[str, str]:
     names: dict[str, set[str]] = {}
@@ -24,4 +40,8 @@ def _neutral_names() -> Mapping[str, str]:
                 leaf = row.leaf(key)
                 if leaf is not None and isinstance(leaf.value, str):
                     names.setdefault(leaf.value.removesuffix(".service"), set()).add(neutral)
-    return {other: next(iter(found)) for other, found in names.items() if len(found) == 1 and other not in found}
+    # The package mariadb-server brings the services mariadb and mysql: the one that it is named after is meant.
+    only = {
+        other: found if len(found) == 1 else {n for n in found if other.startswith(n)} for other, found in names.items()
+    }
+    return {other: next(iter(found)) for other, found in only.items() if len(found) == 1 and other not in names[other]}

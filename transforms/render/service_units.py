@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ordain.transforms.catalog.foreign_names import neutral_name
+from ordain.transforms.catalog.foreign_names import known_on, neutral_name
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Problem, blocked, did_you_mean
 from ordain.transforms.machine import sysv_scripts
@@ -62,11 +62,19 @@ def units_of_service(
         return units, ()
     unit = named or names.service(name, "unit")
     if not unit:
-        neutral = neutral_name(name)
-        hint = f"write {neutral}, its name on every system" if neutral else did_you_mean(name, names.services())
-        hint = hint or "add `command` to define it, `unit` to name an installed unit, or a row to a Transform"
-        return refused(f"no Transform names the unit of {name} on this system", hint, "Unmapped")
+        what = f"no Transform names the unit of {name} on this system"
+        if elsewhere := known_on(name):
+            what += f", only on {', '.join(elsewhere)}"
+        return refused(what, _hint_unmapped(name, names), "Unmapped")
     return _distributions(name, service, unit, names, installed), ()
+
+
+def _hint_unmapped(name: str, names: Names) -> str:
+    """Return the remedy for a service without a unit; a name that other systems know is not a misspelt one."""
+    if neutral := neutral_name(name):
+        return f"write {neutral}, its name on every system"
+    meant = "" if known_on(name) else did_you_mean(name, names.services())
+    return meant or "add `command` to define it, `unit` to name an installed unit, or a row to a Transform"
 
 
 def _ours(name: str, service: Branch) -> ServiceUnits:

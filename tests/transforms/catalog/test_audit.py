@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from audit.archive import Apt, Archive, Package, merged
+from audit.archive import Apt, Archive, Package, merged, named_in
 from audit.debian import dump, seen
 
 
@@ -83,3 +83,18 @@ def test_the_table_is_read_back_unchanged() -> None:
 
     assert yaml.safe_load(dump(table)) == table
     assert yaml.safe_load(dump({"a": {"b": {"version": "252"}}})) == {"a": {"b": {"version": "252"}}}
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"include /etc/web.d/*\n", True),
+        (b"#  include /etc/web.d/*\n", False),
+        (b"  ; include = /etc/web.d\n", False),
+        (b"# see /etc/web.d\nconf-dir=/etc/web.d\n", True),
+        (b"\x7fELF\x00\x01/etc/web.d/*.conf\x00", True),
+        (b"include /etc/other/*\n", False),
+    ],
+)
+def test_a_directory_that_only_a_comment_names_is_not_confirmed(content: bytes, named: bool) -> None:
+    assert named_in(content, "/etc/web.d/") is named

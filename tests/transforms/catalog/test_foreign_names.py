@@ -25,3 +25,25 @@ def test_a_blocked_service_is_told_its_neutral_name() -> None:
 
     assert problem.code == "Unmapped"
     assert problem.hint == "write apache, its name on every system"
+
+
+@pytest.mark.parametrize(
+    ("system", "name", "known"),
+    [
+        ("flatcar", "cron", "most systems"),
+        ("arch", "drbd", "debian"),
+        ("fedora-42", "redis", "debian, gentoo, rhel, ol, amzn, fedora"),
+        ("debian-13", "locksmithd", "flatcar"),
+    ],
+)
+def test_a_service_that_other_systems_have_is_not_taken_for_a_misspelt_name(system: str, name: str, known: str) -> None:
+    documents, _ = read("a.yaml", f"ordain: v1\nkind: Layer\nname: a\nservices: {{{name}: {{}}}}\n".encode())
+    (problem,) = compile(documents, facts_for(system), shipped=shipped()).problems
+
+    systems = problem.what.removeprefix(f"no Transform names the unit of {name} on this system, only on ")
+    assert set(systems.split(", ")) == set(known.split(", "))
+    assert problem.hint.startswith("add `command` to define it")
+
+
+def test_a_package_of_two_services_leads_to_the_one_that_it_is_named_after() -> None:
+    assert neutral_name("mariadb-server") == "mariadb"
