@@ -34,10 +34,10 @@ def needs_compile(root: str, *, own: bool) -> bool:
     (``own``) do not. If PID 1 already answers, the package was just installed, and the agent will start soon: then the
     result is False.
     """
-    handed = any(map(_has_content, (root + path for path in HANDED_OVER))) or _has_documents(root + HANDED_DIRECTORY)
-    if not handed and not (own and _has_documents(root + DOCUMENTS)):
+    if _has_listener(root + "/run/systemd/private"):  # first: in a reload, the documents may be on a mount that hangs
         return False
-    return not _has_listener(root + "/run/systemd/private")
+    handed = any(map(_has_content, (root + path for path in HANDED_OVER))) or _has_documents(root + HANDED_DIRECTORY)
+    return handed or (own and _has_documents(root + DOCUMENTS))
 
 
 def run_compiler(root: str, program: str = PROGRAM) -> tuple[str, list[str]]:

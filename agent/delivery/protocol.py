@@ -83,6 +83,8 @@ class SourceFault(StrEnum):
 
     UNREADABLE = "SourceUnreadable"
     """A directory or file cannot be read, or changes all the time."""
+    NOT_ANSWERING = "MountNotAnswering"
+    """The mount of a directory or file does not answer in time."""
     UNREACHABLE = "SourceUnreachable"
     """The server cannot be connected to, does not answer in time, or answers with a server error (5xx)."""
     SERVER = "SourceServerFailed"

@@ -11,12 +11,14 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TypeVar
 
 from ordain.agent.errors import OrdainError
 
 T = TypeVar("T")
+HINT = "check the disk or the server of this mount, and the journal of the kernel (journalctl -k)"
 ANSWER_SEC = 5.0
 """A mount that needs longer for a few small files is not waited for: everything else of the agent waits, too."""
 MOUNTS = Path("/proc/self/mountinfo")
@@ -28,18 +30,21 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class NotAnswering(OrdainError, TimeoutError):
-    """The mount does not answer in time."""
+    """The mount of ``place`` does not answer in time."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"{place} does not answer")
 
 
 class BoundedReads:
-    """The threads that read, one for each mount that does not answer."""
+    """The threads that read, one for each mount, or other place, that does not answer."""
 
     def __init__(self) -> None:
         self._pending: dict[str, asyncio.Future[None]] = {}
         self._silent: set[str] = set()
 
     async def run(self, mount: str, work: Callable[[], T], answer_sec: float | None = None) -> T:
-        """Return the result of ``work``, which reads below ``mount`` only; ``""`` is the root, which is not waited for.
+        """Return the result of ``work``, which reads below ``mount`` only; for ``""``, the root, there is no limit.
 
         Raises `NotAnswering`, and the error of ``work``.
         """
@@ -71,11 +76,32 @@ class BoundedReads:
             raise errors[0]
         return result[0]
 
+    async def wait_for_end(self, mount: str) -> None:
+        """Return when nothing reads below ``mount`` any more: after `NotAnswering`, it is worth another attempt."""
+        while (pending := self._pending.get(mount)) is not None:
+            await asyncio.wait({pending})
+
     def _end(self, mount: str, ended: asyncio.Future[None]) -> None:
         self._pending.pop(mount, None)
         self._silent.discard(mount)
         if not ended.done():
             ended.set_result(None)
+
+
+def read_in_time(place: str, work: Callable[[], T]) -> T:
+    """Return the result of ``work``, which reads ``place``, as `BoundedReads.run` does, for programs without a loop."""
+    result: Future[T] = Future()
+
+    def read() -> None:
+        try:
+            result.set_result(work())
+        except Exception as error:
+            result.set_exception(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    if not wait([result], ANSWER_SEC).done:
+        raise NotAnswering(place)
+    return result.result()
 
 
 def mount_points() -> tuple[str, ...]:

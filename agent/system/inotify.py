@@ -70,6 +70,7 @@ class Inotify:
         """Stop watching."""
         asyncio.get_running_loop().remove_reader(self._fd)
         os.close(self._fd)
+        self._fd = -1  # a thread that a mount held up (`bounded_reads`) may still want to add a watch
 
 
 def _error(what: str) -> OSError:

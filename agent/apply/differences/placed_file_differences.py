@@ -15,7 +15,7 @@ from ordain.agent.condition import StatusCondition
 from ordain.agent.generation import use_of
 from ordain.agent.model import Change, Effect, Generation
 from ordain.agent.plan.file_contents import MAX_VALUE, content_changes, item_causes
-from ordain.agent.system.bounded_reads import BoundedReads, NotAnswering, mount_of, mount_points
+from ordain.agent.system.bounded_reads import HINT, BoundedReads, NotAnswering, mount_of, mount_points
 from ordain.agent.system.cached_file import CachedFile
 from ordain.generator import safe_tree
 from ordain.generator.files import RECORDS
@@ -197,7 +197,7 @@ def _not_compared(mount: str, files: Sequence[PlacedFile]) -> Difference:
     condition = StatusCondition(
         code="MountNotAnswering",
         what=f"{mount} does not answer: {files[0].path}{more} cannot be compared with the documents",
-        hint="check the disk or the server of this mount, and the journal of the kernel (journalctl -k)",
+        hint=HINT,
         item=files[0].item,
         fault=True,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import stat
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePath
 
 from ordain.agent.delivery.source.local_files import NOT_READ, misnamed_documents
 from ordain.agent.model import RawDocument, RawDocuments
+from ordain.agent.system.bounded_reads import HINT, NotAnswering, read_in_time
 from ordain.transforms.document.text.node import SUFFIXES
 from ordain.transforms.errors import Problem, Refused, Where, only_errors, warning
 from ordain.transforms.model import Document
@@ -27,6 +30,8 @@ def contents(names: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> tupl
     for name in names:
         try:
             files += _contents(name, suffixes)
+        except NotAnswering as error:
+            problems.append(Problem(where=Where(path=name), what=str(error), hint=HINT, code="MountNotAnswering"))
         except OSError as error:
             where = Where(path=str(error.filename or name))
             hint = "run it as root" if isinstance(error, PermissionError) else ""
@@ -60,7 +65,11 @@ def _read(files: RawDocuments) -> tuple[tuple[Document, ...], tuple[Problem, ...
 def _misnamed(names: Sequence[str]) -> Iterator[Problem]:
     """Yield a warning for each document in the directories of ``names`` that is not read because of its name."""
     for name in names:
-        for file in misnamed_documents(Path(name)) if Path(name).is_dir() else ():
+        try:
+            misnamed: list[str] = read_in_time(name, partial(list, misnamed_documents(Path(name))))
+        except NotAnswering:  # which is a problem already
+            continue
+        for file in misnamed:
             where, hint = Where(path=str(Path(name) / file)), "rename it, or move it elsewhere"
             yield warning("", where, NOT_READ, hint, "NotRead")
 
@@ -111,9 +120,12 @@ def _contents(name: str, suffixes: tuple[str, ...]) -> Iterator[RawDocument]:
         yield "<stdin>", sys.stdin.buffer.read()
         return
     path = Path(name)
-    if not path.is_dir():
+    kind = stat.S_IFMT(read_in_time(name, path.stat).st_mode)
+    if kind == stat.S_IFDIR:
+        names = read_in_time(name, lambda: sorted(file.name for file in path.iterdir()))
+        files = [path / file for file in names if file.endswith(suffixes) and not file.startswith(".")]
+        yield from read_in_time(name, lambda: [(str(file), file.read_bytes()) for file in files])
+    elif kind == stat.S_IFREG:
+        yield name, read_in_time(name, path.read_bytes)
+    else:  # a pipe is waited for as long as somebody writes to it
         yield name, path.read_bytes()
-        return
-    for file in sorted(path.iterdir()):
-        if file.name.endswith(suffixes) and not file.name.startswith("."):
-            yield str(file), file.read_bytes()

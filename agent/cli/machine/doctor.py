@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
@@ -27,6 +28,7 @@ from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.agent.state.boot_record import boot_id, read_boot_record
 from ordain.agent.state.store import Store
+from ordain.agent.system.bounded_reads import HINT, NotAnswering, read_in_time
 from ordain.generator.cache import CacheError, unpack
 from ordain.generator.choose import NOTHING
 from ordain.transforms.errors import Refused, only_errors
@@ -340,22 +342,35 @@ def writers(root: Path) -> Iterator[DoctorFinding]:
     places = [folder for folder in DECIDING if (root / folder).exists()]
     if settings.source.type is SourceKind.DIRECTORY:
         places.append(settings.source.path.lstrip("/"))
-    paths = {root / place for place in places}
-    try:
-        paths |= {path for folder in tuple(paths) if folder.is_dir() for path in folder.iterdir()}
-    except OSError as error:
-        yield _warning(about, f"{error.filename}: {error.strerror}", "run as root")
-        return
-    wrong = [(f"/{path.relative_to(root)}", others) for path in paths if (others := rootfs.other_writers(path))]
+    wrong: set[tuple[str, str]] = set()
+    for place in places:
+        try:
+            wrong |= read_in_time(f"/{place}", partial(_others, root, root / place))
+        except NotAnswering as error:
+            yield _failed(about, f"{error} [MountNotAnswering]", HINT)
+            return
+        except OSError as error:
+            yield _warning(about, f"{error.filename}: {error.strerror}", "run as root")
+            return
     for shown, others in sorted(wrong):
         yield _failed(about, f"{shown}: {others}", f"chown root:root {shown}; chmod go-w {shown}")
     if not wrong:
         yield _ok(about, "only root can write settings, documents and keys")
 
 
+def _others(root: Path, folder: Path) -> set[tuple[str, str]]:
+    """Return ``folder`` and the files in it that others than root can write, each with these others in words."""
+    paths = (folder, *(folder.iterdir() if folder.is_dir() else ()))
+    return {(f"/{path.relative_to(root)}", others) for path in paths if (others := rootfs.other_writers(path))}
+
+
 def _directory(root: Path, path: str) -> DoctorFinding:
     directory = root / path.lstrip("/")
-    if not directory.is_dir():
+    try:
+        is_directory = read_in_time(path, directory.is_dir)
+    except NotAnswering as error:
+        return _failed("source", f"{error}; the last valid state stays in force [MountNotAnswering]", HINT)
+    if not is_directory:
         return _failed(
             "source", f"{path} is not a directory", "create it, or set source; the last valid state stays in force"
         )

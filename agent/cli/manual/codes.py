@@ -603,8 +603,9 @@ MACHINE = CodeGroup(
             "Run `ordainctl doctor`, and see `journalctl -b -t ordain-generator`.",
         ),
         "MountNotAnswering": (
-            "A mount did not answer in time, so the placed files on it could not be compared. Nothing waits for it.",
-            "Check the disk or the server of the mount, and the journal of the kernel.",
+            "A mount did not answer in time, so the documents on it could not be read, or the placed files on it could "
+            "not be compared. Nothing else waits for it, and what was applied stays.",
+            "Check the disk or the server of the mount, and the journal of the kernel. The agent sees when it answers.",
         ),
         "FileNotPlaced": (
             "A file of the documents could not be placed. If it lies in a directory of a user, the message names the "

@@ -26,6 +26,7 @@ from ordain.agent.state.apply_journal import ApplyJournal
 from ordain.agent.state.boot_record import placed_hash, read_boot_record
 from ordain.agent.state.source_loss_record import read_source_loss
 from ordain.agent.status import AgentState, Status
+from ordain.agent.system.bounded_reads import BoundedReads, NotAnswering
 from ordain.transforms.errors import Problem
 
 SHOWN_FILES = 10
@@ -80,6 +81,7 @@ class StatusReader:
         self._source = source
         self._view = view
         self._caller = caller
+        self._reads = BoundedReads()
 
     async def read(self) -> Status:
         """Return the status. If an apply ends meanwhile, observe again: units and state would be of two generations."""
@@ -98,11 +100,12 @@ class StatusReader:
             generation, systemd=parts.systemd, root=parts.root, observer=parts.observer, caller=self._caller
         )
         units = comparison.units
+        misnamed = await self._misnamed()
         # The view comes last: what the agent did meanwhile is in it.
         view = self._view() if self._view else None
         wanted_generation, wanted_hash = self._wanted(generation, view)
         conditions = (
-            *self._conditions(),
+            *self._conditions(misnamed),
             *(view.conditions if view else (AGENT_DOWN,)),
             *hold_conditions(comparison.observed.holds),
             *comparison.conditions,
@@ -166,16 +169,26 @@ class StatusReader:
         )
         return next((state for holds, state in rows if holds), AgentState.CONVERGED)
 
-    def _conditions(self) -> tuple[StatusCondition, ...]:
+    async def _misnamed(self) -> tuple[str, ...]:
+        """Return the files in the directory of documents that are not read; none while its mount does not answer."""
+        source = self._source.state
+        folder = self._parts.root / source.location.lstrip("/")
+        if source.type != SourceKind.DIRECTORY:
+            return ()
+        try:
+            return await self._reads.run(source.location, lambda: tuple(misnamed_documents(folder)))
+        except NotAnswering:  # which is a condition of the source already
+            return ()
+
+    def _conditions(self, misnamed: Iterable[str]) -> tuple[StatusCondition, ...]:
         """Return what an administrator should know, apart from units and the agent's own view."""
         parts, source = self._parts, self._source.state
         conditions = list(map(StatusCondition.of, self.settings_problems))
         if source.code:
             conditions.append(StatusCondition(code=source.code, what=source.problem, hint=source.hint))
-        if source.type == SourceKind.DIRECTORY:
-            for name in misnamed_documents(parts.root / source.location.lstrip("/")):
-                what, hint = f"{source.location}/{name}: {NOT_READ}", "rename it, or move it elsewhere"
-                conditions.append(StatusCondition(code="NotRead", what=what, hint=hint))
+        for name in misnamed:
+            what, hint = f"{source.location}/{name}: {NOT_READ}", "rename it, or move it elsewhere"
+            conditions.append(StatusCondition(code="NotRead", what=what, hint=hint))
         conditions += expired(self._source.release, datetime.now(UTC))
         notes = read_boot_record(parts.root).get("note", ())
         conditions += [StatusCondition(code="BootChoice", what=note) for note in notes]

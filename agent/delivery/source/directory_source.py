@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
-from ordain.agent.delivery.protocol import Snapshot, SourceError, content_revision
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, content_revision
 from ordain.agent.delivery.source.local_files import read_folder
 from ordain.agent.system import inotify
+from ordain.agent.system.bounded_reads import HINT, BoundedReads, NotAnswering
 
 QUIET_SEC = 0.1
 """A burst of changes ends when nothing has happened for this time …"""
@@ -29,7 +31,8 @@ _EVENTS_ABOVE = inotify.CREATE | inotify.MOVED_TO | inotify.DELETE | inotify.MOV
 class DirectorySource:
     """The documents ``*.yaml``, ``*.yml`` and ``*.json`` in one directory below ``root``, without its subdirectories.
 
-    Hidden files are not documents; the temporary files of editors are hidden or have other suffixes.
+    Hidden files are not documents; the temporary files of editors are hidden or have other suffixes. The directory, or
+    a document that is a link, may be on a mount that does not answer: that holds up nobody but the waiting reader.
     """
 
     type = "directory"
@@ -38,25 +41,38 @@ class DirectorySource:
         self.path = root / path.relative_to("/") if root != Path("/") else path
         self.location = str(path)
         self._own_watch: int | None = None
+        self._reads = BoundedReads()
+        self._is_silent = asyncio.Event()
 
     async def read(self) -> Snapshot:
         """Return all documents as of one moment: they are read again until nothing has changed meanwhile."""
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(QUIET_SEC)
-            if (texts := read_folder(self.path, self.location)) is not None:
+            try:
+                texts = await self._reads.run(self.location, partial(read_folder, self.path, self.location))
+            except NotAnswering as error:
+                self._is_silent.set()
+                raise SourceError(str(error), code=SourceFault.NOT_ANSWERING, hint=HINT) from None
+            if texts is not None:
                 return Snapshot(texts=texts, revision=content_revision(texts), own=True)
         message = f"{self.path}: the documents change all the time, so that they cannot be read as of one moment"
         raise SourceError(message, hint="wait until nobody writes there")
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yield once the directory is watched, and after every burst of changes, also while it does not exist."""
+        """Yield once the directory is watched, and after every burst of changes, also while it does not exist.
+
+        If its mount does not answer, yield when it answers again.
+        """
         notify = inotify.Inotify()
         try:
-            self._add_watches(notify)
+            await self._watch_in_time(notify)
             yield
             while True:
-                await notify.pending.wait()
+                if await self._has_answered_again(notify):
+                    await self._watch_in_time(notify)
+                    yield
+                    continue
                 relevant = self._has_relevant_event(notify)
                 started = time.monotonic()
                 while time.monotonic() - started < BURST_SEC:
@@ -66,11 +82,33 @@ class DirectorySource:
                         break
                     relevant |= self._has_relevant_event(notify)
                 # Before the caller reads: a change between the reading and the watch would never be noticed.
-                self._add_watches(notify)
+                await self._watch_in_time(notify)
                 if relevant:
                     yield
         finally:
             notify.close()
+
+    async def _has_answered_again(self, notify: inotify.Inotify) -> bool:
+        """Wait for events, which is False, or until a mount answers that did not answer when it was read."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (notify.pending, self._is_silent)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in waits:
+                waiting.cancel()
+        if not self._is_silent.is_set():
+            return False
+        self._is_silent.clear()
+        await self._reads.wait_for_end(self.location)
+        return True
+
+    async def _watch_in_time(self, notify: inotify.Inotify) -> None:
+        """Add the watches; wait as long as the mount does not answer, which `read` reports."""
+        while True:
+            try:
+                return await self._reads.run(self.location, partial(self._add_watches, notify))
+            except NotAnswering:
+                await self._reads.wait_for_end(self.location)
 
     def _add_watches(self, notify: inotify.Inotify) -> None:
         """Watch the directory, and the nearest existing directory above it, which tells that it appears or vanishes.

@@ -1,15 +1,23 @@
-"""Mounts that never answer: the agent waits for none, and names the files that it could not look at."""
+"""Mounts that never answer: nothing waits for them, and the files or documents that cannot be read are named."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from ordain.agent.apply.differences.read_back import ReadBack
+from ordain.agent.cli.documents.document_files import contents, read_files
+from ordain.agent.cli.machine import doctor
 from ordain.agent.daemon.file_watch import FileWatch
+from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.model import Generation, Observed
 from ordain.agent.system import bounded_reads
 from ordain.generator.files import RECORDS
@@ -88,3 +96,67 @@ def test_a_mount_that_does_not_answer_keeps_no_other_file_from_being_watched(roo
 
     with hung_mount(root / "srv/hung"):
         asyncio.run(watched())
+
+
+@pytest.mark.parametrize("hung", ["directory", "document"])
+def test_documents_on_a_mount_that_does_not_answer_hold_up_nobody_and_are_read_when_it_answers(
+    root: Path, hung: str
+) -> None:
+    place = "srv/hung" if hung == "directory" else "etc"
+    (root / "etc/link.yaml").symlink_to("../srv/hung/a.yaml")
+    source = DirectorySource(Path("/", place), root)
+
+    async def follow() -> tuple[SourceError, list[str]]:
+        changes = source.changes()
+        with hung_mount(root / "srv/hung"):
+            with pytest.raises(SourceError) as failure:
+                await asyncio.wait_for(source.read(), LONG_SEC)
+            change = asyncio.ensure_future(anext(changes))
+            await asyncio.sleep(0)  # the loop goes on
+            assert not change.done() or hung == "document"
+        (root / "srv/hung/a.yaml").write_text("x")
+        async with asyncio.timeout(LONG_SEC):
+            await change
+            while True:
+                with contextlib.suppress(SourceError):
+                    return failure.value, [text.decode() for _, text in (await source.read()).texts]
+                await anext(changes)
+
+    error, texts = asyncio.run(follow())
+    assert (error.code, str(error)) == ("MountNotAnswering", f"/{place} does not answer")
+    assert "journalctl -k" in error.hint
+    assert texts == ["x"]
+
+
+def test_commands_that_read_a_directory_of_documents_name_the_mount_that_does_not_answer(root: Path) -> None:
+    settings = root / "etc/ordain/agent.yaml"
+    settings.parent.mkdir()
+    settings.write_text("source: {type: directory, path: /srv/hung}\n")
+    with hung_mount(root / "srv/hung"):
+        files, problems = contents([str(root / "srv/hung")])
+        found = [*doctor.documents(root), *doctor.writers(root)]
+        _, misnamed = read_files([str(root / "srv/hung")])
+
+    assert files == ()
+    assert [str(problem) for problem in problems] == [str(problem) for problem in misnamed]
+    assert problems[0].code == "MountNotAnswering"
+    assert [finding.what for finding in found if finding.verdict is doctor.CheckResult.FAILED] == [
+        "/srv/hung does not answer; the last valid state stays in force [MountNotAnswering]",
+        "/srv/hung does not answer [MountNotAnswering]",
+    ]
+
+
+def test_a_reload_of_a_machine_without_a_generation_does_not_read_the_documents(root: Path) -> None:
+    (root / "run/systemd").mkdir(parents=True)
+    (root / "etc/ordain").mkdir()
+    (root / "etc/ordain/documents").mkdir()
+    with socket.socket(socket.AF_UNIX) as manager, hung_mount(root / "etc/ordain/documents"):
+        manager.bind(str(root / "run/systemd/private"))
+        manager.listen()
+        program = (
+            "import sys; from ordain.generator.first_boot import needs_compile as n; print(n(sys.argv[1], own=True))"
+        )
+        answer = subprocess.run(
+            [sys.executable, "-c", program, str(root)], capture_output=True, text=True, timeout=LONG_SEC, check=True
+        )
+    assert answer.stdout == "False\n"
