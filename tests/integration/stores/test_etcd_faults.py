@@ -16,6 +16,7 @@ from ordain.agent.delivery.database.etcd_client import refusal_error
 from ordain.agent.delivery.database.http_transport import Response
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.source.source_factory import open_database
+from ordain.agent.source_daemon import fetcher
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig import store_servers
 from rig.certificates import Authority
@@ -290,7 +291,10 @@ async def test_one_of_three_members_is_dead(tmp_path: Path) -> None:
                 cluster.ready()
 
 
-async def test_a_frozen_member_is_replaced_by_another(tmp_path: Path) -> None:
+async def test_a_frozen_member_is_replaced_by_another_and_a_dead_one_is_named_until_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher, "SERVERS_SEC", 0.3)
     with store_servers.EtcdCluster() as cluster:
         machine = machine_of(cluster, tmp_path)
         first, second, _ = cluster.members
@@ -303,6 +307,14 @@ async def test_a_frozen_member_is_replaced_by_another(tmp_path: Path) -> None:
                 first.signal(signal.SIGSTOP)
                 await put_until_accepted(database, BASE, SECOND)
                 await machine.wait_for_documents(SECOND)
+                first.end()  # a frozen member is asked again, too, but each time without an answer for half a minute
+                await machine.until(lambda: machine.health.code == SourceFault.SERVER)
+                assert machine.health.connected
+                assert f"{first.url}: " in machine.health.what
+                assert machine.health.what.endswith("; another server answers")
+                assert "take it out of `source`" in machine.health.hint
+                cluster.start(first)
+                await machine.until(lambda: machine.health.connected and machine.health.code == "")
 
 
 async def test_a_full_store_can_still_be_read(tmp_path: Path) -> None:
