@@ -77,7 +77,8 @@ class DirectorySource:
                 started = time.monotonic()
                 while time.monotonic() - started < BURST_SEC:
                     try:
-                        await asyncio.wait_for(notify.pending.wait(), QUIET_SEC)
+                        async with asyncio.timeout(QUIET_SEC):  # wait_for of Python 3.11 can lose a cancellation
+                            await notify.pending.wait()
                     except TimeoutError:
                         break
                     relevant |= self._has_relevant_event(notify)
