@@ -66,7 +66,7 @@ MAY_IMPORT = {
     "agent/cli/commands": "",
     "agent/cli": "cli/commands",
     "agent/cli/documents": "cli cli/commands apply compile daemon/status netboot delivery/release delivery/source"
-    " delivery",
+    " delivery system",
     "agent/cli/boot": "cli cli/commands cli/documents compile delivery netboot server system",
     "agent/cli/runs": "cli cli/commands cli/documents runs",
     "agent/cli/machine": "cli cli/commands cli/documents apply compile daemon/clients daemon/status delivery/source"
