@@ -52,6 +52,14 @@ class Names:
         """Return the name of a user or group on this system."""
         return str(self._row("users", name).value("name", name))
 
+    def is_service_account(self, name: str) -> bool:
+        """Return whether a Transform knows a user or group, by its neutral name or that of this system.
+
+        These are accounts of services (www, ldap): nobody logs in with them.
+        """
+        rows = self.tree.branch("users")
+        return name in rows or any(rows.branch(neutral).value("name", "") == name for neutral in rows)
+
     def renderer(self) -> str:
         """Return the network service of this system."""
         self.asked.add("network")

@@ -39,9 +39,10 @@ _PATH = re.compile(r"/[A-Za-z0-9_.@+/-]*")
 
 def render_group(name: str, branch: Branch, pointer: str, names: Names) -> RenderedItem:
     """Return the item of one group."""
+    system = branch.value("system", names.is_service_account(name)) is True
     name = names.user(name)
     gid = branch.leaf("gid")
-    ordinary = branch.value("system") is not True and gid is None
+    ordinary = not system and gid is None
     file = TextFile(path=(ORDINARY if ordinary else SYSTEM).format(f"0-{name}"), item=pointer)
     _check_name(file, name, branch.here)
     if gid is not None and name == "root":
@@ -56,14 +57,15 @@ def render_group(name: str, branch: Branch, pointer: str, names: Names) -> Rende
 
 def render_user(name: str, branch: Branch, pointer: str, names: Names) -> RenderedItem:
     """Return the item of one user."""
-    return _UserRenderer(names.user(name), branch, pointer, names).item()
+    system = branch.value("system", names.is_service_account(name)) is True
+    return _UserRenderer(names.user(name), branch, pointer, names, system=system).item()
 
 
 class _UserRenderer:
-    def __init__(self, name: str, branch: Branch, pointer: str, names: Names) -> None:
+    def __init__(self, name: str, branch: Branch, pointer: str, names: Names, *, system: bool) -> None:
         self.name, self.branch, self.names = name, branch, names
         self.place = branch.here
-        self.system = branch.value("system") is True
+        self.system = system
         self.file = TextFile(path=(SYSTEM if self.system else ORDINARY).format(f"1-{name}"), item=pointer)
         default_home = "/root" if name == "root" else "" if self.system else f"/home/{name}"
         self.home = str(branch.value("home", default_home)).rstrip("/")

@@ -55,7 +55,7 @@ USER = Record(
         "home": path("The home directory."),
         "shell": path("The login shell."),
         "keys": Set("SSH public keys.", "an SSH public key"),
-        "system": Flag("Make a system user."),
+        "system": Flag("Make a system user. Accounts of known services (www, ldap) are, without this."),
         "state": Choice(("present", "absent"), "absent: the account is locked, so nobody can log in; its files stay."),
     },
     title="the keys of a user",
@@ -92,7 +92,12 @@ SECTIONS: dict[str, Shape] = {
     "network": NETWORK,
     "users": Map(USER, "Users.", "a user name"),
     "groups": Map(
-        Record({"gid": Integer("The number of the group."), "system": Flag("Make a system group.")}),
+        Record(
+            {
+                "gid": Integer("The number of the group."),
+                "system": Flag("Make a system group. Groups of known services are, without this."),
+            }
+        ),
         "Groups.",
         "a group name",
     ),
