@@ -25,7 +25,7 @@ from pathlib import Path
 from ordain.generator import kernel_parameters, safe_tree
 from ordain.generator.cache import CacheError
 from ordain.generator.choose import choose
-from ordain.generator.safe_tree import PathState, PlacementError
+from ordain.generator.safe_tree import Obstructed, PathState, PlacementError
 from ordain.transforms.artifacts import (
     AbsentFile,
     CredentialFile,
@@ -274,7 +274,7 @@ class FilePlacement:
     def _restore(self, path: str, was: PlacedRecord) -> None:
         """Restore the previous state of a path, unless our file is to be kept or was changed by somebody else."""
         try:
-            current, _ = safe_tree.read_state(self.root, path)
+            current = self._current(path)
             if was.keep:
                 pass
             elif current == was.before:
@@ -296,10 +296,21 @@ class FilePlacement:
             return
         del self.placed[path]
 
+    def _current(self, path: str) -> PathState:
+        """Return the state of a path that we have placed: nothing, if a file or link of others is above it now.
+
+        Raises `PlacementError`, `OSError`.
+        """
+        try:
+            return safe_tree.read_state(self.root, path)[0]
+        except Obstructed:
+            return PathState(kind="nothing")
+
     def _remove_made(self, was: PlacedRecord) -> None:
         for folder in sorted(was.made, reverse=True):
             with contextlib.suppress(OSError, PlacementError):  # it contains files of others
-                safe_tree.write_state(self.root, folder, PathState(kind="nothing"))
+                if safe_tree.read_state(self.root, folder)[0].kind == "directory":
+                    safe_tree.write_state(self.root, folder, PathState(kind="nothing"))
 
     # The record: placed.json, and the content of previous files by SHA-256
 

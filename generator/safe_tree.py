@@ -27,6 +27,10 @@ class PlacementError(Exception):
     """A file cannot be placed; the message is the reason."""
 
 
+class Obstructed(PlacementError):
+    """Something that is not a directory lies above the path, so nothing is at the path itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class PathState:
     """The state of a path: the current one, a previous one, or the wanted one.
@@ -209,10 +213,10 @@ def _enter(folder: int, name: str, path: str) -> int:
     except NotADirectoryError:
         if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             target = os.readlink(name, dir_fd=folder)
-            raise PlacementError(
+            raise Obstructed(
                 f"{path} is a link to {target}, and links are not followed; use the path of the target"
             ) from None
-        raise PlacementError(f"{path} is not a directory") from None
+        raise Obstructed(f"{path} is not a directory") from None
 
 
 def _state(folder: int, name: str) -> PathState:

@@ -7,6 +7,7 @@
     root/run/ordain/boot/handed                 made in this boot before the agent started, or delivered with the boot
     root/run/ordain/boot/handed.json            the same generation as a whole, if it was made in this boot
     root/run/ordain/applied.json                the running processes: definition and InvocationID by unit
+    root/run/ordain/unsaved.json                the last generation of this boot that is not in the history
 
 A power cut at any moment leaves the old or the new file. If a file cannot be written, the result is a `NotPersistent`:
 the apply continues, and lasts until the next boot.
@@ -17,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ class Store:
         self._handed_whole = self._handed.with_name(f"{self._handed.name}.json")
         self._baseline = root / BASELINE.lstrip("/")
         self._applied = root / "run/ordain/applied.json"
+        self._unsaved = root / "run/ordain/unsaved.json"
         self._machine_id = root / "etc/machine-id"
         self._in_memory: dict[int, tuple[tuple[int, int], Generation]] = {}
         self._heads: dict[Path, CachedFile[Cache]] = {}
@@ -99,7 +101,8 @@ class Store:
         """Write ``generation`` to the history, and return it with its number.
 
         A generation that equals the last one is not written again. One that equals an older one gets a new number, so
-        that the history shows everything that happened, in order.
+        that the history shows everything that happened, in order. No number is used twice, also if the generation that
+        had it could not be written.
         """
         numbers = self._numbers()
         last = self._folder(numbers[-1]) if numbers else None
@@ -107,16 +110,36 @@ class Store:
             with contextlib.suppress(DamagedGeneration):
                 if self._hash_of(numbers[-1]) == generation.hash:
                     return self.load(numbers[-1]), None
-        number = 1 + max([*numbers, *self._bootable()], default=0)
+        number = self._new_number(numbers, generation.hash)
         numbered = replace(generation, number=number)
         try:
             history.write(numbered, self._folder(number), last)
             self._keep_in_memory(numbered)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                atomic_files.make_folder(self._unsaved.parent)
+                atomic_files.replace(self._unsaved, json.dumps([number, generation.hash]).encode())
             return numbered, NotPersistent(what=atomic_files.describe_error(error, self._history))
         with contextlib.suppress(OSError):  # leftovers are removed at the next save
             self._prune()
         return numbered, None
+
+    def _new_number(self, numbers: Iterable[int], hash: str) -> int:
+        """Return a number that only the generation with ``hash`` has had; ``numbers`` are in the history."""
+        unsaved, hash_of_unsaved = self._read_unsaved()
+        happened = (number for event in self.events() for number in (event.generation, event.rejected))
+        highest = max((*numbers, *self._bootable(), *happened), default=0)
+        if unsaved >= highest and hash_of_unsaved == hash:
+            return unsaved
+        return 1 + max(highest, unsaved)
+
+    def _read_unsaved(self) -> tuple[int, str]:
+        """Return number and hash of the last generation of this boot that could not be written, else 0 and ""."""
+        try:
+            number, hash = json.loads(atomic_files.read(self._unsaved))
+            return int(number), str(hash)
+        except (OSError, ValueError, TypeError):
+            return 0, ""
 
     def load(self, number: int) -> Generation:
         """Return generation ``number``, verified. Raises `DamagedGeneration`, or `KeyError` if it does not exist."""

@@ -279,6 +279,27 @@ def test_a_file_that_cannot_be_placed_is_reported_and_leaves_no_trace(root: Path
     assert sorted((root / "etc").rglob("*")) == before
 
 
+@pytest.mark.parametrize("obstacle", ["file", "link"])
+def test_a_file_that_no_document_names_is_forgotten_if_something_else_is_above_it(root: Path, obstacle: str) -> None:
+    """Otherwise it would be reported at each later run. The file of others stays."""
+    file, above = RegularFile(path="/etc/a/b", content="x"), root / "etc/a"
+    place(root, file)
+    above.rename(root / "etc/elsewhere")
+    above.write_text("theirs") if obstacle == "file" else above.symlink_to("elsewhere")
+    assert "/etc/a is " in place(root, file).problems["/etc/a/b"]
+
+    assert place(root).problems == {}
+    assert os.path.lexists(above)
+
+
+def test_a_file_below_a_file_of_the_same_documents_is_reported_only_while_they_name_it(root: Path) -> None:
+    file, below = RegularFile(path="/etc/a", content="x"), RegularFile(path="/etc/a/b", content="x")
+
+    assert place(root, file, below).problems == {"/etc/a/b": "/etc/a is not a directory"}
+    assert place(root, file).problems == {}
+    assert (root / "etc/a").read_text() == "x"
+
+
 def test_a_placed_file_is_kept_if_it_cannot_be_placed_again(root: Path) -> None:
     (root / "etc/credstore").mkdir()
     (root / "etc/credstore/key").write_text("secret")

@@ -17,6 +17,7 @@ import pytest
 from ordain.agent.errors import DamagedGeneration
 from ordain.agent.generation import digest
 from ordain.agent.model import Applied, AppliedUnit, Generation, Job, Outcome, Plan, Verb
+from ordain.agent.state.history_events import HistoryEvent, record_event
 from ordain.agent.state.history_retention import LATEST
 from ordain.agent.state.store import BOOTABLE, NotPersistent, Store
 from ordain.generator.cache import unpack
@@ -191,6 +192,27 @@ def test_numbers_continue_from_the_boot_directory_if_the_history_is_lost(store: 
         a.path: row(a) for a in proven.artifacts
     }
     assert store.save(generation("c"))[0].number == 3
+
+
+def test_the_number_of_a_generation_that_could_not_be_written_is_not_used_again(store: Store, tmp_path: Path) -> None:
+    """A file below a file is one of the reasons why no directory of a generation can be made."""
+    store.save(generation("a"))
+    artifacts = (RegularFile(path="/a", content=""), RegularFile(path="/a/b", content=""))
+    cannot_be = Generation(hash=digest({}, artifacts, ()), artifacts=artifacts)
+
+    numbers = [store.save(each)[0].number for each in (cannot_be, cannot_be, generation("b"), generation("b"))]
+
+    assert numbers == [2, 2, 3, 3]
+    assert store.numbers() == (1, 3)
+    assert store.save(cannot_be)[0].number == 4
+    assert Store(tmp_path).save(cannot_be)[0].number == 4
+
+
+def test_a_number_in_the_events_is_not_used_again(store: Store, tmp_path: Path) -> None:
+    """After a reboot, they may be all that is known of a generation that could not be written."""
+    record_event(tmp_path, HistoryEvent(time="2026-11-28T12:00:00+00:00", generation=4, rejected=5))
+
+    assert store.save(generation("a"))[0].number == 6
 
 
 def test_a_proven_generation_is_bound_to_the_machine_but_not_to_a_boot(store: Store, tmp_path: Path) -> None:
