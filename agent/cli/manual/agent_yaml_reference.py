@@ -22,9 +22,9 @@ _HEAD = f"""\
 and its labels. Without the file, the defaults apply:
 
 {indent(DEFAULTS, "    ")}
-Changes take effect immediately. A file with an error is ignored as a whole: a condition [Settings] names the line, and
-the previous settings stay in force, as they do if the file is deleted or emptied. `systemctl restart ordain-agent`
-returns to the defaults then.
+Changes take effect immediately. A file with an error is ignored as a whole: the previous settings stay in force, and
+the machine is `degraded` by a condition [Settings] that names the line. The same holds if the file is deleted or
+emptied; `systemctl restart ordain-agent` returns to the defaults then.
 
 `ordainctl validate /etc/ordain/agent.yaml` and `ordainctl doctor` check the file, `ordainctl schema agent` prints its
 JSON Schema. [ordain-agent.yaml(5)](../man/ordain-agent.yaml.5.rst) describes the start of an agent with a wrong file.

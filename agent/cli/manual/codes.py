@@ -109,7 +109,8 @@ DOCUMENTS = CodeGroup(
         ),
         "Settings": (
             "agent.yaml, or ordain.source= on the kernel command line, has an error.",
-            "Run `ordainctl validate /etc/ordain/agent.yaml`. The previous settings stay in force.",
+            "Run `ordainctl validate /etc/ordain/agent.yaml`. The previous settings stay in force, and "
+            "the machine is `degraded` until the error is corrected.",
         ),
         "SchemaTooNew": (
             "A release or its documents need a later version of Ordain.",

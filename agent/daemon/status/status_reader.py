@@ -27,7 +27,7 @@ from ordain.agent.state.boot_record import placed_hash, read_boot_record
 from ordain.agent.state.source_loss_record import read_source_loss
 from ordain.agent.status import AgentState, Status
 from ordain.agent.system.bounded_reads import BoundedReads, NotAnswering
-from ordain.transforms.errors import Problem
+from ordain.transforms.errors import Problem, Severity
 
 SHOWN_FILES = 10
 """The most files that could not be placed that the status lists."""
@@ -183,7 +183,7 @@ class StatusReader:
     def _conditions(self, misnamed: Iterable[str]) -> tuple[StatusCondition, ...]:
         """Return what an administrator should know, apart from units and the agent's own view."""
         parts, source = self._parts, self._source.state
-        conditions = list(map(StatusCondition.of, self.settings_problems))
+        conditions = list(settings_conditions(self.settings_problems))
         if source.code:
             conditions.append(StatusCondition(code=source.code, what=source.problem, hint=source.hint))
         for name in misnamed:
@@ -203,6 +203,15 @@ class StatusReader:
             conditions.append(StatusCondition(code="SourceLost", what=what, hint=hint))
         decided = decision_conditions(parts.trials, parts.decisions)
         return (*conditions, *parts.writer.conditions, *decided, *parts.repair.conditions)
+
+
+def settings_conditions(problems: Iterable[Problem]) -> Iterator[StatusCondition]:
+    """Yield a condition for each problem of agent.yaml; an error is a fault, as some setting is not as it is written.
+
+    Until it is corrected, the machine may follow another source, or be another one than the administrator wants.
+    """
+    for problem in problems:
+        yield StatusCondition.of(problem, fault=problem.severity is Severity.ERROR)
 
 
 def expired(release: ReleaseReference, now: datetime) -> Iterator[StatusCondition]:

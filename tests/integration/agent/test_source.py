@@ -335,6 +335,7 @@ def test_agent_yaml_changes_apply_immediately_and_a_file_with_an_error_is_ignore
             machine.write(AGENT_YAML, text)
         place_text = f"{AGENT_YAML}:{place}: " if place else f"{AGENT_YAML}: "
         machine.until(f"{place_text}{message}", functools.partial(reports, machine, place_text, message))
+        assert machine.run("ordainctl", "status", check=False).returncode == 3
         machine.run("systemctl", "reload", "ordain-agent.service")
         assert recorded_trust(machine) == trust
         machine.write("/etc/ordain/documents/base.yaml", layer(base=sleep_service(f"a{place}")))

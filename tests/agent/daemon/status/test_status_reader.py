@@ -12,16 +12,25 @@ import pytest
 from ordain.agent.apply.rollback import decision_conditions
 from ordain.agent.apply.trial import Trials
 from ordain.agent.condition import StatusCondition
-from ordain.agent.daemon.status.status_reader import AGENT_DOWN, AgentPhase, AgentView, StatusReader
+from ordain.agent.daemon.status.status_reader import (
+    AGENT_DOWN,
+    AgentPhase,
+    AgentView,
+    StatusReader,
+    settings_conditions,
+)
 from ordain.agent.model import Generation, Outcome, Plan, UnitVerdict
 from ordain.agent.plan.unit_status import differences, left_undone
+from ordain.agent.settings import read_settings
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
 from ordain.agent.state.decisions import Decisions, RejectedGeneration
 from ordain.agent.status import AgentState, Status
+from ordain.transforms.machine.agent_yaml import IN_FORCE, PATH
 from support.status_samples import unit_status
 
 FAULT = StatusCondition(code="Drift", what="a.service", fault=True)
 NOTE = StatusCondition(code="Pinned", what="generation 2")
+ROLE, FACT_AS_LABEL = b"labels: {role: web}\n", b"labels: {hostname: x}\n"
 REJECTED = RejectedGeneration(number=2, hash="2", why="x")
 
 
@@ -83,6 +92,32 @@ def test_during_an_apply_and_its_rollback_the_documents_want_the_new_generation(
 def test_a_fault_shows_in_the_exit_status_in_every_state(state: AgentState) -> None:
     assert Status(state=state, conditions=(NOTE, FAULT)).faulty
     assert not Status(state=state, conditions=(NOTE,)).faulty
+
+
+@pytest.mark.parametrize(
+    ("in_force", "written", "faults"),
+    [
+        (ROLE, b"trust: opn\n", [True]),
+        (ROLE, b"labels: [\n", [True]),
+        (ROLE, b"# nothing\n", [True]),
+        (ROLE, None, [True]),
+        (b"trust: opn\n", b"trust: opn\n", [True]),
+        (FACT_AS_LABEL, FACT_AS_LABEL, [False]),
+        (ROLE, ROLE, []),
+    ],
+)
+def test_an_error_in_agent_yaml_is_a_fault_and_a_warning_is_not(
+    tmp_path: Path, in_force: bytes, written: bytes | None, faults: list[bool]
+) -> None:
+    for path, text in ((IN_FORCE, in_force), (PATH, written)):
+        if text is not None:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(text)
+
+    conditions = tuple(settings_conditions(read_settings(tmp_path)[1]))
+
+    assert [(condition.code, condition.fault) for condition in conditions] == [("Settings", fault) for fault in faults]
+    assert Status(state=AgentState.PAUSED, conditions=conditions).faulty is any(faults)
 
 
 @pytest.mark.parametrize("state", [AgentState.PAUSED, AgentState.APPLYING])
