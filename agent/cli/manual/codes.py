@@ -562,6 +562,10 @@ MACHINE = CodeGroup(
             "systemd ignored an address of a socket.",
             "Correct the address (systemd.socket(5), ListenStream=).",
         ),
+        "SocketChanged": (
+            "Somebody else has removed the file of a socket, so nobody can connect, or changed its mode or owner.",
+            "Run `ordainctl apply`, which binds the socket again; its service restarts.",
+        ),
         "MountOptions": (
             "A file system is mounted with other options than the documents want.",
             "Run `ordainctl apply` to mount it again with its options.",

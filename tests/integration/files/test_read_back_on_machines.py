@@ -233,7 +233,7 @@ def test_a_service_starts_after_a_transient_unit_of_its_name_has_ended(followed:
     wait_agent_state(followed, "converged")
 
 
-def test_an_address_and_a_mount_option_are_read_back(followed: Machine) -> None:
+def test_an_address_a_socket_and_a_mount_option_are_read_back(followed: Machine) -> None:
     listen = "  s: {command: /bin/cat, listen: {stream: ['[fe80::1%host9]:8053', '127.0.0.1:8053']}}\n"
     mount = "mounts:\n  /srv/t: {what: tmpfs, type: tmpfs, options: [noexec]}\n"
     followed.write(DOCUMENT, f"{HELLO}{mount}")
@@ -245,6 +245,20 @@ def test_an_address_and_a_mount_option_are_read_back(followed: Machine) -> None:
     followed.run("ordainctl", "apply")
     assert "noexec" in followed.run("findmnt", "--noheadings", "--output=OPTIONS", "/srv/t").stdout
     followed.until("it is well", lambda: status(followed)[0] == 0)
+
+    socket = "  k: {command: /bin/sleep 1000, listen: {stream: /run/k.sock, mode: '0600'}, state: running}\n"
+    followed.write(DOCUMENT, f"{HELLO}{socket}")
+    followed.until("it listens", lambda: followed.run("test", "-S", "/run/k.sock", check=False).returncode == 0)
+    wait_agent_state(followed, "converged")
+    followed.run("systemctl", "start", "k.service")
+    for act in (["rm", "/run/k.sock"], ["chmod", "666", "/run/k.sock"]):
+        followed.run(*act)
+        followed.until("it is shown", lambda: "SocketChanged" in codes(followed))
+        assert (status(followed)[0], plan(followed)) == (3, 7)
+        followed.run("ordainctl", "apply")
+        assert followed.run("stat", "--format=%a", "/run/k.sock").stdout == "600\n"
+        assert followed.show("k.service", "ActiveState")["ActiveState"] == "active"
+        followed.until("it is well", lambda: (status(followed)[0], plan(followed)) == (0, 0))
 
     followed.write(DOCUMENT, f"{HELLO}{listen}")
     followed.until("it is shown", lambda: codes(followed) & {"NotListening", "Encode", "Refused", "Item"})

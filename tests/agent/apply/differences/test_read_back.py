@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import stat
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,11 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.model import Drift, Facts, Member, OnChange, Wanted
 
 PLACE = {"layer": "a", "path": "/etc/ordain/documents/a.yaml", "line": 7}
+
+
+def _replace_by_file(path: Path) -> None:
+    path.unlink()
+    path.write_text("")
 
 
 def generation(**document: Any) -> Generation:
@@ -438,3 +446,96 @@ def test_a_socket_and_a_mount_are_read_back() -> None:
     assert [d.condition.code for d in found] == ["NotListening", "MountOptions"]
     assert "[fe80::1%eth9]:80" in found[0].condition.what
     assert json.dumps([change.effect for change in found[1].changes]) == '["reload"]'
+
+
+SOCKET = """
+services:
+  k1:
+    command: /bin/k1
+    listen: {stream: /run/k1.sock, mode: "0660", user: web}
+"""
+GROUP, OWNER = 4, 1003
+"""The numbers of adm and web on the machine `root`."""
+
+
+def socket_differences(root: Path, text: str, listen: list[tuple[str, str]]) -> tuple[Difference, ...]:
+    """Return what is read back of a socket that PID 1 calls active, and says that it listens on ``listen``."""
+
+    class Answers:
+        async def property(self, unit: str, name: str) -> Any:
+            return listen
+
+    now = compiled(text)
+    states = {m.unit: UnitState(name=m.unit, load_state="loaded", active_state="active") for m in now.members}
+    answers: Any = Answers()
+    return asyncio.run(ReadBack(answers, root).differences(now, Observed(units=states)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the file of a socket gets an owner")
+@pytest.mark.parametrize(
+    ("act", "key", "old", "new", "words"),
+    [
+        (lambda path: None, "", "", "", ""),
+        (lambda path: path.unlink(), "ListenStream", "missing", "/run/k1.sock", "was removed by somebody else"),
+        (lambda path: shutil.rmtree(path.parent), "ListenStream", "missing", "/run/k1.sock", "was removed"),
+        (_replace_by_file, "ListenStream", "something else", "/run/k1.sock", "something else is at /run/k1.sock"),
+        (lambda path: path.chmod(0o666), "SocketMode", "0666", "0660", "has the mode 0666, not 0660"),
+        (lambda path: os.chown(path, 0, GROUP), "SocketUser", "root", "web", "has the owner root, not web"),
+    ],
+)  # fmt: skip
+def test_the_file_of_a_socket_is_read_back_and_the_socket_is_bound_again(
+    root: Path, act: Callable[[Path], object], key: str, old: str, new: str, words: str
+) -> None:
+    path = root / "run/k1.sock"
+    path.parent.mkdir()
+    os.mknod(path, stat.S_IFSOCK)
+    os.chown(path, OWNER, GROUP)
+    path.chmod(0o660)
+    act(path)
+
+    found = socket_differences(root, SOCKET, [("Stream", "/run/k1.sock")])
+
+    changes = [(change.unit, change.key, change.old, change.new) for d in found for change in d.changes]
+    assert changes == [("k1.socket", key, (old,), (new,))] * bool(key)
+    assert all(d.condition.fault and d.condition.code == "SocketChanged" for d in found)
+    assert all(d.condition.what.startswith("/a.yaml:9: ") and words in d.condition.what for d in found)
+
+
+@pytest.mark.parametrize(
+    ("section", "listen"),
+    [
+        ("ListenStream: /tmp/x", ("Stream", "/tmp/x")),
+        ("ListenStream: /dev/x", ("Stream", "/dev/x")),
+        ("ListenStream: '@x'", ("Stream", "@x")),
+        ("ListenMessageQueue: /x", ("MessageQueue", "/x")),
+        ("ListenSpecial: /proc/x", ("Special", "/proc/x")),
+    ],
+)
+def test_an_address_without_a_file_that_the_agent_sees_is_not_looked_for(
+    root: Path, section: str, listen: tuple[str, str]
+) -> None:
+    text = f"""
+units:
+  k.socket: {{Socket: {{{section}}}, Install: {{WantedBy: sockets.target}}}}
+  k.service: {{Service: {{ExecStart: /bin/k}}}}
+"""
+    assert compiled(text).members
+    assert socket_differences(root, text, [listen]) == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the file of a pipe gets a group")
+def test_a_pipe_is_read_back_and_a_mode_that_the_documents_do_not_set_is_not(root: Path) -> None:
+    text = """
+units:
+  k.socket: {Socket: {ListenFIFO: /run/k, SocketGroup: root}, Install: {WantedBy: sockets.target}}
+  k.service: {Service: {ExecStart: /bin/k}}
+"""
+    path = root / "run/k"
+    path.parent.mkdir()
+    os.mkfifo(path, 0o600)
+
+    assert socket_differences(root, text, [("FIFO", "/run/k")]) == ()
+    os.chown(path, 0, GROUP)
+    assert [d.actual for d in socket_differences(root, text, [("FIFO", "/run/k")])] == ["adm"]
+    path.unlink()
+    assert [d.actual for d in socket_differences(root, text, [("FIFO", "/run/k")])] == ["missing"]
