@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from subprocess import DEVNULL, PIPE
@@ -79,16 +80,20 @@ async def last_line(state: UnitState, program: str = "journalctl") -> str:
 def best_line(output: str) -> str:
     """Return the line of a unit's output that tells most: the last one, but rather one with a known cause.
 
+    An error that the program itself says it ignores did not end it; "" if there are only such lines.
+
     >>> best_line("OSError: [Errno 98] Address already in use\\ncleaning up\\n")
     'OSError: [Errno 98] Address already in use'
     """
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not _IGNORED.search(line)]
     known = [line for line in lines if any(cause in line for cause in _CAUSES)]
     line = (known or lines or [""])[-1]
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
     return shown if len(shown) <= MAX_LINE else f"{shown[: MAX_LINE - 1]}…"
 
 
+_IGNORED = re.compile(r"\bignor(ing|ed)\b", re.IGNORECASE)
+"""The words with which systemd's programs, and others, go on after an error."""
 _CAUSES = (
     "Address already in use",
     "Permission denied",

@@ -80,3 +80,12 @@ def test_a_journalctl_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("ordain.agent.apply.jobs.failure_details.TIMEOUT_SEC", 0.1)
 
     assert asyncio.run(last_line(FAILED, str(journalctl))) == ""
+
+
+def test_an_error_that_a_program_ignores_is_not_the_cause_of_its_end() -> None:
+    """The lines of systemd-sysctl of Debian 12."""
+    ignored = "Couldn't write '1' to 'net/ipv4/ip_forwrd', ignoring: No such file or directory"
+    cause = "Couldn't write '9 x' to 'net/ipv4/ip_local_port_range': Invalid argument"
+
+    assert best_line(f"{cause}\n{ignored}\n") == best_line(f"{ignored}\n{cause}\n") == cause
+    assert best_line(f"{ignored}\nUnknown key name 'X' in section 'Service', ignoring.\n") == ""
