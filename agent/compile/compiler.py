@@ -15,6 +15,7 @@ from ordain.agent.compile.compile_cache import MachineInputs, read_machine
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredential, missing_credentials
 from ordain.agent.compile.load_check import unloadable_units
 from ordain.agent.compile.missing_programs import missing_programs, similar_programs
+from ordain.agent.compile.missing_requirements import missing_requirements
 from ordain.agent.compile.supported_types import unsupported_units
 from ordain.agent.errors import Failure
 from ordain.agent.generation import digest, generation
@@ -88,10 +89,13 @@ def compile_generation(
     items = {p.item for p in (*compiled.problems, *missing) if p.severity is Severity.BLOCKED and p.item}
     new = keep_blocked_items(new, last, items)
     left_out = items - {member.item for member in new.members}
-    required = _required_items(new, left_out)
+    required = tuple(_required_items(new, left_out))
     programs = _missing_programs(compiled, new, machine.root) if machine.live else ()
+    units = _missing_requirements(compiled, new, last, machine.root) if machine.live else ()
+    units = (problem for problem in units if problem.item not in {of_blocked.item for of_blocked in required})
     zone = _missing_zone(compiled, machine.root) if machine.live else ()
-    problems = sorted_problems([*machine.problems, *reading, *compiled.problems, *missing, *required, *programs, *zone])
+    of_machine = (*missing, *required, *programs, *units, *zone)
+    problems = sorted_problems([*machine.problems, *reading, *compiled.problems, *of_machine])
     return new, problems
 
 
@@ -191,6 +195,14 @@ def _missing_programs(compiled: Compiled, new: Generation, root: Path) -> Iterat
         if near := similar_programs(path, root):
             hint = f"{near} Else {hint}"
         yield warning(item, where, f"program not found: {path}", hint, "ProgramMissing")
+
+
+def _missing_requirements(compiled: Compiled, new: Generation, last: Generation, root: Path) -> Iterator[Problem]:
+    for item, fault in missing_requirements(new, last, root):
+        section, _, name = item.partition("/")
+        words = compiled.resolved.tree.branch(section).branch(unescape_key(name)).branch("requires")
+        hint = "install or unmask it first: a change that starts this unit is rolled back; `wants` starts without it"
+        yield warning(item, replace(words.where, pointer=item), fault, hint, "NoSuchUnit")
 
 
 def _missing_zone(compiled: Compiled, root: Path) -> Iterator[Problem]:

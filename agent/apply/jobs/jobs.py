@@ -29,7 +29,7 @@ POLL_SEC = 0.1
 class JobResult:
     """The end of one job: ``result`` as systemd spells it, "" if that is not known.
 
-    ``refused`` is PID 1's answer to a job that it did not queue. ``taken_by`` is the type of somebody else's job that
+    ``refused`` says in plain words why PID 1 did not queue a job. ``taken_by`` is the type of somebody else's job that
     replaced ours, such as ``stop``.
     """
 
@@ -136,8 +136,17 @@ async def _end(systemd: Systemd, job: Job, path: str, longest_sec: float) -> Job
     return JobResult(job=job, result=result, taken_by=taken_by)
 
 
+_REFUSED = {
+    Verb.START: "could not be started",
+    Verb.STOP: "could not be stopped",
+    Verb.RESTART: "could not be restarted",
+    Verb.RELOAD: "could not be reloaded",
+}
+
+
 async def _refused(job: Job, error: BusError) -> JobResult:
-    return JobResult(job=job, refused=str(error))
+    words = error.message.partition("\n")[0].strip().removesuffix(".") or error.error
+    return JobResult(job=job, refused=f"{_REFUSED[job.verb]}: {words}")
 
 
 def timeout_sec(jobs: Sequence[Job], observed: Observed) -> float:

@@ -321,6 +321,10 @@ WARNINGS = CodeGroup(
             "The program of a service is not installed.",
             "Install it first; until then, a change that starts the service is rolled back.",
         ),
+        "NoSuchUnit": (
+            "A unit requires one that does not exist on this machine, or that is masked, so it would not start.",
+            "Check the spelling, install the package that has it, or use `wants`.",
+        ),
         "NoSuchAccount": (
             "A unit or a file names a user or group that neither the machine has nor the documents make.",
             "Check the spelling, add it to `users` or `groups`, or install the package that makes it.",

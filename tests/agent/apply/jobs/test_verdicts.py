@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from ordain.agent.apply.jobs.jobs import GRACE_SEC, LONGEST_SEC, JobResult, timeout_sec
+from ordain.agent.apply.jobs.jobs import GRACE_SEC, LONGEST_SEC, JobResult, run_jobs, timeout_sec
 from ordain.agent.apply.jobs.verdicts import Baseline, _if_it_lasts, _with_blame, job_verdict
 from ordain.agent.model import Job, Observed, UnitState, UnitVerdict, Verb
+from ordain.agent.system.bus import BusError
+from support.stand_in_pid1 import StandIn
 
 START = Job(unit="web.service", verb=Verb.START, reason="")
 STOP = Job(unit="web.service", verb=Verb.STOP, reason="")
@@ -66,10 +70,17 @@ def test_a_verdict_depends_on_the_job_and_on_the_unit(
     assert words in found.what
 
 
-def test_a_refusal_of_pid_1_is_reported_in_its_words() -> None:
-    found = job_verdict(JobResult(job=START, refused="Unit web.service is masked."), state("inactive"))
+def test_a_refusal_of_pid_1_is_reported_in_its_words(tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise BusError("org.freedesktop.systemd1.NoSuchUnit", "Unit nosuch.service not found.")
 
-    assert (found.ok, found.what) == (False, "Unit web.service is masked.")
+    systemd = StandIn(tmp_path)
+    systemd.meanwhile = refuse
+
+    (result,) = asyncio.run(run_jobs(systemd, [START], Observed()))
+    found = job_verdict(result, state("inactive"))
+
+    assert (found.ok, found.what) == (False, "could not be started: Unit nosuch.service not found")
 
 
 @pytest.mark.parametrize(
