@@ -152,11 +152,22 @@ _STEPS = {verb: PlanStep(verb) for verb in Verb}
 
 
 def _changes_by_reload(plan: Plan) -> Iterator[PlanLine]:
-    """Yield the changes that take effect by the reload of the manager alone."""
+    """Yield the changes that take effect by the reload of the manager alone, and those of units that do not run."""
     units_with_jobs = {job.unit for job in (*plan.stops, *plan.jobs)}
+    left_alone = {note.unit for note in plan.notes}
     for change in plan.changes:
-        if change.unit not in units_with_jobs and change.effect is Effect.MANAGER:
+        if change.unit in units_with_jobs or (change.unit in left_alone and change.effect is not Effect.MANAGER):
+            continue
+        if change.key == FRAGMENT:
+            yield PlanLine(beginning=_BELOW, text=f"{change.unit} {_unit_file(change)}{_causes(change.causes)}")
+        elif change.effect is not Effect.NOTHING and not change.key.startswith("/"):  # files have lines of their own
             yield PlanLine(beginning=_BELOW, text=f"{change.unit} {describe_change(change)}")
+
+
+def _unit_file(change: Change) -> str:
+    if change.old and change.new:
+        return "has a different unit file"
+    return "is new" if change.new else "is removed"
 
 
 def _values(values: Iterable[str]) -> str:

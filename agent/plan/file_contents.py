@@ -22,6 +22,8 @@ from ordain.transforms.artifacts import (
     SymbolicLink,
     row,
 )
+from ordain.transforms.render.host import ITEM as HOST
+from ordain.transforms.render.host import KEYS as HOST_KEYS
 from ordain.transforms.render.provenance import SourceLocation, read_cause
 
 SECRET = "content changed (not shown, because not everybody may read the file)"
@@ -47,14 +49,15 @@ class _Line:
 
 def item_causes(file: PlacedFile, provenance: Provenance) -> Causes:
     """Return the place in the documents that a file exists for: that of its content, else of its item."""
-    for pointer in (f"{file.item}/content", f"{file.item}/template", file.item):
+    key = HOST_KEYS.get(file.path, "content") if file.item == HOST else "content"
+    for pointer in (f"{file.item}/{key}", f"{file.item}/template", file.item):
         if pointer in provenance:
             return (_location(pointer, provenance),)
-    first = min((p for p in provenance if p.startswith(f"{file.item}/")), key=_line_of(provenance), default="")
-    if first:
-        return (_location(first, provenance),)
     causes = (read_cause(line) for line in _text(file).split("\n") if line.startswith("#"))
-    return tuple(cause for cause in causes if cause)[:1]
+    if cause := next(filter(None, causes), None):
+        return (cause,)
+    first = min((p for p in provenance if p.startswith(f"{file.item}/")), key=_line_of(provenance), default="")
+    return (_location(first, provenance),) if first else ()
 
 
 def content_changes(old: PlacedFile, new: PlacedFile, before: Provenance, after: Provenance) -> tuple[Change, ...]:

@@ -13,7 +13,9 @@ from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.text_file import TextFile
 
 ITEM = "host"
-HOSTNAME = "/etc/hostname"
+HOSTNAME, LOCALTIME = "/etc/hostname", "/etc/localtime"
+KEYS = {HOSTNAME: "hostname", LOCALTIME: "timezone"}
+"""The keys of files in which no comment says what they are made from."""
 HOSTNAME_READER = "ordain-hostname.service"
 LOCALE, VCONSOLE = "/etc/locale.conf", "/etc/vconsole.conf"
 VCONSOLE_SETUP, CONSOLE_SETUP = "systemd-vconsole-setup.service", "console-setup.service"
@@ -48,7 +50,7 @@ class _HostRenderer:
             self.restart_on_change(HOSTNAME_READER, HOSTNAME, Wanted.RUNNING)
         if leaf := self.word("timezone", _ZONE, "use a name below /usr/share/zoneinfo, such as Europe/Berlin"):
             target = f"../usr/share/zoneinfo/{leaf.value}"
-            yield SymbolicLink(path="/etc/localtime", target=target, item=ITEM)
+            yield SymbolicLink(path=LOCALTIME, target=target, item=ITEM)
         if leaf := self.word("locale", _WORD, "such as C.UTF-8"):
             yield self.one_line(self.names.paths().get("locale", LOCALE), f"LANG={leaf.value}", leaf)
         if leaf := self.word("keymap", _WORD, "such as de"):

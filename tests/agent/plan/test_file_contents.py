@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ordain.agent.generation import generation as as_generation
 from ordain.agent.model import FileAction, Generation, Observed
 from ordain.agent.plan import file_contents
 from ordain.agent.plan.describe import describe
 from ordain.agent.plan.file_changes import changed_files
 from ordain.agent.plan.planner import plan
 from ordain.transforms.artifacts import Artifact, CredentialFile, PlacedDirectory, RegularFile, SymbolicLink
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.model import Facts
 
 NETWORK = "# net.yaml:{line} net network/bridges/br9/addresses\n[Network]\nAddress={address}\nDHCP=no\n"
 MOTD = {"files/~1etc~1motd/content": {"layer": "base", "path": "base.yaml", "line": 4}}
+
+
+def compiled(sections: Mapping[str, Any], number: int) -> Generation:
+    """Return the generation of a layer on Debian 12."""
+    text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "a", **sections})
+    documents, problems = read("/m.yaml", text.encode())
+    assert not problems
+    return as_generation(compile(documents, Facts(id="debian", version="12", systemd=252)), number)
 
 
 def placed(*files: Artifact, **more: Any) -> Generation:
@@ -111,15 +125,88 @@ def test_a_large_difference_is_bounded() -> None:
 
 
 def test_a_value_without_a_line_in_any_file_is_shown_from_the_documents() -> None:
-    old = Generation(hash="a", document={"services": {"web": {"command": "x"}}, "host": {"secret": "hunter2"}})
-    document = {"services": {"web": {"command": "x", "drift": "enforce"}}, "host": {"secret": "hunter3"}}
+    old = Generation(hash="a", document={"services": {"web": {"command": "x"}}, "values": {"secret": "hunter2"}})
+    document = {"services": {"web": {"command": "x", "drift": "enforce"}}, "values": {"secret": "hunter3"}}
     place = {"services/web/drift": {"layer": "l", "path": "web.yaml", "line": 5}}
     new = replace(old, hash="b", document=document, provenance=place)
 
     assert described(old, new) == (
-        "          host/secret secret: an earlier value → a new value\n"
         "          services/web drift: not set → enforce  (web.yaml:5 services/web/drift)\n"
+        "          values secret: an earlier value → a new value\n"
     )
+
+
+KEY = "WAYZOrR+VJXNYvDQJu7B7j0Yb8PzkMoOOFGd2oFsVVg="
+WIREGUARD: Mapping[str, Any] = {
+    "mode": "wireguard",
+    "addresses": ["10.0.0.1/24"],
+    "key": KEY,
+    "peers": [{"keys": {"public": KEY, "shared": KEY}, "allowed-ips": ["10.0.0.0/24"]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rows"),
+    [
+        ({}, {"sysctl": {"vm.swappiness": 10}}, ["sysctl vm.swappiness: not set → 10"]),
+        ({"sysctl": {"vm.swappiness": 10}}, {}, ["sysctl vm.swappiness: 10 → not set"]),
+        ({}, {"modules": {"a-b": {}}}, ["modules a-b: not set → present"]),
+        ({"modules": {"a": {}}}, {"modules": {"a": {"blacklist": True}}}, ["modules a/blacklist: not set → true"]),
+        ({}, {"host": {"timezone": "UTC"}}, ["host timezone: not set → UTC"]),
+        ({"boot": {"mode": "additive"}}, {}, ["boot mode: additive → not set"]),
+        (
+            {},
+            {"units": {"a.service": {"Service": {"ExecStart": "/bin/a"}}}},
+            ["a.service is new"],
+        ),
+        (
+            {"units": {"a.service": {"Service": {"ExecStart": "/bin/a"}}}},
+            {"units": {"a.service": {"Service": {"ExecStart": "/bin/b"}}}},
+            ["a.service [Service] ExecStart: /bin/a → /bin/b"],
+        ),
+        ({"units": {"a.service": {"Service": {"ExecStart": "/bin/a"}}}}, {}, ["a.service is removed"]),
+        (
+            {},
+            {"network": {"bridges": {"br0": {"addresses": ["192.0.2.1/24"], "mtu": 1400}}}},
+            [
+                "network/bridges/br0 addresses: not set → address 192.0.2.1/24",
+                "network/bridges/br0 mtu: not set → 1400",
+            ],
+        ),
+        (
+            {},
+            {"network": {"tunnels": {"wg0": WIREGUARD}}},
+            [
+                "network/tunnels/wg0 addresses: not set → address 10.0.0.1/24",
+                "network/tunnels/wg0 key: not set → a new value",
+                "network/tunnels/wg0 mode: not set → wireguard",
+                "network/tunnels/wg0 peers: not set → a new value",
+            ],
+        ),
+    ],
+)
+def test_a_plan_shows_the_values_of_every_section_once_and_without_secrets(
+    old: Mapping[str, Any], new: Mapping[str, Any], rows: list[str]
+) -> None:
+    """Also of units that are not started, and of files that are new."""
+    text = describe(plan(compiled(old, 1), compiled(new, 2), Observed()))
+
+    shown = [line.strip().partition("  (")[0] for line in text.splitlines() if line.startswith(" " * 10)]
+    assert shown == rows
+    assert KEY not in text
+
+
+def test_each_file_of_the_host_names_its_own_key() -> None:
+    host = {"hostname": "bee", "timezone": "UTC", "locale": "C.UTF-8", "keymap": "de"}
+
+    causes = {file.path: file.causes[0].pointer for file in changed_files(Generation(), compiled({"host": host}, 1))}
+
+    assert causes == {
+        "/etc/hostname": "host/hostname",
+        "/etc/localtime": "host/timezone",
+        "/etc/locale.conf": "host/locale",
+        "/etc/vconsole.conf": "host/keymap",
+    }
 
 
 def test_a_value_that_a_unit_or_file_shows_is_not_shown_twice() -> None:
