@@ -16,6 +16,7 @@ from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredenti
 from ordain.agent.compile.load_check import unloadable_units
 from ordain.agent.compile.missing_programs import missing_programs, similar_programs
 from ordain.agent.compile.missing_requirements import missing_requirements
+from ordain.agent.compile.past_calendars import never_comes, past_calendars
 from ordain.agent.compile.supported_types import unsupported_units
 from ordain.agent.errors import Failure
 from ordain.agent.generation import digest, generation
@@ -94,7 +95,8 @@ def compile_generation(
     units = _missing_requirements(compiled, new, last, machine.root) if machine.live else ()
     units = (problem for problem in units if problem.item not in {of_blocked.item for of_blocked in required})
     zone = _missing_zone(compiled, machine.root) if machine.live else ()
-    of_machine = (*missing, *required, *programs, *units, *zone)
+    past = _past_calendars(compiled, new) if machine.root == RUNNING else ()
+    of_machine = (*missing, *required, *programs, *units, *zone, *past)
     problems = sorted_problems([*machine.problems, *reading, *compiled.problems, *of_machine])
     return new, problems
 
@@ -203,6 +205,13 @@ def _missing_requirements(compiled: Compiled, new: Generation, last: Generation,
         words = compiled.resolved.tree.branch(section).branch(unescape_key(name)).branch("requires")
         hint = "install or unmask it first: a change that starts this unit is rolled back; `wants` starts without it"
         yield warning(item, replace(words.where, pointer=item), fault, hint, "NoSuchUnit")
+
+
+def _past_calendars(compiled: Compiled, new: Generation) -> Iterator[Problem]:
+    for item, times in past_calendars(new, never_comes):
+        what = f"its timer never elapses: {times} has passed"
+        hint = "write a time that comes, or remove the year; `systemd-analyze calendar` shows the next one"
+        yield warning(item, _place(compiled, item), what, hint, "NeverElapses")
 
 
 def _missing_zone(compiled: Compiled, root: Path) -> Iterator[Problem]:

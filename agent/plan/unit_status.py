@@ -12,6 +12,8 @@ from ordain.agent.plan.planner import plan
 from ordain.agent.status import UnitStatus
 from ordain.transforms.model import Drift, Member, Wanted
 
+ELAPSED = "elapsed"
+"""The state of a timer that has no time to wait for (systemd.timer(5))."""
 SHOWN = 3
 """The number of units that one condition names."""
 
@@ -103,6 +105,8 @@ def _shown(units: Sequence[UnitStatus]) -> str:
 
 def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, behind: bool) -> UnitStatus:
     ok, what = _judge(member, state, oneshot)
+    if ok and not note and state.name.endswith(".timer") and state.sub_state == ELAPSED:
+        what = "has elapsed; no further run is due"
     if note and note.why is NoteReason.HELD:  # while it is held, only the hold matters
         what = ""
     return UnitStatus(

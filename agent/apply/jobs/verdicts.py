@@ -234,6 +234,8 @@ def _started(state: UnitState, details: FailureDetails) -> tuple[bool, str]:
     match state.active_state, state.sub_state:
         case _, ("auto-restart" | "auto-restart-queued"):
             return False, _because("fails again and again", state, details)
+        case "active", "elapsed" if state.name.endswith(".timer"):
+            return True, "elapsed: no run is due"
         case "active", sub:
             return True, sub
         case (("activating" | "reloading" | "refreshing"), sub):

@@ -321,6 +321,10 @@ WARNINGS = CodeGroup(
             "The program of a service is not installed.",
             "Install it first; until then, a change that starts the service is rolled back.",
         ),
+        "NeverElapses": (
+            "All calendar times of a timer have passed, so it never starts its unit.",
+            "Write a time that comes, or one without a year.",
+        ),
         "NoSuchUnit": (
             "A unit requires one that does not exist on this machine, or that is masked, so it would not start.",
             "Check the spelling, install the package that has it, or use `wants`.",

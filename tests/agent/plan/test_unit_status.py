@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ordain.agent.model import Generation, Observed, UnitState
@@ -53,3 +55,16 @@ def test_a_unit_that_differs_from_the_documents_is_reported(
 
     assert status.ok is ok
     assert words in status.what
+
+
+def test_a_timer_that_has_no_next_time_is_as_wanted_and_says_so() -> None:
+    """Its status is not a fault: it may have done all that it was meant to do."""
+    timer = replace(member(), unit="web.timer")
+    elapsed, waiting = (replace(state("active", sub), name="web.timer") for sub in ("elapsed", "waiting"))
+
+    found = [
+        unit_statuses(Generation(number=1, hash="1", members=(timer,)), Observed(units={"web.timer": now}), [])[0]
+        for now in (elapsed, waiting)
+    ]
+
+    assert [(status.ok, status.what) for status in found] == [(True, "has elapsed; no further run is due"), (True, "")]

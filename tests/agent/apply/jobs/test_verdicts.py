@@ -70,6 +70,12 @@ def test_a_verdict_depends_on_the_job_and_on_the_unit(
     assert words in found.what
 
 
+def test_a_timer_without_a_next_time_is_said_to_have_none() -> None:
+    timer = replace(state("active", "elapsed"), name="web.timer")
+
+    assert job_verdict(JobResult(job=START, result="done"), timer).what == "elapsed: no run is due"
+
+
 def test_a_refusal_of_pid_1_is_reported_in_its_words(tmp_path: Path) -> None:
     def refuse() -> None:
         raise BusError("org.freedesktop.systemd1.NoSuchUnit", "Unit nosuch.service not found.")
