@@ -4,7 +4,8 @@ OrdainError
 ├── Failure                     an operation was refused or could not be done; has a D-Bus name and an exit status
 │   ├── Unavailable             no bus, no systemd, or no answer in time
 │   │   ├── BusError            the other side of the bus answered with an error (`system.bus`)
-│   │   └── Disconnected        the connection to the bus was lost (`system.bus`)
+│   │   ├── Disconnected        the connection to the bus was lost (`system.bus`)
+│   │   └── AgentLost           the agent ended while it had a call (`daemon.clients.remote`)
 │   ├── Busy                    another apply is running
 │   ├── Denied                  the caller is not authorized
 │   ├── RemovalLimitExceeded    a source removed too many services at once

@@ -12,6 +12,9 @@ from ordain.agent.instruction import StandingInstruction
 from ordain.agent.model import ChangeOrigin, Job, Note, UnitState, UnitVerdict
 from ordain.transforms.model import Member
 
+AGENT_SILENT = "AgentSilent"
+"""The code of the condition in a status of a machine whose agent runs and does not answer."""
+
 
 class AgentState(StrEnum):
     """The states of the agent (docs/design/contract.md, rule 26)."""

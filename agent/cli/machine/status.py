@@ -16,7 +16,7 @@ from ordain.agent.daemon.clients.connect import connect
 from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
-from ordain.agent.status import AgentState, Status, UnitStatus
+from ordain.agent.status import AGENT_SILENT, AgentState, Status, UnitStatus
 from ordain.transforms.document.text.node import unescape_key
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.graph.essential_units import BOOT_ITEM
@@ -124,7 +124,7 @@ def unit_name(word: str) -> str:
     return word if "." in word else f"{word}.service"
 
 
-DIFFERENCES = frozenset({"Account", "DeviceFailed", "DeviceMissing", "FileChanged", "NetworkDiffers"})
+DIFFERENCES = frozenset({"Account", "DeviceFailed", "DeviceMissing", "FileChanged", "NetworkDiffers", "SocketChanged"})
 """The codes of items that the machine has, but otherwise than the documents say: they are not blocked."""
 
 
@@ -172,7 +172,7 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
         (("State", Style.STRONG), (str(now.state), STATES.get(now.state, Style.WARN))),
         (("Generation", Style.STRONG), generation),
         (("Source", Style.STRONG), source),
-        (("Agent", Style.STRONG), "running" if now.agent else ("not running", Style.WARN)),
+        (("Agent", Style.STRONG), _agent(now)),
     ]
     if now.taken_over_by:
         rows.append((("Services", Style.STRONG), f"started by {now.taken_over_by}"))
@@ -180,6 +180,13 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
         rows.append((("Documents", Style.STRONG), (now.source.problem, Style.BAD)))
     rows += [(("Condition", Style.STRONG), (condition_text(condition), Style.WARN)) for condition in now.conditions]
     return rows
+
+
+def _agent(now: Status) -> Cell:
+    if now.agent:
+        return "running"
+    silent = any(condition.code == AGENT_SILENT for condition in now.conditions)
+    return ("does not answer" if silent else "not running"), Style.WARN
 
 
 def condition_text(condition: StatusCondition) -> str:

@@ -594,6 +594,11 @@ MACHINE = CodeGroup(
             "ordain-agent does not run, so changes of the documents are not applied. The services run on.",
             "See `systemctl status ordain-agent`; `ordainctl apply` works without it.",
         ),
+        "AgentSilent": (
+            "ordain-agent runs, but did not answer within 20 seconds, or ended meanwhile. The status is what is known "
+            "without it.",
+            "See `systemctl status ordain-agent`. Its watchdog restarts it when it hangs.",
+        ),
         "RebootNeeded": (
             "A unit that must not be interrupted (the message bus, logind, the journal), or that has "
             "`on-change: reboot`, has a new definition.",

@@ -8,11 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ordain.agent.daemon.clients.client import BUS_NAME, ROOT_BUS_NAME, Client
 from ordain.agent.system.bus import DBUS, DBUS_PATH, Bus
 from ordain.agent.system.bus_dbus_next import DbusNext
+
+if TYPE_CHECKING:
+    from ordain.agent.status import Status
 
 # The imports that only one of the two needs are in its function: ordainctl starts in a fraction of the time.
 
@@ -29,20 +34,15 @@ async def connect(root: Path = Path("/")) -> AsyncIterator[Client]:
     if name:
         from ordain.agent.daemon.clients.remote import RemoteClient
 
-        client = RemoteClient(bus, root, name)
+        client = RemoteClient(bus, root, name, partial(_observed, root))
         try:
             yield client
         finally:
             client.close()  # it may have another connection by now
     else:
-        from ordain.agent.system.bus_pystemd import Pystemd
-
         bus.close()
-        blocking = Pystemd()
-        try:
-            yield await _in_process(blocking, root)
-        finally:
-            blocking.close()
+        async with _in_process(root) as without_agent:
+            yield without_agent
 
 
 async def _agent_name(bus: Bus) -> str:
@@ -56,12 +56,30 @@ async def _agent_name(bus: Bus) -> str:
     return ""
 
 
-async def _in_process(bus: Bus, root: Path) -> Client:
+async def _observed(root: Path) -> Status:
+    """Return the status of the machine as this process sees it: its agent does not answer."""
+    async with _in_process(root, silent=True) as client:
+        return await client.status()
+
+
+@asynccontextmanager
+async def _in_process(root: Path, *, silent: bool = False) -> AsyncIterator[Client]:
+    """Yield a client that does the work in this process, as no agent runs, or the agent is ``silent``."""
+    from ordain.agent.system.bus_pystemd import Pystemd
+
+    bus = Pystemd()
+    try:
+        yield await _in_process_over(bus, root, silent=silent)
+    finally:
+        bus.close()
+
+
+async def _in_process_over(bus: Bus, root: Path, *, silent: bool) -> Client:
     from ordain.agent.apply.parts import build_parts
     from ordain.agent.compile.executor import run_inline
     from ordain.agent.daemon.clients.in_process import InProcessClient
     from ordain.agent.daemon.status.source_reader import SourceReader, open_configured_source
-    from ordain.agent.daemon.status.status_reader import StatusReader
+    from ordain.agent.daemon.status.status_reader import AGENT_DOWN, SILENT_AGENT, StatusReader
     from ordain.agent.settings import read_settings
     from ordain.agent.system.systemd1 import Systemd
 
@@ -75,5 +93,6 @@ async def _in_process(bus: Bus, root: Path) -> Client:
         store=parts.store,
     )
     caller = os.getpid()
-    status = StatusReader(parts=parts, source=reader, settings_problems=problems, caller=caller)
+    agent = SILENT_AGENT if silent else AGENT_DOWN
+    status = StatusReader(parts=parts, source=reader, settings_problems=problems, agent=agent, caller=caller)
     return InProcessClient(parts=parts, source=reader, read_status=status.read, caller=caller)

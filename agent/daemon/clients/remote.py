@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ APPLY_TIMEOUT_SEC = 3600.0
 """Longer than an apply takes: the agent limits that by the timeouts of the units."""
 CONFIRM_TIMEOUT_SEC = 25.0
 STATUS_SEC = 20.0
-"""A user other than root waits for the status no longer: the agent observes the machine for them every 10 s at most."""
+"""The status is waited for no longer: for users other than root, the agent observes the machine every 10 s at most."""
 RETURN_SEC = 180.0
 """The agent gets this long to return and to finish what its predecessor left undone."""
 POLL_SEC = 0.2
@@ -47,15 +47,29 @@ LARGE = 32 << 10
 """Documents of so many bytes are sent as a file, since the agent refuses large messages (`dbus_guard.BODY_MAX`)."""
 
 
+class AgentLost(Unavailable):
+    """The agent ended, or was killed, while it had a call."""
+
+
 class RemoteClient:
-    """A `Client` that asks the agent on the bus, at its name ``destination``."""
+    """A `Client` that asks the agent on the bus, at its name ``destination``.
+
+    ``observe`` returns the status of the machine without the agent, for root.
+    """
 
     agent = True
 
-    def __init__(self, bus: DbusNext, root: Path = Path("/"), destination: str = BUS_NAME) -> None:
+    def __init__(
+        self,
+        bus: DbusNext,
+        root: Path = Path("/"),
+        destination: str = BUS_NAME,
+        observe: Callable[[], Awaitable[Status]] | None = None,
+    ) -> None:
         self._bus = bus
         self._root = root
         self._destination = destination
+        self._observe = observe
 
     def close(self) -> None:
         """Leave the bus."""
@@ -85,6 +99,9 @@ class RemoteClient:
                 raise Refused(from_json(tuple[Problem, ...], json.loads(error.message))) from None
             if error.error in BY_NAME:
                 raise BY_NAME[error.error](error.message) from None
+            if is_away(error):
+                what = "ordain-agent ended before it answered; see `systemctl status ordain-agent`, and ask again"
+                raise AgentLost(what) from None
             raise
 
     async def _outcome(
@@ -98,9 +115,8 @@ class RemoteClient:
         for _ in range(TIMES):
             try:
                 return json.loads(await self._call(member, signature, *body, descriptors=descriptors))
-            except (BusError, Disconnected) as error:
-                if isinstance(error, BusError) and not is_away(error):
-                    raise
+            except (AgentLost, Disconnected):
+                pass
             await self._wait_for_agent()
             outcome = await asyncio.to_thread(read_last_outcome, self._root)
             if outcome and outcome.caller == os.getpid() and outcome.started >= began:
@@ -163,19 +179,25 @@ class RemoteClient:
         return from_json(Outcome, await self._outcome("RollbackWith", "ua{sv}", number, options))
 
     async def status(self) -> Status:
-        """See `Client.status`. At the public name, other users can keep the agent from answering."""
-        if self._destination != BUS_NAME or os.geteuid() == 0:
-            return from_json(Status, json.loads(await self._call("Status")))
+        """See `Client.status`. If the agent does not answer, the status is what is known without it.
+
+        At the public name, other users can keep the agent from answering.
+        """
+        of_user = self._destination == BUS_NAME and os.geteuid() != 0
         try:
             return from_json(Status, json.loads(await self._call("Status", timeout_sec=STATUS_SEC)))
         except BusError as error:
-            if not error.error.endswith(".LimitsExceeded"):
+            if not (of_user and error.error.endswith(".LimitsExceeded")):
                 raise
             why = f"the agent refuses calls of users now ({error.message})"
         except Disconnected:
             raise
         except Unavailable as failure:
+            if not of_user and self._observe is None:
+                raise
             why = str(failure)
+        if self._observe is not None and not of_user:
+            return await self._observe()
         return await asyncio.to_thread(read_reported_status, self._root, why)
 
     async def explain(self, about: str) -> UnitExplanation:

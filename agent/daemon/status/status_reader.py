@@ -25,7 +25,7 @@ from ordain.agent.source_settings import SourceKind
 from ordain.agent.state.apply_journal import ApplyJournal
 from ordain.agent.state.boot_record import placed_hash, read_boot_record
 from ordain.agent.state.source_loss_record import read_source_loss
-from ordain.agent.status import AgentState, Status
+from ordain.agent.status import AGENT_SILENT, AgentState, Status
 from ordain.agent.system.bounded_reads import BoundedReads, NotAnswering
 from ordain.transforms.errors import Problem, Severity
 
@@ -37,6 +37,12 @@ AGENT_DOWN = StatusCondition(
     code="AgentDown",
     what="ordain-agent does not run, so changes of the documents are not applied",
     hint="see `systemctl status ordain-agent`",
+    fault=True,
+)
+SILENT_AGENT = StatusCondition(
+    code=AGENT_SILENT,
+    what="ordain-agent does not answer; this is what is known without it, and changes of documents may have to wait",
+    hint="see `systemctl status ordain-agent`; systemd restarts one that hangs within 30 seconds",
     fault=True,
 )
 
@@ -62,7 +68,7 @@ class AgentView:
 
 
 class StatusReader:
-    """Reads the status of one machine. ``view`` is the view of the agent; None: no agent runs.
+    """Reads the status of one machine. ``view`` is the view of the agent; None: it is not known, as ``agent`` says.
 
     ``settings_problems`` are what is wrong with agent.yaml. ``caller`` is the process that asks, see `InProcessClient`.
     """
@@ -74,12 +80,14 @@ class StatusReader:
         source: SourceReader,
         settings_problems: tuple[Problem, ...] = (),
         view: Callable[[], AgentView] | None = None,
+        agent: StatusCondition = AGENT_DOWN,
         caller: int = 0,
     ) -> None:
         self.settings_problems = settings_problems
         self._parts = parts
         self._source = source
         self._view = view
+        self._agent = agent
         self._caller = caller
         self._reads = BoundedReads()
 
@@ -106,7 +114,7 @@ class StatusReader:
         wanted_generation, wanted_hash = self._wanted(generation, view)
         conditions = (
             *self._conditions(misnamed),
-            *(view.conditions if view else (AGENT_DOWN,)),
+            *(view.conditions if view else (self._agent,)),
             *hold_conditions(comparison.observed.holds),
             *comparison.conditions,
             *self._not_in_force(generation, wanted_generation, wanted_hash, view),

@@ -42,8 +42,13 @@ class FakeBus:
         return self.answer
 
 
+async def observe() -> Status:
+    """Return what the machine is without its agent."""
+    return Status(generation=9)
+
+
 def ask(root: Path, answer: Exception | str, name: str = BUS_NAME) -> Status:
-    return asyncio.run(RemoteClient(cast(Any, FakeBus(answer)), root, name).status())
+    return asyncio.run(RemoteClient(cast(Any, FakeBus(answer)), root, name, observe).status())
 
 
 @pytest.fixture
@@ -54,7 +59,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("failure", [LIMIT, Unavailable("org.ordain.Agent1 did not answer Status within 20 s")])
+SILENT = Unavailable("org.ordain.Agent1 did not answer Status within 20 s")
+LOST = BusError(
+    "org.freedesktop.DBus.Error.NoReply", "Message recipient disconnected from message bus without replying"
+)
+
+
+@pytest.mark.parametrize("failure", [LIMIT, SILENT, LOST])
 def test_a_user_who_is_not_answered_sees_the_last_report_and_the_reason(root: Path, failure: Exception) -> None:
     status = ask(root, failure)
 
@@ -74,6 +85,24 @@ def test_an_answer_and_a_refusal_are_passed_on(root: Path) -> None:
         ask(root, Denied("no"))
     with pytest.raises(BusError):
         ask(root, BusError("org.freedesktop.DBus.Error.AccessDenied", "no"))
+
+
+@pytest.mark.parametrize("failure", [SILENT, LOST])
+@pytest.mark.parametrize("name", [BUS_NAME, ROOT_BUS_NAME])
+def test_root_sees_what_the_machine_is_without_an_agent_that_does_not_answer(
+    root: Path, failure: Exception, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    assert ask(root, failure, name).generation == 9
+
+
+def test_a_call_whose_agent_ended_fails_in_plain_words(root: Path) -> None:
+    with pytest.raises(Unavailable) as failure:
+        asyncio.run(RemoteClient(cast(Any, FakeBus(LOST)), root).plan())
+
+    assert "ordain-agent ended before it answered" in str(failure.value)
+    assert "org.freedesktop" not in str(failure.value)
 
 
 def test_root_is_told_that_the_agent_does_not_answer(root: Path) -> None:
