@@ -26,6 +26,11 @@ from rig.debian_roots import CLEAN_ENVIRONMENT, mount_overlay, mount_tmpfs
 STATE = Path("/run/ordain-rig")
 CGROUPS = Path("/sys/fs/cgroup")
 UNIFIED = f'mount -t cgroup2 none {CGROUPS} && exec "$@"'
+IDLE_GENERATORS = (
+    *("cryptsetup", "debug", "gpt-auto", "hibernate-resume", "integritysetup", "rc-local", "run", "ssh"),
+    *("system-update", "tpm2", "veritysetup"),
+)
+"""Generators of systemd that make nothing in a machine of the rig; together they are half of the cost of a reload."""
 T = TypeVar("T")
 
 
@@ -64,10 +69,22 @@ class Machine:
             mount_overlay(self.layers, self.upper, self.home / "work", self.tree)
             self.write("/etc/machine-id", f"{uuid.uuid4().hex}\n")
             self.write("/etc/hostname", "machine\n")
+            self._save_time()
         except BaseException:
             self._remove()
             raise
         return self
+
+    def _save_time(self) -> None:
+        """Leave out work at boot and at reloads that changes nothing here."""
+        generators = self.tree / "etc/systemd/system-generators"
+        generators.mkdir(parents=True, exist_ok=True)
+        for name in IDLE_GENERATORS:
+            (generators / f"systemd-{name}-generator").symlink_to("/dev/null")
+        # Caches of the linker and the journal are up to date (systemd-update-done.service(8)).
+        updated = f"TIMESTAMP_NSEC={(self.tree / 'usr').stat().st_mtime_ns}\n"
+        for directory in ("etc", "var"):
+            self.write(f"/{directory}/.updated", updated)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -226,14 +243,20 @@ class Machine:
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
     def until(self, what: str, probe: Callable[[], T], *, timeout: float = 20) -> T:
-        """Call ``probe`` until it returns a true value, and return that: for events that send no signal."""
+        """Call ``probe`` until it returns a true value, and return that: for events that send no signal.
+
+        It takes a quarter of the time at most, so that waiting does not slow down the event on a busy host.
+        """
         deadline = time.monotonic() + timeout
+        begin = time.monotonic()
         while not (value := probe()):
             if not self.running:
                 raise MachineError(f"{self.name} went off while waiting: {what}\n{self.console()}")
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > deadline:
                 raise MachineError(f"not within {timeout} s: {what}")
-            time.sleep(0.05)
+            time.sleep(max(0.05, 3 * (now - begin)))
+            begin = time.monotonic()
         return value
 
     # Logs
