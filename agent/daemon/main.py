@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 from pathlib import Path
@@ -40,6 +41,7 @@ def main() -> int:
     )
     parser.parse_args()
     log_to_journal()
+    gc.freeze()  # Modules stay. A collection after each apply would look at all of their objects in vain.
     try:
         return asyncio.run(_run(Path("/")))
     except Failure as failure:
