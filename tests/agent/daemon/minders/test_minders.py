@@ -166,20 +166,28 @@ def test_a_rejection_ends_when_the_generator_chose_that_generation_again(tmp_pat
 
 def test_the_compiling_process_is_dismissed_some_time_after_the_last_work(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(idle_release, "LINGER_SEC", 0.05)
     monkeypatch.setattr(idle_release, "trim_memory", lambda: calls.append("give back"))
 
     async def test() -> None:
+        now = 100.0
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+
+        async def wait(share: float) -> None:
+            nonlocal now
+            now += share * idle_release.LINGER_SEC
+            for _ in range(3):  # the loop runs what is due
+                await asyncio.sleep(0)
+
         idle = IdleRelease(lambda: calls.append("dismiss"))
         for _ in range(3):
             idle.rest()
         assert calls == ["give back"]
-        await asyncio.sleep(0.03)
+        await wait(0.6)
         idle.used()
         idle.rest()
-        await asyncio.sleep(0.03)
+        await wait(0.6)
         assert calls == ["give back", "give back"]
-        await asyncio.sleep(0.05)
+        await wait(0.6)
         assert calls == ["give back", "give back", "dismiss"]
 
     asyncio.run(test())
