@@ -163,6 +163,9 @@ class _Config:
                 self.not_converted(child, f"ntp: {key}", "configure the time service with `files`")
         if servers:
             self.host["time-servers"] = (servers, node.where)
+        else:
+            hint = "name the servers: `host: {time-servers: [SERVER]}`"
+            self.not_converted(node, "ntp: without servers, cloud-init takes those of the distribution", hint)
 
     def mounts(self, node: Node) -> None:
         each(listed(node), self.mount, self.draft, "mounts")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ordain.transforms.importing import compose_container, quadlet, quadlet_objects
@@ -176,6 +176,7 @@ COMPOSE_FILES = st.builds(
 
 @ACCOUNTED
 @given(config=maps(CLOUD, most=3))
+@example(config={"ntp": {"enabled": True}})
 def test_no_leaf_of_any_cloud_config_is_dropped(config: object) -> None:
     assert [*dropped_from_yaml("user-data", yaml.safe_dump(config), FileType.CLOUD)] == []
 
