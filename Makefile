@@ -5,7 +5,7 @@ export PATH := /usr/sbin:/usr/bin:/sbin:/bin
 export DEBIAN_FRONTEND := noninteractive
 
 BUILD := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-docutils python3-setuptools python3-yaml lintian
-RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-next python3-pystemd python3-rich python3-aiohttp python3-cryptography python3-defusedxml
+RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-next python3-pystemd python3-rich python3-aiohttp python3-cryptography python3-defusedxml python3-nacl
 STORES := etcd-server etcd-client $(shell command -v npm >/dev/null || echo nodejs npm)
 MACHINES := mmdebstrap debian-archive-keyring systemd-container util-linux mount $(BUILD)
 DOCS := python3-sphinx python3-myst-parser python3-sphinx-rtd-theme
@@ -35,7 +35,7 @@ help:
 	@echo '             can be installed (TARGET= SECONDS= SEED= OUT=fuzz-crashes)'
 	@echo 'make soak    random documents, administrators, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN= CUTS=)'
 	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, every way to hand them over, both'
-	@echo '             kinds of initrd, every network device, 20 minutes (root; SUITE= ONLY=ram|disk|handover|prebuilt|netboot|dracut|network)'
+	@echo '             kinds of initrd, every network device, 20 minutes (root; SUITE= ONLY=ram|disk|handover|prebuilt|netboot|secrets|dracut|network)'
 	@echo 'make upgrade a machine that runs Debian 12 becomes Debian 13 under its services, and boots (root; 2 minutes, 170 MB once)'
 	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
 

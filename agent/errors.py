@@ -12,6 +12,7 @@ OrdainError
 │   ├── AlreadyRejected         the generation was rolled back before, and the documents have not changed since
 │   ├── ShuttingDown            the machine is shutting down
 │   ├── UnreadableHolds         the file of holds cannot be read (`state.holds`)
+│   ├── NaclMissing             PyNaCl is not installed (`delivery.identity.secret_key`)
 │   └── LockedKey               a private key needs its passphrase (`delivery.release.signing`)
 ├── SourceError                 the documents cannot be fetched now (`delivery.protocol`)
 │   └── _NotSent                the request certainly did not reach the server (`delivery.database.http_transport`)
@@ -24,6 +25,8 @@ OrdainError
 │   └── NotEnabled              the server has no users (`delivery.database.etcd_client`)
 ├── _Misfit                     JSON data have another type than they should; also a ValueError (`json_codec`)
 ├── InvalidKey                  a line is not a public key; also a ValueError (`delivery.release.trusted_keys`)
+├── NotSealedFor                a secret has no copy for a key; also a ValueError (`delivery.identity.sealing`)
+├── CannotOpen                  a secret cannot be opened on this machine; also a ValueError (`secrets.unsealing`)
 ├── DamagedGeneration           a generation or boot cache does not hold the bytes that were written
 ├── NotAnswering                a mount does not answer in time; also a TimeoutError (`system.bounded_reads`)
 ├── NotInGeneration             the generation holds no such unit, file or pointer (`plan.explain`)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ordain.agent.model import Generation, Hold, to_json
-from ordain.transforms.artifacts import Artifact, PlacedFile, UnitLink, row
+from ordain.transforms.artifacts import Artifact, PlacedFile, UnitLink, needed_secrets, row
 from ordain.transforms.document.text.plain_data import plain, plain_value
 from ordain.transforms.model import (
     Branch,
@@ -77,6 +77,7 @@ def keep_running(
     names = {name for m in kept for name in (m.unit, template_of(m.unit)) if name}
     placed = {a.path: a for a in old.artifacts if not isinstance(a, UnitLink) and _unit_of(a.path) in names}
     artifacts = {**placed, **{a.path: a for a in new.artifacts}}
+    artifacts |= {a.path: a for a in needed_secrets(artifacts.values(), old.artifacts)}
     return replace(
         new,
         artifacts=tuple(artifacts[path] for path in sorted(artifacts)),

@@ -3,7 +3,8 @@
     argv ─▶ choose ─▶ wanted files, files that were placed before ─▶ files, a record, a report, exit status
 
 Three units run it. ``early`` places files below /run before other programs read them, ``main`` the others once the
-local file systems are mounted, and ``remote`` those on remote file systems. The agent, which may not write files,
+local file systems are mounted, and ``remote`` those on remote file systems. Sealed secrets are a phase of their own,
+``secrets``, which `ordain.agent.secrets` runs: it needs a library to open them. The agent, which may not write files,
 starts the units again after it has changed the generation.
 
 A file is written under a temporary name, synced and renamed. The previous file is kept in ``backup/`` of the record. It
@@ -18,7 +19,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from ordain.generator.cache import CacheError
 from ordain.generator.choose import choose
 from ordain.generator.safe_tree import Obstructed, PathState, PlacementError
 from ordain.transforms.artifacts import (
+    SEALED,
     AbsentFile,
     CredentialFile,
     OnFileRemove,
@@ -43,11 +45,17 @@ TYPE_CHECKING = False  # the import of typing would cost every boot 10 ms
 if TYPE_CHECKING:
     from typing import Any
 
-RECORDS = {"early": "run/ordain/files", "main": "var/lib/ordain/files", "remote": "var/lib/ordain/files-remote"}
+RECORDS = {
+    "early": "run/ordain/files",
+    "main": "var/lib/ordain/files",
+    "remote": "var/lib/ordain/files-remote",
+    "secrets": "run/ordain/files-secrets",
+}
 REPORTS = {
     "early": "run/ordain/files-early.json",
     "main": "run/ordain/files-main.json",
     "remote": "run/ordain/files-remote.json",
+    "secrets": "run/ordain/files-secrets.json",
     "users": "run/ordain/accounts.json",
 }
 HELD = "etc/ordain/boot/held-files"
@@ -133,11 +141,15 @@ def main(argv: list[str]) -> int:
     return 1 if report.problems else 0
 
 
-class FilePlacement:
-    """One run below ``root``."""
+def _cannot_unseal(text: str) -> bytes:
+    raise ValueError("this program cannot open a sealed secret")
 
-    def __init__(self, root: Path, phase: str) -> None:
-        self.root, self.phase = root, phase
+
+class FilePlacement:
+    """One run below ``root``. ``unseal`` opens sealed secrets: it raises ValueError."""
+
+    def __init__(self, root: Path, phase: str, unseal: Callable[[str], bytes] = _cannot_unseal) -> None:
+        self.root, self.phase, self.unseal = root, phase, unseal
         self.folder = root / RECORDS[phase]
         self.report = PlacementReport()
         self.placed: dict[str, PlacedRecord] = {}
@@ -207,7 +219,7 @@ class FilePlacement:
                 self.report.problems[path] += f"; user {user} can change the directories above it"
 
     def _refuse(self, file: PlacedFile) -> None:
-        what, _ = why_forbidden(file.path, account=True)
+        what, _ = why_forbidden(file.path, by_section=True)
         if what:
             raise PlacementError(what)
         if file.mount and not os.path.ismount(self.root / file.mount.lstrip("/")):
@@ -258,6 +270,11 @@ class FilePlacement:
     def _secret(self, kind: str, value: str) -> bytes:
         if kind == "ciphertext":
             return _decrypted("", value.encode())
+        if f"{kind}:" == SEALED:
+            try:
+                return self.unseal(value)
+            except ValueError as error:
+                raise PlacementError(str(error)) from None
         try:
             data = (self.root / value.lstrip("/")).read_bytes()
         except OSError as error:

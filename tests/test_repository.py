@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "transforms/machine": "document document/keys document/formats document/text systemd",
     "transforms/resolve": "document document/keys document/formats",
     "transforms/catalog": "resolve document document/keys document/formats document/text template",
-    "transforms/render": "catalog template machine document document/keys systemd",
+    "transforms/render": "catalog template machine document document/keys document/text systemd",
     "transforms/render/network": "render catalog template document/keys document/formats document/text systemd",
     "transforms/graph": "render systemd",
     "transforms/importing": "render catalog document document/keys document/formats document/text systemd",
@@ -50,10 +50,11 @@ MAY_IMPORT = {
     "agent/delivery/identity": "delivery/release delivery/database delivery system",
     "agent/delivery/fleet": "delivery/identity delivery/release delivery/database delivery state system",
     "agent/delivery/source": "delivery/fleet delivery/release delivery/database delivery system",
+    "agent/secrets": "delivery/identity delivery/release delivery/database delivery system",
     "agent/compile": "delivery/source delivery/release delivery state system",
     "agent/apply/differences": "plan system",
     "agent/apply/jobs": "plan system",
-    "agent/apply": "apply/differences apply/jobs compile plan state system",
+    "agent/apply": "apply/differences apply/jobs secrets compile plan state system",
     "agent/netboot": "system",
     "agent/server": "netboot compile delivery/source delivery/release delivery/database delivery state",
     "agent/source_daemon": "delivery/source delivery/fleet delivery/identity delivery/database delivery system",
@@ -74,7 +75,7 @@ MAY_IMPORT = {
     "agent/cli/store": "cli cli/commands cli/documents apply delivery/source delivery/fleet delivery/release"
     " delivery/setup delivery/database delivery system",
     "agent/cli/fleet": "cli cli/commands cli/documents cli/machine cli/store delivery/fleet delivery/identity"
-    " delivery/release delivery/setup delivery/database",
+    " delivery/release delivery/setup delivery/database system",
     "agent/cli/manual": "cli cli/commands cli/machine daemon/status delivery/fleet delivery/identity delivery/release"
     " plan state",
 }

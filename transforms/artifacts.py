@@ -16,12 +16,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ordain.transforms.forbidden_paths import SECRETS
+
 TYPE_CHECKING = False  # the import of typing would cost every boot 10 ms
 if TYPE_CHECKING:
     from typing import Any
 
 MASK = "/dev/null"
 """The target of a link that masks a unit, or holds back one dependency (systemd.unit(5))."""
+SEALED = "sealed:"
+"""The start of the ``credential`` of a file that is a sealed secret."""
+SECRETS_ITEM = "secrets"
+"""The item of the link to the unit that opens secrets; each secret is an item ``secrets/NAME`` of its own."""
 
 
 class OnFileRemove(StrEnum):
@@ -111,11 +117,24 @@ class PlacedDirectory(_PlacedFile):
 class CredentialFile(_PlacedFile):
     """A file whose content is a secret of the machine, which no generation holds.
 
-    ``credential`` is the name of a credential, or ``file:PATH``, ``encrypted:PATH`` or ``ciphertext:BASE64``.
+    ``credential`` is the name of a credential, or ``file:PATH``, ``encrypted:PATH``, ``ciphertext:BASE64`` or
+    ``sealed:TEXT``, a secret that `ordain.agent.secrets` opens.
     """
 
     credential: str
     mode: int = 0o600
+
+    @property
+    def phase(self) -> str:
+        """Return the run of `generator.files` that places the file, or ``secrets``.
+
+        Sealed secrets are opened once the local file systems are mounted: the key may lie on one. So a file that is
+        made from one is never early.
+        """
+        if self.credential.startswith(SEALED):
+            return "secrets"
+        early = "early" if self.path.startswith("/run/") and SECRETS not in self.credential else "main"
+        return "remote" if self.remote else early
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +155,39 @@ def content_of(artifact: Artifact) -> str:
 def placed_paths(artifacts: Iterable[Artifact]) -> frozenset[str]:
     """Return the paths at which `generator.files` will have placed something."""
     return frozenset(a.path for a in artifacts if isinstance(a, PlacedFile) and not isinstance(a, AbsentFile))
+
+
+def used_secrets(artifacts: Iterable[Artifact]) -> frozenset[str]:
+    """Return the paths of opened secrets that units load, and that placed files are made from."""
+    paths: set[str] = set()
+    for artifact in artifacts:
+        if isinstance(artifact, UnitFile) and SECRETS in artifact.content:
+            lines = artifact.content.splitlines()
+            paths |= {line.partition(":")[2].strip('"') for line in lines if line.startswith("LoadCredential=")}
+        elif isinstance(artifact, CredentialFile) and artifact.credential.startswith(f"file:{SECRETS}"):
+            paths.add(artifact.credential.removeprefix("file:"))
+    return frozenset(path for path in paths if path.startswith(SECRETS))
+
+
+def is_sealed(artifact: Artifact) -> bool:
+    """Return whether ``artifact`` is a sealed secret."""
+    return isinstance(artifact, CredentialFile) and artifact.credential.startswith(SEALED)
+
+
+def needed_secrets(artifacts: Iterable[Artifact], last: Iterable[Artifact]) -> tuple[Artifact, ...]:
+    """Return the sealed secrets of ``last`` that ``artifacts`` use and do not hold, with the link to their unit.
+
+    An item that keeps its last form keeps using the secrets of that form.
+    """
+    artifacts = tuple(artifacts)
+    paths = {artifact.path for artifact in artifacts}
+    missing = used_secrets(artifacts) - paths
+    if not missing:
+        return ()
+    last = tuple(last)
+    secrets = [a for a in last if is_sealed(a) and a.path in missing]
+    links = [a for a in last if a.item == SECRETS_ITEM and a.path not in paths] if secrets else []
+    return (*secrets, *links)
 
 
 _ROW: Mapping[str, Any] = {

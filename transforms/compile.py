@@ -39,6 +39,7 @@ from ordain.transforms.render.catalog_usage import CatalogUsage, transforms_dige
 from ordain.transforms.render.distribution_service import Target
 from ordain.transforms.render.network import network_section
 from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.render.sealed_secrets import SecretPaths, read_secrets, render_secrets
 from ordain.transforms.render.service_directives import Context
 from ordain.transforms.render.service_units import ServiceUnits, clashes, units_of_service
 from ordain.transforms.render.unit_references import UnitReferences
@@ -100,6 +101,7 @@ def _compile(
     found += account_problems(items, accounts, renderer.where)
     blocked_items = {p.item for p in found if p.severity is Severity.BLOCKED}
     kept = [item for item in items if item.pointer not in blocked_items]
+    kept += render_secrets(renderer.secrets, [artifact for item in kept for artifact in item.artifacts])
     boot = renderer.boot(items, kept)
     found += boot.problems
     kept.append(boot)
@@ -158,7 +160,9 @@ _WHOLE_SECTIONS: Mapping[str, Callable[[Branch, Names], RenderedItem]] = {
 
 class _Renderer:
     def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None, memo: Memo) -> None:
-        self.tree, self.systemd, self.installed = resolved.tree, resolved.facts.systemd, installed
+        self.secrets, wrong = read_secrets(resolved.tree)
+        paths = SecretPaths(resolved.tree, self.secrets)
+        self.tree, self.systemd, self.installed = paths.tree, resolved.facts.systemd, installed
         values = plain(resolved.tree.branch("values"))
         assert isinstance(values, dict)
         self.names = expand_rows(neutral, resolved.facts, values)
@@ -167,7 +171,7 @@ class _Renderer:
         self.mounts = {
             path.rstrip("/"): mounts.is_remote(branch) for path, branch in resolved.tree.branch("mounts").branches()
         }
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = [*wrong, *paths.problems]
         self.memo = memo
         self.inputs = (resolved.facts, resolved.tree.branch("values").children, neutral.tree, neutral.faults, installed)
 

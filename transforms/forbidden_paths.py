@@ -18,7 +18,9 @@ TREES = (
 )
 """Trees of the kernel, of Ordain itself, of what PID 1 writes or runs before any unit, and of the login."""
 SYSUSERS = "/run/ordain/sysusers/"
-"""The exception in our own trees, for the files that the sections `users` and `groups` make."""
+SECRETS = "/run/ordain/secrets/"
+_MADE_BY_SECTIONS = (SYSUSERS, SECRETS)
+"""The exceptions in our own trees, for the files that the sections `users`, `groups` and `secrets` make."""
 UNITS = (
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -52,10 +54,10 @@ _LOADER = ("ld-linux", "ld-musl", "ld64.so", "ld.so", "libc.so", "libc.musl")
 """The first letters of the names of what starts every program, in a directory of libraries."""
 
 
-def why_forbidden(path: str, *, account: bool = False) -> tuple[str, str]:
+def why_forbidden(path: str, *, by_section: bool = False) -> tuple[str, str]:
     """Return why no file may be placed at ``path``, and a hint; two empty strings if it may.
 
-    ``account``: the file describes a user or a group, and was made by these sections.
+    ``by_section``: the sections `users`, `groups` and `secrets` may have made the file.
 
     >>> why_forbidden("/etc/passwd")
     ('the machine depends on /etc/passwd', 'use the section `users`')
@@ -72,7 +74,7 @@ def why_forbidden(path: str, *, account: bool = False) -> tuple[str, str]:
     if bare in TOP:
         return f"the machine depends on {bare}", "name a file in it"
     for tree in TREES:
-        if account and bare.startswith(SYSUSERS):
+        if by_section and bare.startswith(_MADE_BY_SECTIONS):
             break
         if bare == tree or bare.startswith(f"{tree}/"):
             return f"no file may be placed in {tree}", "choose another path"

@@ -19,6 +19,7 @@ from ordain.agent.apply.differences.placed_file_differences import is_mended
 from ordain.agent.apply.machine_parts import MachineParts
 from ordain.agent.apply.observe import as_it_is
 from ordain.agent.apply.place_files import read_reports
+from ordain.agent.apply.secret_trials import SecretTrials
 from ordain.agent.apply.trial import TrialRequest, begin_trial
 from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.executor import Executor
@@ -100,6 +101,7 @@ class Engine:
         self._compiler = CompileCache(machine.root, executor)
         self._guard = guard
         self._steps = steps
+        self.secrets = SecretTrials(machine.systemd, machine.root)
 
     async def plan(self, texts: Sequence[RawDocument], *, caller: int = 0) -> Plan:
         """Return the plan that `apply` would carry out now. Raises `Refused`."""
@@ -113,6 +115,8 @@ class Engine:
         async with locked(self._machine.root, request.patience_sec, caller=request.caller):
             await self._steps.resume(caller=request.caller)
             self._machine.trials.require_none()
+            if request.by_administrator:
+                self.secrets.forget()
             new, problems = await self._compile(request.texts, request.caller)
             old = self._guard.rollback_target(self._machine.store.applied(), new)
             request.check(old, new)
@@ -199,9 +203,16 @@ class Engine:
             return await self._steps.resume()
 
     async def _compile(self, texts: Sequence[RawDocument], caller: int) -> tuple[Generation, tuple[Problem, ...]]:
-        """Return the generation of the texts, from `CompileCache`; in a thread, as a thousand services take seconds."""
+        """Return the generation of the texts, from `CompileCache`; in a thread, as a thousand services take seconds.
+
+        Items that need a secret which this machine cannot open are left out, or stay as they are.
+        """
         last = self._machine.store.applied()
-        new, problems = await asyncio.to_thread(self._compiler.compile, texts, last)
+        if self.secrets.key_has_changed():
+            self.secrets.forget()
+        new, problems = await asyncio.to_thread(self._compiler.compile, texts, last, self.secrets.unopened)
+        if await self.secrets.try_new(new):
+            new, problems = await asyncio.to_thread(self._compiler.compile, texts, last, self.secrets.unopened)
         return await self._machine.observer.with_removed_units(new, last, caller=caller), problems
 
     def _refuse_rejected(self, request: ApplyRequest, new: Generation) -> None:

@@ -21,17 +21,18 @@ from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Ver
 from ordain.agent.plan.diff import same_generation
 from ordain.agent.plan.network_changes import network_change
 from ordain.agent.plan.network_expectation import changed_devices
+from ordain.agent.secrets.exchange import UNIT as SECRETS
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, Systemd
 from ordain.agent.system.transient_units import run
 from ordain.generator.files import REPORTS
-from ordain.transforms.artifacts import PlacedFile
+from ordain.transforms.artifacts import PlacedFile, is_sealed
 from ordain.transforms.model import Member
 
 REMOTE = "ordain-files-remote.service"
 UNITS = ("ordain-files-early.service", "ordain-users.service", "ordain-files.service")
-"""The units that place files, in the order in which PID 1 runs them."""
+"""The units that place files, in the order in which PID 1 runs them; `SECRETS` is the second, if there are secrets."""
 TIMEDATE, TIMEDATE_PATH = "org.freedesktop.timedate1", "/org/freedesktop/timedate1"
 NOT_PLACED, CHECK_FAILED = "not-placed", "check-failed"
 """The results of verdicts of this module: no job of the apply was queued."""
@@ -60,7 +61,8 @@ class LiveFiles:
             return []
         mounts = [job for job in plan.jobs if job.verb is Verb.START and job.unit.endswith(".mount")]
         await run_jobs(self._systemd, mounts, Observed())  # a file may lie on one of them
-        wrong = await self._place(remote=_has_remote(old) or _has_remote(new))
+        more = {REMOTE: _has_remote, SECRETS: _has_secrets}
+        wrong = await self._place((*UNITS, *(unit for unit, has in more.items() if has(old) or has(new))))
         await apply_host_settings(self._systemd, old, new)
         if same_generation(old, new):
             wrong += await self._network.repair(new, {file.path for file in plan.files})
@@ -68,14 +70,14 @@ class LiveFiles:
             wrong += await self._network.apply(change, () if rolls_back else changed_devices(old, new))
         return wrong if wrong or rolls_back else await self._check(new, plan)
 
-    async def _place(self, *, remote: bool) -> list[UnitVerdict]:
-        """Run the units that place files; return a verdict for each file that they could not place.
+    async def _place(self, units: Iterable[str]) -> list[UnitVerdict]:
+        """Run the ``units`` that place files; return a verdict for each file that they could not place.
 
         The apply is not to blame for a file that could not be placed before either, or that lies in a directory of a
         user: otherwise that user could roll back any apply.
         """
         before = read_reports(self._root, "problems")
-        jobs = [Job(unit=unit, verb=Verb.RESTART, reason="files changed") for unit in (*UNITS, *(REMOTE,) * remote)]
+        jobs = [Job(unit=unit, verb=Verb.RESTART, reason="files changed") for unit in units]
         results = await run_jobs(self._systemd, jobs, Observed())
         problems, excused = read_reports(self._root, "problems"), {*before, *read_reports(self._root, "users")}
         verdicts = [_not_placed(path, what, path not in excused) for path, what in sorted(problems.items())]
@@ -155,6 +157,10 @@ def without_units(jobs: Iterable[Job], units: Collection[str]) -> tuple[Job, ...
 
 def _has_remote(generation: Generation) -> bool:
     return any(isinstance(artifact, PlacedFile) and artifact.remote for artifact in generation.artifacts)
+
+
+def _has_secrets(generation: Generation) -> bool:
+    return any(map(is_sealed, generation.artifacts))
 
 
 def _not_placed(path: str, what: str, blamed: bool) -> UnitVerdict:

@@ -253,6 +253,21 @@ class JsonReportMore(TypedDict):
     fleet_hold: Annotated[Any, JsonOf("FleetHold")]
 
 
+class JsonSealedSecret(TypedDict):
+    """A secret of a document: ``recipients`` as they are written there, ``keys`` the ids of those that open it.
+
+    ``open`` names the recipients that can open it, ``stale`` has a reason for each difference from its recipients.
+    """
+
+    name: str
+    document: str
+    place: str
+    recipients: Sequence[str]
+    keys: Sequence[str]
+    open: Sequence[str]
+    stale: Sequence[str]
+
+
 class JsonIdentities(TypedDict):
     """The identities of machines. ``fleet`` is null before the first one; ``damaged`` has the faults of records."""
 

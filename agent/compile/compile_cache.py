@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, missing_credentials
 from ordain.agent.compile.executor import COMPILE, Executor
 from ordain.agent.compile.supported_types import unsupported_types
+from ordain.agent.compile.unopened_secrets import UnopenedSecret
 from ordain.agent.model import Generation, RawDocument
 from ordain.transforms.catalog.machine_catalog import local_transforms
 from ordain.transforms.errors import Problem
@@ -28,7 +29,7 @@ class MachineInputs:
 
     ``live``: the machine runs, so that a program that is missing on it is reported. ``has_credentials``: it is the
     machine itself, so that a service whose credential is missing would fail. ``unsupported`` are the types of units
-    that it cannot have.
+    that it cannot have. ``unopened`` are the sealed secrets that it cannot open, by `secret_digest`.
     """
 
     root: Path
@@ -40,6 +41,7 @@ class MachineInputs:
     live: bool = True
     has_credentials: bool = True
     unsupported: tuple[str, ...] = ()
+    unopened: tuple[UnopenedSecret, ...] = ()
 
 
 def read_machine(root: Path) -> MachineInputs:
@@ -74,12 +76,15 @@ class CompileCache:
         """Return a hash of the inputs from the machine: another one means that a compile could have another result."""
         return hashlib.sha256(repr(read_machine(self._root)).encode("utf-8", "surrogateescape")).digest()
 
-    def compile(self, texts: Iterable[RawDocument], last: Generation) -> tuple[Generation, tuple[Problem, ...]]:
+    def compile(
+        self, texts: Iterable[RawDocument], last: Generation, unopened: tuple[UnopenedSecret, ...] = ()
+    ) -> tuple[Generation, tuple[Problem, ...]]:
         """Return the generation of ``texts`` and its problems; see `compiler.compile_generation`.
 
-        ``last`` is the generation in force. Raises `Refused`, `Failure`.
+        ``last`` is the generation in force, ``unopened`` are the secrets that cannot be opened. Raises `Refused`,
+        `Failure`.
         """
-        machine = read_machine(self._root)
+        machine = replace(read_machine(self._root), unopened=unopened)
         texts = tuple(texts)
         made_from = hashlib.sha256(repr((texts, machine)).encode("utf-8", "surrogateescape")).digest()
         if made_from == self._made_from and last.hash == self._hash and not self._credentials_missing(last):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ordain.agent.compile.compile_cache import MachineInputs, read_machine
@@ -18,9 +19,11 @@ from ordain.agent.compile.missing_programs import missing_programs, similar_prog
 from ordain.agent.compile.missing_requirements import missing_requirements
 from ordain.agent.compile.past_calendars import never_comes, past_calendars
 from ordain.agent.compile.supported_types import unsupported_units
+from ordain.agent.compile.unopened_secrets import unopened_problems, without_unused_secrets
 from ordain.agent.errors import Failure
 from ordain.agent.generation import digest, generation
 from ordain.agent.model import Generation, RawDocument
+from ordain.transforms.artifacts import needed_secrets
 from ordain.transforms.catalog.machine_catalog import read_documents
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
@@ -84,11 +87,12 @@ def compile_generation(
     new = generation(compiled)
     absent = missing_credentials(new, machine.root) if machine.has_credentials else ()
     missing = tuple(_missing_credentials(compiled, absent))
+    missing += tuple(unopened_problems(new, machine.unopened, partial(_place, compiled)))
     new = _without_items(new, {problem.item for problem in missing})
     missing += tuple(_impossible_units(compiled, new, last, machine) if machine.live else ())
     new = _without_items(new, {problem.item for problem in missing})
     items = {p.item for p in (*compiled.problems, *missing) if p.severity is Severity.BLOCKED and p.item}
-    new = keep_blocked_items(new, last, items)
+    new = without_unused_secrets(keep_blocked_items(new, last, items))
     left_out = items - {member.item for member in new.members}
     required = tuple(_required_items(new, left_out))
     programs = _missing_programs(compiled, new, machine.root) if machine.live else ()
@@ -128,6 +132,7 @@ def keep_blocked_items(new: Generation, last: Generation, blocked: Iterable[str]
     members = [m for m in last.members if m.item in items and m.unit not in units]
     if not kept and not members:
         return new
+    kept += needed_secrets((*new.artifacts, *kept), last.artifacts)
     artifacts = tuple(sorted((*new.artifacts, *kept), key=lambda a: a.path))
     all_members = tuple(sorted((*new.members, *members), key=lambda m: m.unit))
     return replace(
@@ -141,7 +146,7 @@ def keep_blocked_items(new: Generation, last: Generation, blocked: Iterable[str]
 def _without_items(new: Generation, items: Container[str]) -> Generation:
     artifacts = tuple(artifact for artifact in new.artifacts if artifact.item not in items)
     members = tuple(member for member in new.members if member.item not in items)
-    if len(members) == len(new.members):
+    if len(members) == len(new.members) and len(artifacts) == len(new.artifacts):
         return new
     return replace(new, artifacts=artifacts, members=members, hash=digest(new.document, artifacts, members))
 

@@ -339,8 +339,8 @@ def test_vital_paths_are_refused(path: str) -> None:
 
 
 def test_only_the_sections_of_accounts_make_files_for_ordain_users() -> None:
-    assert why_forbidden("/run/ordain/sysusers/a.account", account=True) == ("", "")
-    assert why_forbidden("/run/ordain/journal", account=True)[0]
+    assert why_forbidden("/run/ordain/sysusers/a.account", by_section=True) == ("", "")
+    assert why_forbidden("/run/ordain/journal", by_section=True)[0]
 
 
 @pytest.mark.parametrize(

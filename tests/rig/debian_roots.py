@@ -22,6 +22,7 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "udev", "polkitd", "iproute2", "procps", "apt", "curl"),
     *("python3", "python3-yaml", "python3-jinja2", "python3-jsonschema", "python3-rich"),
     *("python3-pystemd", "python3-dbus-next", "python3-aiohttp", "python3-cryptography", "python3-defusedxml"),
+    "python3-nacl",
     *("nginx-light", "openssh-server", "cron"),  # used by documents of the tests
 )
 CLEAN_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}

@@ -5,6 +5,7 @@ ram      kernel + initrd + an appended document: the services of the documents r
 disk     the same documents compiled into a disk image: the artifacts are identical, byte for byte
 handover a disk without documents, and a document by each way of an initrd or hypervisor, one from a boot server
 prebuilt a disk without documents, and a boot server that has prebuilt the boot cache: nothing is left to do
+secrets  a machine in RAM gets its key from the hypervisor, and has the same munge key and host key in three boots
 dracut   handover again, with an initrd of dracut
 netboot  iPXE in the network card, and `ordainctl serve`: kernel, initrds and arguments out of documents; a label
          changes them, and wrong documents do not
@@ -39,8 +40,9 @@ from rig.proof_machine import (
 from rig.proof_netboot import prove_netboot
 from rig.proof_network import prove_network
 from rig.proof_prebuilt import prove_prebuilt
+from rig.proof_secrets import prove_secrets
 
-PARTS = ("ram", "disk", "handover", "prebuilt", "netboot", "dracut", "network")
+PARTS = ("ram", "disk", "handover", "prebuilt", "netboot", "secrets", "dracut", "network")
 DOCUMENT = """\
 ordain: v1
 kind: Layer
@@ -96,7 +98,7 @@ def main() -> int:
 
 def _prove(suite: str, parts: set[str]) -> None:
     if parts - {"dracut"}:
-        with proof_machine(suite, ram=not parts.isdisjoint({"ram", "netboot", "network"})) as made:
+        with proof_machine(suite, ram=not parts.isdisjoint({"ram", "netboot", "secrets", "network"})) as made:
             wanted = compiled(made, DOCUMENT)
             if "ram" in parts:
                 ram(made, wanted)
@@ -108,6 +110,8 @@ def _prove(suite: str, parts: set[str]) -> None:
                 prove_prebuilt(made, DOCUMENT)
             if "netboot" in parts:
                 prove_netboot(made, DOCUMENT)
+            if "secrets" in parts:
+                prove_secrets(made)
             if "network" in parts:
                 prove_network(made)
     if "dracut" in parts:

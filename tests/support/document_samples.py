@@ -5,7 +5,7 @@ from __future__ import annotations
 HEAD = "ordain: v1\nkind: Layer\nname: x\n"
 
 BAD_DOCUMENTS = {
-    "{serices: {}}": "serices: unknown key (did you mean services or users?)",
+    "{serices: {}}": "serices: unknown key (did you mean services or secrets or users?)",
     "{services: {web: {restrat: always}}}": "services/web/restrat: unknown key (did you mean restart",
     "{services: {web: {nice: 20}}}": "services/web/nice: 20 is more than the maximum, 19",
     '{services: {web: {nice: "5"}}}': "services/web/nice: expected a whole number from -20 to 19, found the string '5'",

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.keys.service_keys import CONDITIONS
+from ordain.transforms.forbidden_paths import SECRETS
 from ordain.transforms.model import Branch, Leaf, Value, strings
 from ordain.transforms.render import sandbox
+from ordain.transforms.render.sealed_secrets import UNIT
 from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, UnitDraft
 from ordain.transforms.render.unit_references import ReferencedUnits, UnitReferences
 from ordain.transforms.systemd import unit_name
@@ -252,6 +254,8 @@ class _ServiceRenderer:
         for name, credential in self.service.branch("credentials").branches():
             for key, leaf in credential.leaves():
                 self.draft.set("Service", CREDENTIALS[key], {name: _unbroken(str(leaf.value))}, leaf)
+                if key == "file" and str(leaf.value).startswith(SECRETS):
+                    self.draft.set("Unit", "After", (UNIT,), leaf)
 
     def require_mounts(self, vectors: tuple[tuple[str, ...], ...], leaf: Leaf) -> None:
         """Require the mounts of the documents that paths in ``vectors`` are on (docs/design/documents.md, rule 15)."""

@@ -12,6 +12,7 @@ from ordain.agent.cli.commands import (
     query_commands,
     release_commands,
     runs_commands,
+    secret_commands,
     store_commands,
 )
 
@@ -26,6 +27,7 @@ COMMANDS = {
         fleet_commands,
         enrollment_commands,
         netboot_commands,
+        secret_commands,
         query_commands,
         runs_commands,
     )
@@ -39,6 +41,7 @@ FAMILIES = {
         release_commands.FAMILY,
         fleet_commands.FAMILY,
         netboot_commands.FAMILY,
+        secret_commands.FAMILY,
         query_commands.FAMILY,
         runs_commands.FAMILY,
     )

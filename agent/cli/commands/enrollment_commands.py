@@ -38,10 +38,11 @@ ROWS = (
         group=FAMILY.name,
         purpose="ask for an identity for this machine, or for a new key",
         text=(
-            "Makes a key for this machine, and asks in the store that its public half be registered. The private half "
-            "stays here: systemd-creds seals it, to the TPM where there is one; where that does not work, it is a file "
-            "that only root can read. Run it again to see whether the request was approved; then reports of this "
-            "machine are signed. A machine that lost its disk runs it again with a new token."
+            "Makes a key for this machine, and one that opens secrets, and asks in the store that their public halves "
+            "be registered. The private halves stay here: systemd-creds seals them, to the TPM where there is one; "
+            "where that does not work, they are files that only root can read. Run it again to see whether the request "
+            "was approved; then reports of this machine are signed. A machine that lost its disk runs it again with a "
+            "new token."
         ),
         run="fleet.fleet_enrollment:enroll",
         arguments=(
@@ -51,7 +52,10 @@ ROWS = (
                 completion=Completion.FILES,
                 help="the file with a join token, or - for standard input",
             ),
-            Argument(flag="--new-key", help="replace the key of this machine, which vouches for the new one"),
+            Argument(
+                flag="--new-key",
+                help="replace the keys of this machine; the key before does not vouch for one that opens secrets",
+            ),
             Argument(flag="--wait", metavar="TIME", help="wait so long until the request is approved"),
             *STORE,
         ),
@@ -102,6 +106,12 @@ ROWS = (
         arguments=(
             Argument(metavar="MACHINE-ID", required=True, help="the machine-id that the machine boots with"),
             Argument(flag="--name", metavar="NAME", required=True, help="the hostname of the machine"),
+            Argument(
+                flag="--secret-key",
+                metavar="FILE",
+                completion=Completion.FILES,
+                help="also make a key that opens secrets, for the credential ordain.secret-key, and write it to FILE",
+            ),
             LABELS,
             WHY,
             *STORE,

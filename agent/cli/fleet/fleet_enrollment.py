@@ -18,6 +18,7 @@ from pathlib import Path
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.documents.document_files import STANDARD_INPUT
+from ordain.agent.cli.fleet.secrets import write_key_file
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store.open_store import opened, opened_machine_users, require_reason, store_author, with_store
 from ordain.agent.delivery.database.database import ANY, Conflict, Database, StoredEntry
@@ -27,10 +28,14 @@ from ordain.agent.delivery.identity.enrollment import Voucher, is_kept, request_
 from ordain.agent.delivery.identity.identities import Identities, read_identities, read_identity
 from ordain.agent.delivery.identity.key_file import (
     NEXT,
+    SECRET_EARLIER,
+    SECRET_NEXT,
     place_of_key,
     read_machine_key,
+    read_secret_key,
     remove_machine_key,
     write_machine_key,
+    write_secret_key,
 )
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.machine_record import (
@@ -41,6 +46,8 @@ from ordain.agent.delivery.identity.machine_record import (
     TokenRecord,
     encode_key,
 )
+from ordain.agent.delivery.identity.secret_key import CREDENTIAL as SECRET_CREDENTIAL
+from ordain.agent.delivery.identity.secret_key import NaclMissing, SecretKey, generate_secret_key
 from ordain.agent.delivery.identity.statement import key_id
 from ordain.agent.delivery.release.change_log import Author, ChangeAction, change_entry, new_change, record_change
 from ordain.agent.delivery.release.signing import valid_signers
@@ -116,17 +123,22 @@ async def _enroll(request: Namespace, console: Console) -> Exit:
         if current and current.fleet != fleet:
             path = place_of_key(request.root)
             raise Failure(f"{path} is a key for the fleet {current.fleet}, and the store is that of {fleet}; remove it")
+        secret = _SecretKeys.read(request.root, console)
         if current and following and record and _answers(record, following):
             current, following = _adopt(following, current, record, request.root, console), None
+        if record:
+            secret.adopt(record)
         if request.new_key:
             if not (current and _answers(record, current)):
                 raise Failure("this machine has no registered key that could vouch for a new one; leave out --new-key")
             following = following or replace(machine_key.generate(fleet), user=current.user, password=current.password)
+            secret.renew()
         if current is None:
             current = machine_key.generate(fleet)
             path = write_machine_key(request.root, current)
             console.line(f"{path}: a new key, {current.id}")
             _reload_agent(request.root, console)
+        secret.make()
         if join_token and record and record.store_user and _answers(record, current):
             console.note("the token was not used: this machine is enrolled already", Style.WARN)
         elif join_token:
@@ -134,20 +146,82 @@ async def _enroll(request: Namespace, console: Console) -> Exit:
         if following:
             write_machine_key(request.root, following, NEXT)
         key = following or current
-        if not _answers(record, key):
-            asked = EnrollmentRequest(machine=facts.machine_id, hostname=facts.hostname, key="")
+        encryption = secret.public or (record.encryption if record else "")
+        if not _answers(record, key, encryption):
+            asked = EnrollmentRequest(machine=facts.machine_id, hostname=facts.hostname, key="", encryption=encryption)
             earlier = current if current.seed != key.seed else None
             statement = enrollment.make_request(asked, key, join_token, earlier)
             await database.put(request_key(facts.machine_id), _as_text(statement), expect=ANY)
-            record = await _wait_for_record(database, facts.machine_id, key, wait_sec)
-    if record is None or not _answers(record, key):
+            record = await _wait_for_record(database, facts.machine_id, key, encryption, wait_sec)
+    if record is None or not _answers(record, key, encryption):
         console.line(f"asked for an identity with key {key.id}; it waits for approval:", Style.WARN)
         console.line(f"  ordainctl fleet approve {facts.hostname} --key {key.id}")
         return Exit.DEGRADED
     if following:
         _adopt(following, current, record, request.root, console)
+    secret.adopt(record)
     console.line(f"this machine is enrolled as {record.name} with key {key.id}", Style.GOOD)
     return Exit.OK
+
+
+@dataclass(slots=True)
+class _SecretKeys:
+    """The key that opens the secrets of the machine below ``root``, and one that waits until it is registered.
+
+    The key before is kept, so that secrets can still be opened that were not sealed again yet.
+    """
+
+    root: Path
+    console: Console
+    current: SecretKey | None
+    following: SecretKey | None
+
+    @classmethod
+    def read(cls, root: Path, console: Console) -> _SecretKeys:
+        """Return the keys of the machine."""
+        return cls(root, console, read_secret_key(root), read_secret_key(root, SECRET_NEXT))
+
+    @property
+    def public(self) -> str:
+        """Return the public half to register, "" if there is no key."""
+        key = self.following or self.current
+        return key.public_text if key else ""
+
+    def make(self) -> None:
+        """Make a key if there is none. Without PyNaCl, the machine is enrolled without one.
+
+        A machine whose own key came with the boot would lose it at the next boot.
+        """
+        if self.current is None and place_of_key(self.root).startswith("/etc/"):
+            self.current = self._new(SECRET_CREDENTIAL)
+
+    def renew(self) -> None:
+        """Make another key, which is used once it is registered."""
+        if self.current and not self.following:
+            self.following = self._new(SECRET_NEXT)
+
+    def adopt(self, record: MachineRecord) -> None:
+        """Use the key that waited if ``record`` has it."""
+        if self.following and record.encryption == self.following.public_text:
+            if self.current:
+                write_secret_key(self.root, self.current, SECRET_EARLIER)
+            write_secret_key(self.root, self.following)
+            remove_machine_key(self.root, SECRET_NEXT)
+            self.current, self.following = self.following, None
+            self.console.note(
+                "secrets that were sealed for this machine wait for `ordainctl secret reseal`", Style.WARN
+            )
+
+    def _new(self, name: str) -> SecretKey | None:
+        key = generate_secret_key()
+        try:
+            id = key.id
+        except NaclMissing as error:
+            self.console.note(f"no key for secrets was made: {error}; then run this again", Style.WARN)
+            return None
+        path = write_secret_key(self.root, key, name)
+        self.console.line(f"{path}: a new key for secrets, {id}")
+        return key
 
 
 def _adopt(
@@ -234,7 +308,7 @@ async def _approve_one(one: PendingRequest, known: Identities, request: Namespac
     voucher = one.voucher
     if not voucher.reason:
         labels = before.labels if before else {}
-        voucher = Voucher(reason="an administrator compared the key", name=name, labels=labels)
+        voucher = replace(voucher, reason="an administrator compared the key", name=name, labels=labels)
     if request.label:
         voucher = replace(voucher, labels=_labels(request.label))
     await desk.approve(one, voucher, known)
@@ -299,10 +373,18 @@ def prepare(request: Namespace, console: Console) -> Exit:
             if users:
                 key = machine_key.with_login_of(key, key)
                 await users.create(key.user, key.password)
-            asked = EnrollmentRequest(machine=machine, hostname=request.name, key=encode_key(key.public))
+            secret = generate_secret_key() if request.secret_key else None
+            asked = EnrollmentRequest(
+                machine=machine,
+                hostname=request.name,
+                key=encode_key(key.public),
+                encryption=secret.public_text if secret else "",
+            )
             voucher = Voucher(reason="an administrator made the key", name=request.name, labels=labels)
             author = await require_reason(database, store_author(request), console)
             desk = _Desk(database=database, users=users, author=author, console=console)
+            if secret:  # before the record: a key that is registered and was lost would open nothing
+                write_key_file(Path(request.secret_key), secret)
             await desk.enroll(asked, voucher, known, user=key.user)
             return key
 
@@ -469,8 +551,10 @@ def _record_named(known: Identities, name: str) -> MachineRecord:
     raise Failure(f"no machine called {name} is enrolled" + (f"; {hint}" if hint else ""))
 
 
-async def _wait_for_record(database: Database, machine: str, key: PrivateKey, wait_sec: float) -> MachineRecord | None:
-    """Return the machine's record as soon as it has ``key``, or the one that there is after ``wait_sec``."""
+async def _wait_for_record(
+    database: Database, machine: str, key: PrivateKey, encryption: str, wait_sec: float
+) -> MachineRecord | None:
+    """Return the machine's record as soon as it has both keys, or the one that there is after ``wait_sec``."""
     record: MachineRecord | None = None
     prefix = f"{MACHINES}{machine}"
     try:
@@ -478,7 +562,7 @@ async def _wait_for_record(database: Database, machine: str, key: PrivateKey, wa
             while True:
                 listing = await database.list(prefix)
                 record = (await read_identity(database, machine)).machines.get(machine)
-                if _answers(record, key):
+                if _answers(record, key, encryption):
                     return record
                 async with aclosing(database.watch((prefix,), listing.revision)) as changes:
                     async for _ in changes:
@@ -487,9 +571,14 @@ async def _wait_for_record(database: Database, machine: str, key: PrivateKey, wa
         return record
 
 
-def _answers(record: MachineRecord | None, key: PrivateKey) -> bool:
-    """Return whether ``record`` is the answer to a request with ``key``: it has the key, and knows about its login."""
+def _answers(record: MachineRecord | None, key: PrivateKey, encryption: str = "") -> bool:
+    """Return whether ``record`` is the answer to a request with ``key``: it has the key, and knows about its login.
+
+    It also has the key for secrets ``encryption``, if that is given.
+    """
     if record is None or record.revoked or record.key != encode_key(key.public):
+        return False
+    if encryption not in ("", record.encryption):
         return False
     return not key.user or key.user in (record.store_user, machine_key.user_of_token(record.token))
 

@@ -52,6 +52,7 @@ UNITS = (
     "ordain-files.service",
     "ordain-forget.service",
     "ordain-hostname.service",
+    "ordain-secrets.service",
     "ordain-services.target",
     "ordain-source.service",
     "ordain-users.service",

@@ -214,6 +214,38 @@ BLOCKED = CodeGroup(
             "The file of a credential does not exist.",
             "Create it, for example with systemd-creds encrypt. The service then starts by itself.",
         ),
+        "SecretUnknown": (
+            "The entry names a secret that no document of this machine has in `secrets`, or one that is incomplete.",
+            "Correct the name, or make it with `ordainctl secret seal`.",
+        ),
+        "SecretIncomplete": (
+            "A secret has no `value` or no `keys`, or it is sealed for too many keys.",
+            "Use the whole output of `ordainctl secret seal`.",
+        ),
+        "SecretNotForMachine": (
+            "The secret is not sealed for the key of this machine. The items that use it keep their last form.",
+            "Run `ordainctl secret list` to see why, then `ordainctl secret reseal`.",
+        ),
+        "SecretDamaged": (
+            "The secret does not open: its value or a key was changed, or it was copied under another name.",
+            "Seal it again with `ordainctl secret seal`.",
+        ),
+        "SecretKeyMissing": (
+            "This machine has no key that opens secrets.",
+            "Run `ordainctl fleet enroll` or `ordainctl secret key` on it, then seal the secret for it.",
+        ),
+        "SecretKeyUnusable": (
+            "The key that opens secrets cannot be read or decrypted, or others than root can read its file.",
+            "Follow the message. If others have read it, make another key, and change the secrets that it opened.",
+        ),
+        "NaclMissing": (
+            "PyNaCl is not installed, which opens secrets.",
+            "Install the package python3-nacl. The secrets are tried again with the next change, or `ordainctl apply`.",
+        ),
+        "SecretNotTried": (
+            "ordain-secrets.service, which opens secrets, did not run.",
+            "See `journalctl -u ordain-secrets.service`, then run `ordainctl apply`.",
+        ),
         "AddressTaken": (
             "Two sockets listen on one address, which only the first of them can have.",
             "Choose another address for one of them, or set `state: stopped` for it.",
@@ -246,6 +278,8 @@ BLOCKED = CodeGroup(
     pages={
         "Secret": "howto/secrets.md",
         "CredentialMissing": "howto/secrets.md",
+        "SecretNotForMachine": "howto/secrets.md",
+        "SecretKeyMissing": "howto/secrets.md",
         "CutOff": "howto/exclusive-boot.md",
     },
 )

@@ -22,6 +22,7 @@ PAGES = {
     "query": "../howto/fleet-on-etcd.md#5-look-for-documents-and-machines",
     "fleet": "../howto/fleet-on-etcd.md",
     "netboot": "../howto/boot-from-network.md#images",
+    "secret": "../howto/secrets.md#a-secret-that-travels",
     "run": "../howto/runs.md",
 }
 """By command or family, a page that shows how to use it."""

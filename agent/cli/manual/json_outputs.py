@@ -151,6 +151,7 @@ OUTPUTS: Mapping[str, tuple[JsonOutput, ...]] = {
     "fleet adopt": _one(shapes.JsonAdopted),
     "fleet approve": _many(IDENTITY_REQUEST),
     "fleet identity": _one(shapes.JsonIdentities),
+    "secret list": _many(shapes.JsonSealedSecret),
     "query changes": _many(StoreChange),
     "query documents": _many(shapes.JsonFoundDocument),
     "query machines": _many(shapes.JsonFoundMachine),

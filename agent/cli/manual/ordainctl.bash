@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot query run help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot secret query run help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -45,6 +45,13 @@ _ordainctl() {
         netboot)
             if ((COMP_CWORD == 2)); then
                 mapfile -t COMPREPLY < <(compgen -W "images prune status" -- "$current")
+                return
+            fi
+            command+=" ${COMP_WORDS[2]}"
+            ;;
+        secret)
+            if ((COMP_CWORD == 2)); then
+                mapfile -t COMPREPLY < <(compgen -W "seal list reseal open key recovery" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -543,9 +550,10 @@ _ordainctl() {
             esac
             ;;
         'fleet prepare')
-            flags='--name --label --why --store --user --ca --password-file' operand='text'
+            flags='--name --secret-key --label --why --store --user --ca --password-file' operand='text'
             case $previous in
                 --name) operand='text' ;;
+                --secret-key) operand='files' ;;
                 --label) operand='text' ;;
                 --why) operand='text' ;;
                 --store) operand='text' ;;
@@ -598,6 +606,63 @@ _ordainctl() {
                 --label) operand='text' ;;
                 --documents) operand='directories' ;;
                 --state) operand='directories' ;;
+            esac
+            ;;
+        'secret seal')
+            flags='--for --file --fragment --store --user --ca --password-file' operand='text'
+            case $previous in
+                --for) operand='text' ;;
+                --file) operand='files' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --ca) operand='files' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'secret list')
+            flags='--documents --json --store --user --ca --password-file' operand='text'
+            case $previous in
+                --documents) operand='files' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --ca) operand='files' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'secret reseal')
+            flags='--key --documents --why --store --user --ca --password-file' operand='text'
+            case $previous in
+                --key) operand='files' ;;
+                --documents) operand='files' ;;
+                --why) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --ca) operand='files' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'secret open')
+            flags='--key --documents --store --user --ca --password-file' operand='text'
+            case $previous in
+                --key) operand='files' ;;
+                --documents) operand='files' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --ca) operand='files' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'secret key')
+            flags='--new' operand='text'
+            ;;
+        'secret recovery')
+            flags='--why --store --user --ca --password-file' operand='files'
+            case $previous in
+                --why) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --ca) operand='files' ;;
+                --password-file) operand='files' ;;
             esac
             ;;
         'query documents')
@@ -691,7 +756,7 @@ _ordainctl() {
                 --run) operand='text' ;;
             esac
             ;;
-        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot query run' ;;
+        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot secret query run' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

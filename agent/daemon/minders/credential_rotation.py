@@ -82,7 +82,10 @@ class CredentialRotation:
         missing = [p.subject for p in problems if p.code == CREDENTIAL_MISSING and p.subject]
         if any(rootfs.exists(self._root, path) for path in missing):
             self._request(REAPPLY)
-        return now + LOOK_SEC if missing else None
+        waits = bool(self._engine.secrets.unopened)
+        if waits and self._engine.secrets.key_has_changed():
+            self._request(REAPPLY)
+        return now + LOOK_SEC if missing or waits else None
 
     async def _rotate(self) -> Outcome | None:
         """Restart the units whose processes have another credential than there is now."""

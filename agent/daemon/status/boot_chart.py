@@ -21,6 +21,7 @@ GOOD = "ordain-boot-good.service"
 ONESHOTS = {
     "ordain-boot-attempt.service": "this boot is counted",
     "ordain-files-early.service": "files below /run, before anything reads them",
+    "ordain-secrets.service": "sealed secrets",
     "ordain-users.service": "users and groups",
     "ordain-files.service": "all other files, before their readers",
 }

@@ -91,9 +91,14 @@ def vouch(
     assert known.fleet is not None
     place, statement = Place(fleet=known.fleet.fleet, key=entry.key), parse_statement(entry.data)
     record = known.machines.get(request.machine)
-    if record and not record.revoked and signers_of(place, statement, [record.public], check):
+    has_earlier = bool(record and not record.revoked and signers_of(place, statement, [record.public], check))
+    # The key that signs is given to the process that talks to the network: it must not bring in a key for secrets.
+    changes_secrets = bool(record and record.encryption not in ("", request.encryption))
+    if record and has_earlier and not changes_secrets:
         reason = f"key {key_id(record.public)}, which the machine had before"
         return Voucher(reason=reason, name=record.name, labels=record.labels, is_earlier_key=True)
+    if not request.token and has_earlier:
+        return Voucher(doubt="its earlier key cannot vouch for another key for secrets", is_earlier_key=True)
     if not request.token:
         return Voucher(doubt="nobody vouches for it")
     token = known.tokens.get(request.token)

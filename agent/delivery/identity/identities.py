@@ -13,9 +13,11 @@ from ordain.agent.delivery.database.database import Database, StoredEntry
 from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.delivery.identity.machine_record import (
     FLEET_KEY,
+    RECOVERY,
     TOKENS,
     FleetRecord,
     MachineRecord,
+    RecoveryRecord,
     TokenRecord,
     decode_record,
 )
@@ -49,6 +51,7 @@ class Identities:
     fleet: FleetRecord | None = None
     machines: Mapping[str, MachineRecord] = field(default_factory=dict)
     tokens: Mapping[str, TokenRecord] = field(default_factory=dict)
+    recovery: Mapping[str, RecoveryRecord] = field(default_factory=dict)
     damaged: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     unreadable: str = ""
@@ -112,6 +115,7 @@ def parse_identities(entries: tuple[StoredEntry, ...]) -> Identities:
     fleet: FleetRecord | None = None
     machines: dict[str, MachineRecord] = {}
     tokens: dict[str, TokenRecord] = {}
+    recovery: dict[str, RecoveryRecord] = {}
     damaged: dict[str, str] = {}
     for entry in entries:
         try:
@@ -119,6 +123,8 @@ def parse_identities(entries: tuple[StoredEntry, ...]) -> Identities:
                 fleet = decode_record(FleetRecord, entry.data)
             elif entry.key.startswith(TOKENS):
                 tokens[entry.key.removeprefix(TOKENS)] = decode_record(TokenRecord, entry.data)
+            elif entry.key.startswith(RECOVERY):
+                recovery[entry.key.removeprefix(RECOVERY)] = decode_record(RecoveryRecord, entry.data)
             else:
                 record = decode_record(MachineRecord, entry.data)
                 if entry.key != f"{MACHINES}{record.machine}":
@@ -127,7 +133,9 @@ def parse_identities(entries: tuple[StoredEntry, ...]) -> Identities:
         except ValueError as error:
             damaged[entry.key] = str(error)
     versions = {entry.key: entry.version for entry in entries}
-    return Identities(fleet=fleet, machines=machines, tokens=tokens, damaged=damaged, versions=versions)
+    return Identities(
+        fleet=fleet, machines=machines, tokens=tokens, recovery=recovery, damaged=damaged, versions=versions
+    )
 
 
 async def read_identity(database: Database, machine: str) -> Identities:

@@ -1,7 +1,8 @@
-"""The key of this machine as a credential: sealed by systemd-creds where that works, else a file of root.
+"""The keys of this machine as credentials: sealed by systemd-creds where that works, else files of root.
 
     /etc/credstore.encrypted/ordain.machine-key    sealed to the TPM, or to the host's own key
     /etc/credstore/ordain.machine-key              mode 0600, where nothing can seal it
+    …/ordain.secret-key                            the same for the key that opens secrets
 
 A key may also come with the boot: from the hypervisor or the boot server (`RECEIVED`). Such a key is only read here.
 """
@@ -11,8 +12,11 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ordain.agent.delivery.identity.machine_key import CREDENTIAL, PrivateKey, machine_key_line, parse_machine_key
+from ordain.agent.delivery.identity.secret_key import CREDENTIAL as SECRET_CREDENTIAL
+from ordain.agent.delivery.identity.secret_key import SecretKey, parse_secret_key
 from ordain.agent.errors import Failure
 from ordain.agent.system import atomic_files
 from ordain.transforms.machine import rootfs
@@ -22,10 +26,14 @@ SEALED = "etc/credstore.encrypted"
 RECEIVED_SEALED = ("run/credstore.encrypted", "run/credentials/@encrypted", "usr/lib/credstore.encrypted")
 RECEIVED = ("run/credstore", "run/credentials/@system", "usr/lib/credstore")
 NEXT = f"{CREDENTIAL}-next"
-"""The credential with a new key, until the store has its public half."""
+SECRET_NEXT = f"{SECRET_CREDENTIAL}-next"
+"""The credentials with new keys, until the store has their public halves."""
+SECRET_EARLIER = f"{SECRET_CREDENTIAL}-earlier"
+"""The credential with the key before, for secrets that were not sealed again since."""
 _LIMIT = 1 << 14
 _SEAL_SEC = 60.0
 
+K = TypeVar("K", PrivateKey, SecretKey)
 Program = Callable[[Sequence[str], bytes], bytes]
 """Run a program with this input, and return its output. Raises OSError."""
 
@@ -49,6 +57,30 @@ def place_of_key(root: Path, name: str = CREDENTIAL) -> str:
 
 def read_machine_key(root: Path, name: str = CREDENTIAL, program: Program = run_program) -> PrivateKey | None:
     """Return the key of the machine below ``root``, None if it has none. Raises `Failure`."""
+    return _read(root, name, "the key of this machine", parse_machine_key, program)
+
+
+def read_secret_key(root: Path, name: str = SECRET_CREDENTIAL, program: Program = run_program) -> SecretKey | None:
+    """Return the key that opens the secrets of the machine below ``root``, None if it has none. Raises `Failure`."""
+    path = place_of_key(root, name)
+    if path and not is_sealed(path) and (root / path.lstrip("/")).stat().st_mode & 0o077:
+        raise Failure(f"{path}: others than root can read it; run `chmod 600 {path}`, then change the key and secrets")
+    return _read(root, name, "the key that opens secrets", parse_secret_key, program)
+
+
+def read_given_secret_key(folder: str) -> SecretKey | None:
+    """Return the key from the credentials that PID 1 gave to this service: it sees none of the boot's itself."""
+    path = Path(folder) / SECRET_CREDENTIAL
+    if not folder or not path.exists():
+        return None
+    try:
+        return parse_secret_key(atomic_files.read(path, _LIMIT).decode().strip())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Failure(f"the credential {SECRET_CREDENTIAL}: cannot read the key that opens secrets: {reason}") from None
+
+
+def _read(root: Path, name: str, title: str, parse: Callable[[str], K], program: Program) -> K | None:
     path = place_of_key(root, name)
     if not path:
         return None
@@ -56,11 +88,11 @@ def read_machine_key(root: Path, name: str = CREDENTIAL, program: Program = run_
         data = atomic_files.read(root / path.lstrip("/"), _LIMIT)
         if is_sealed(path):
             data = program(["systemd-creds", "decrypt", f"--name={name}", "-", "-"], data)
-        return parse_machine_key(data.decode().strip())
+        return parse(data.decode().strip())
     except OSError as error:
-        raise Failure(f"{path}: cannot read the key of this machine: {error.strerror or error}") from None
+        raise Failure(f"{path}: cannot read {title}: {error.strerror or error}") from None
     except ValueError as error:
-        raise Failure(f"{path}: cannot read the key of this machine: {error}") from None
+        raise Failure(f"{path}: cannot read {title}: {error}") from None
 
 
 def is_sealed(path: str) -> bool:
@@ -69,11 +101,18 @@ def is_sealed(path: str) -> bool:
 
 
 def write_machine_key(root: Path, key: PrivateKey, name: str = CREDENTIAL, program: Program = run_program) -> str:
-    """Write the key for the machine below ``root``, and return the path. Raises `Failure`.
+    """Write the key for the machine below ``root``, and return the path. Raises `Failure`."""
+    return _write(root, name, machine_key_line(key), program)
 
-    Only the running machine can seal it: the keys that systemd-creds seals with are its own.
-    """
-    line = f"{machine_key_line(key)}\n".encode()
+
+def write_secret_key(root: Path, key: SecretKey, name: str = SECRET_CREDENTIAL, program: Program = run_program) -> str:
+    """Write the key that opens secrets, and return the path. Raises `Failure`."""
+    return _write(root, name, key.line, program)
+
+
+def _write(root: Path, name: str, text: str, program: Program) -> str:
+    """Write a key. Only the running machine can seal it: the keys that systemd-creds seals with are its own."""
+    line = f"{text}\n".encode()
     sealed: bytes | None = None
     if root == Path("/"):
         try:

@@ -3,6 +3,7 @@
 machines/MACHINE-ID     `MachineRecord`: the public key of a machine that was enrolled
 machines/_fleet         `FleetRecord`: the id of the fleet, and its policy
 machines/_tokens/ID     `TokenRecord`: the public key of a join token
+machines/_recovery/ID   `RecoveryRecord`: the public half of a key that opens secrets when no machine can any more
 
 enroll/MACHINE-ID       `EnrollmentRequest`: a statement of a machine that asks for a record; machines write it
 """
@@ -22,6 +23,7 @@ from ordain.agent.model import to_json
 
 FLEET_KEY = f"{MACHINES}_fleet"
 TOKENS = f"{MACHINES}_tokens/"
+RECOVERY = f"{MACHINES}_recovery/"
 REQUESTS = "enroll/"
 FORMAT = 1
 MAX_BYTES = 1 << 16
@@ -93,6 +95,22 @@ class TokenRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryRecord:
+    """A recovery key: ``key`` is its X25519 half that everybody may know. ``revoked``: nothing is sealed for it."""
+
+    key: str
+    by: str = ""
+    made: int = 0
+    revoked: str = ""
+    format: int = FORMAT
+
+    @property
+    def public(self) -> bytes:
+        """Return the 32 bytes of the key."""
+        return decode_key(self.key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnrollmentRequest:
     """A machine's request for a record with ``key``; ``token`` is the id of the token that signed it, if one did."""
 
@@ -108,10 +126,10 @@ class EnrollmentRequest:
         return decode_key(self.key)
 
 
-R = TypeVar("R", FleetRecord, MachineRecord, TokenRecord, EnrollmentRequest)
+R = TypeVar("R", FleetRecord, MachineRecord, TokenRecord, RecoveryRecord, EnrollmentRequest)
 
 
-def encode_record(record: FleetRecord | MachineRecord | TokenRecord) -> bytes:
+def encode_record(record: FleetRecord | MachineRecord | TokenRecord | RecoveryRecord) -> bytes:
     """Return a record as it is stored: as indented JSON, for people."""
     return json.dumps(to_json(record), indent=1, sort_keys=True).encode() + b"\n"
 

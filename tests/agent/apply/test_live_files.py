@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from ordain.agent.apply import place_files
-from ordain.agent.apply.place_files import LiveFiles
+from ordain.agent.apply.place_files import UNITS, LiveFiles
 from ordain.generator.files import REPORTS
 
 
@@ -25,7 +25,7 @@ def test_a_user_cannot_roll_back_an_apply_with_files_of_their_own(
         return []
 
     monkeypatch.setattr(place_files, "run_jobs", run_jobs)
-    verdicts = asyncio.run(LiveFiles(cast(Any, None), tmp_path)._place(remote=False))
+    verdicts = asyncio.run(LiveFiles(cast(Any, None), tmp_path)._place(UNITS))
 
     assert {verdict.unit: (verdict.ok, verdict.blamed) for verdict in verdicts} == {
         "/etc/a": (False, True),

@@ -16,7 +16,7 @@ from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, encode_report
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
-from ordain.agent.delivery.identity.key_file import read_machine_key
+from ordain.agent.delivery.identity.key_file import SECRET_EARLIER, read_machine_key, read_secret_key
 from ordain.agent.delivery.release.change_log import read_changes
 from ordain.agent.status import AgentState as Phase
 
@@ -233,6 +233,8 @@ def test_the_key_of_a_machine_vouches_for_the_next_one(fleet: Fleet) -> None:
     web3 = fleet.machine("web3", "a")
     fleet.join(web3)
     before = read_machine_key(web3)
+    (web3 / "etc/credstore/ordain.secret-key").unlink()  # as on a machine that was enrolled before there were secrets
+    record_without_secrets(fleet)
 
     fleet.run("enroll", "--new-key", root=web3, status=3)
     assert read_machine_key(web3) == before, "until the new one is registered"
@@ -245,6 +247,56 @@ def test_the_key_of_a_machine_vouches_for_the_next_one(fleet: Fleet) -> None:
     assert before.id != after.id
     fleet.report(web3)
     assert machines_of(fleet) == ["web3"]
+
+
+def record_without_secrets(fleet: Fleet) -> None:
+    """Remove the key for secrets from the only record, as an earlier version wrote it."""
+
+    async def work(store: DirectoryDatabase) -> None:
+        (entry,) = (await store.list(f"machines/{'a' * 32}")).entries
+        record = {**json.loads(entry.data), "encryption": ""}
+        await store.put(entry.key, json.dumps(record).encode(), expect=entry.version)
+
+    fleet.database(work)
+
+
+def encryption_of(fleet: Fleet) -> str:
+    (machine,) = json.loads(fleet.run("identity", "--json"))["machines"]
+    return str(machine["encryption"])
+
+
+def test_a_machine_of_an_earlier_version_adds_its_key_for_secrets_when_it_enrolls_again(fleet: Fleet) -> None:
+    web3 = fleet.machine("web3", "a")
+    fleet.join(web3)
+    (web3 / "etc/credstore/ordain.secret-key").unlink()
+    record_without_secrets(fleet)
+
+    fleet.run("enroll", root=web3, status=3)
+    assert "which the machine had before" in fleet.run("approve", "--vouched")
+
+    key = read_secret_key(web3)
+    assert key
+    assert encryption_of(fleet) == key.public_text
+    assert "enrolled as web3" in fleet.run("enroll", root=web3)
+
+
+def test_the_signing_key_alone_does_not_change_the_key_for_secrets(fleet: Fleet) -> None:
+    web3 = fleet.machine("web3", "a")
+    fleet.join(web3)
+    before = read_secret_key(web3)
+    assert before
+
+    asked = fleet.run("enroll", "--new-key", root=web3, status=3)
+    assert "cannot vouch for another key for secrets" in fleet.run("approve")
+    assert "1 request left" in fleet.run("approve", "--vouched")
+    assert encryption_of(fleet) == before.public_text
+    fleet.run("approve", "web3", "--key", asked.split("--key ")[1].strip())
+    assert "wait for `ordainctl secret reseal`" in fleet.run("enroll", root=web3)
+
+    after = read_secret_key(web3)
+    assert after
+    assert encryption_of(fleet) == after.public_text != before.public_text
+    assert read_secret_key(web3, SECRET_EARLIER) == before, "it opens what is sealed for it meanwhile"
 
 
 def test_a_fleet_may_require_identities(fleet: Fleet) -> None:

@@ -22,7 +22,7 @@ STORE = """\
 mkdir -p /srv/store
 ordainctl() {
     case $1 in
-        documents | release | store | fleet | query) command ordainctl "$@" --store /srv/store ;;
+        documents | release | store | fleet | query | secret) command ordainctl "$@" --store /srv/store ;;
         *) command ordainctl "$@" ;;
     esac
 }
@@ -57,6 +57,14 @@ printf 'services: {web: {image: nginx}}' >docker-compose.yml
 ordainctl pause
 sed 's/1000000/3000000/' web.yaml >/etc/ordain/documents/web.yaml
 ssh() { shift; "$@"; }
+""",
+    "secrets": f"""\
+{STORE.replace("/srv/store", "/srv/secrets")}
+echo web3 >/etc/hostname
+rm -f /etc/credstore*/ordain.*-key*
+echo -n sesame >password
+ordainctl fleet token --name web3 --label role=web >token
+ordainctl fleet enroll --token-file token || ordainctl fleet approve --vouched
 """,
     "signed-releases": f"""\
 {STORE}

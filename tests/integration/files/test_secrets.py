@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from ordain.agent.delivery.identity.machine_record import decode_key
+from ordain.agent.delivery.identity.sealing import seal
+from ordain.agent.delivery.identity.secret_key import generate_secret_key
+from ordain.agent.delivery.identity.secret_text import as_document
+from ordain.transforms.sealed_secret import SealedSecret
 from rig.machine import Machine
-from rig.machine_agent import active_state, agent_status, invocations, sleep_service, wait_active, write_layer
+from rig.machine_agent import (
+    active_state,
+    agent_status,
+    environment,
+    invocations,
+    sleep_service,
+    wait_active,
+    write_layer,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
@@ -81,3 +94,88 @@ def test_contents_of_files_are_for_root_alone_also_after_an_upgrade(machine: Mac
     machine.run("dpkg-reconfigure", "--frontend=noninteractive", "ordain")  # its postinst restarts the agent
     machine.run("systemctl", "restart", "ordain-agent.service")
     assert found_by_nobody(machine) == ""
+
+
+DOCUMENT = """ordain: v1
+kind: Layer
+name: app
+files:
+  /etc/munge/munge.key: {credential: {secret: munge-key}}
+  /etc/ssh/ssh_host_ed25519_key: {credential: {secret: host-key}}
+services:
+  other: {command: [/usr/bin/sleep, infinity], environment: {WORD: "%s"}}
+  web:
+    command: [sh, -c, 'cp "$CREDENTIALS_DIRECTORY/db" /run/web/got && exec sleep infinity']
+    directories: {runtime: web}
+    credentials: {db: {secret: db}}
+"""
+MUNGE_KEY, HOST_KEY = bytes(range(256)) * 4, "-----BEGIN KEY-----\nönly one machine\n".encode()
+SEALED = "/etc/ordain/documents/secret-{}.yaml"
+OPENED = "/run/ordain/secrets"
+
+
+def write_secret(machine: Machine, name: str, value: bytes, *keys: bytes) -> SealedSecret:
+    secret = seal(name, value, keys)
+    write_sealed(machine, secret)
+    return secret
+
+
+def write_sealed(machine: Machine, secret: SealedSecret) -> None:
+    machine.write(SEALED.format(secret.name), as_document(secret, ["machine=web1"]))
+
+
+def got(machine: Machine) -> bytes:
+    path = machine.path("/run/web/got")
+    return path.read_bytes() if path.exists() else b""
+
+
+def test_sealed_secrets_are_opened_by_their_machine_alone_in_each_boot(machine: Machine) -> None:
+    machine.boot()
+    public = machine.run("ordainctl", "secret", "key").stdout.strip().removeprefix("key=")
+    own, stranger = decode_key(public), generate_secret_key().public
+    first = write_secret(machine, "db", SECRETS[0].encode(), own)
+    write_secret(machine, "munge-key", MUNGE_KEY, own)
+    write_secret(machine, "host-key", HOST_KEY, own)
+    machine.write("/etc/ordain/documents/app.yaml", DOCUMENT % 1)
+    machine.until("web has its secret", lambda: got(machine) == SECRETS[0].encode())
+    wait_active(machine, "web.service", "other.service")
+    machine.until("the munge key is placed", lambda: machine.path("/etc/munge/munge.key").exists())
+    assert machine.path("/etc/munge/munge.key").read_bytes() == MUNGE_KEY
+    assert machine.path(OPENED).stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in machine.path(OPENED).iterdir()} == {0o600}
+
+    # Sealed again for one more machine: nothing restarts.
+    before = invocations(machine, "web.service", "other.service")
+    copies = {**seal("db", b"x", [stranger]).copies, **first.copies}
+    write_sealed(machine, SealedSecret(name="db", value=first.value, copies=copies))
+    generation = machine.until("it is applied", lambda: agent_status(machine)["generation"])
+    machine.until("the list of keys is applied", lambda: agent_status(machine)["generation"] >= generation)
+    assert invocations(machine, "web.service", "other.service") == before
+
+    # A new value restarts its service alone.
+    write_secret(machine, "db", SECRETS[1].encode(), own)
+    machine.until("web has the new secret", lambda: got(machine) == SECRETS[1].encode())
+    wait_active(machine, "web.service")
+    running = invocations(machine, "web.service", "other.service")
+    assert running["other.service"] == before["other.service"]
+
+    # One that is for another machine: web keeps its last good form, and other documents take effect.
+    write_secret(machine, "db", b"for-somebody-else", stranger)
+    machine.until("the machine cannot open it", lambda: "SecretNotForMachine" in codes(machine))
+    machine.write("/etc/ordain/documents/app.yaml", DOCUMENT % 2)
+    machine.until("other has changed", lambda: environment(machine, "other.service") == "WORD=2")
+    wait_active(machine, "web.service", "other.service")
+    assert invocations(machine, "web.service")["web.service"] == running["web.service"]
+    machine.until("the generation is proven", lambda: agent_status(machine)["state"] == "degraded")
+
+    for _ in range(2):
+        machine.reboot()
+        wait_active(machine, "web.service")
+        assert got(machine) == SECRETS[1].encode()
+        assert machine.path("/etc/munge/munge.key").read_bytes() == MUNGE_KEY
+        assert machine.path("/etc/ssh/ssh_host_ed25519_key").read_bytes() == HOST_KEY
+
+    shown = machine.journal("--lines=all") + machine.run("ordainctl", "status", "--json").stdout
+    shown += machine.run("ordainctl", "diff", "1", "2").stdout + machine.run("ordainctl", "history", "--json").stdout
+    shown += machine.run("grep", "-rhaE", "x", "/var/lib/ordain", "/etc/ordain", "/run/ordain/boot").stdout
+    assert not any(secret in shown for secret in (*SECRETS, "only one machine"))

@@ -119,8 +119,10 @@ def enroll(machine: Machine) -> None:
     first = fleet(machine)[0]["sequence"]
     assert first > 0
 
-    assert machine.run("ordainctl", "fleet", "enroll", "--new-key", check=False).returncode == 3
-    assert "which the machine had before" in ordainctl(machine, "fleet", "approve", "--vouched")
+    waiting = machine.run("ordainctl", "fleet", "enroll", "--new-key", check=False)
+    assert waiting.returncode == 3, waiting.stderr
+    name, _, key = waiting.stdout.split("ordainctl fleet approve ")[1].split()
+    assert "compared the key" in ordainctl(machine, "fleet", "approve", name, "--key", key)
     assert fleet(machine) == [], "the report has the signature of the old key"
     assert "is enrolled" in ordainctl(machine, "fleet", "enroll")
     machine.until("a report with the new key counts", lambda: len(fleet(machine)) == 1, timeout=90)

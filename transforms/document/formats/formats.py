@@ -13,6 +13,7 @@ from ordain.transforms.document.formats import (
     netboot_formats,
     network_formats,
     run_formats,
+    secret_formats,
 )
 from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.document.formats.maintenance_windows import parse_window
@@ -166,6 +167,7 @@ FORMATS: dict[str, Check] = {
     **agent_formats.FORMATS,
     **run_formats.FORMATS,
     **netboot_formats.FORMATS,
+    **secret_formats.FORMATS,
     "base64": base64_text,
     "calendar": _value(check_calendar),
     "channel": _pattern(r"[a-z0-9][a-z0-9-]{0,62}", "use at most 63 lower-case letters, digits and -"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ordain.transforms.document.keys.netboot_keys import NETBOOT
 from ordain.transforms.document.keys.network_keys import NETWORK, RENDERER
 from ordain.transforms.document.keys.scheduler_keys import SECTIONS as RUN_SYSTEMS
+from ordain.transforms.document.keys.secret_keys import SECRET
 from ordain.transforms.document.keys.service_keys import FILE, PATH, RAW, SERVICE, path, span
 from ordain.transforms.document.keys.shapes import (
     Choice,
@@ -102,6 +103,12 @@ SECTIONS: dict[str, Shape] = {
         "a group name",
     ),
     "files": Map(FILE, "Files.", "an absolute path", "path"),
+    "secrets": Map(
+        SECRET,
+        "Secrets that only the machines can open for which `ordainctl secret seal` made them.",
+        "a name",
+        "credential-name",
+    ),
     "sysctl": Map(String(), "Kernel parameters.", "a parameter"),
     "modules": Map(
         Record({"options": String("The options of the module."), "blacklist": Flag("Never load it.")}),

@@ -147,8 +147,9 @@ CREDENTIAL = Record(
         "file": path("A file that holds the secret."),
         "encrypted": path("A file that `systemd-creds encrypt` made."),
         "ciphertext": String("The output of `systemd-creds encrypt`.", "base64", "base64", template=False),
+        "secret": String("A name in the section `secrets`.", "the name of a secret", "credential-name", template=False),
     },
-    one_of=(("file", "encrypted", "ciphertext"),),
+    one_of=(("file", "encrypted", "ciphertext", "secret"),),
 )
 
 CONDITIONS = {
@@ -215,10 +216,13 @@ FILE = Record(
                 "file": path("A file of the machine that holds the secret."),
                 "encrypted": path("A file that `systemd-creds encrypt` made."),
                 "ciphertext": String("The output of `systemd-creds encrypt`.", "base64", "base64", template=False),
+                "secret": String(
+                    "A name in the section `secrets`.", "the name of a secret", "credential-name", template=False
+                ),
             },
             "A secret as the content of the file. A bare word is the name of a credential.",
             title="a secret",
-            one_of=(("name", "file", "encrypted", "ciphertext"),),
+            one_of=(("name", "file", "encrypted", "ciphertext", "secret"),),
             shorthand="name",
         ),
         "link": path("The target of a symbolic link."),

@@ -1,0 +1,88 @@
+"""Secrets in the texts of documents: written by us, found in the text of others, and sealed again in place.
+
+A text keeps its comments and its order when a secret in it is sealed again: only the list of keys is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from ordain.transforms.model import Branch, strings
+from ordain.transforms.sealed_secret import SealedSecret
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretInDocument:
+    """A secret of a document, who it is for, and the place of it."""
+
+    secret: SealedSecret
+    recipients: tuple[str, ...]
+    where: str
+
+
+def secrets_of(sections: Branch) -> Iterator[SecretInDocument]:
+    """Yield the complete secrets in the sections of a document."""
+    for name, branch in sections.branch("secrets").branches():
+        value, keys, recipients = branch.leaf("value"), branch.leaf("keys"), branch.leaf("for")
+        if value is None or keys is None or value.value is None or keys.value is None:
+            continue
+        copies = dict(word.partition(":")[::2] for word in strings(keys.value))
+        words = strings(recipients.value) if recipients and recipients.value is not None else ()
+        secret = SealedSecret(name=name, value=str(value.value), copies=copies)
+        yield SecretInDocument(secret=secret, recipients=words, where=str(branch.where))
+
+
+def as_section(secret: SealedSecret, recipients: Sequence[str]) -> str:
+    """Return the section `secrets` with one secret, as YAML."""
+    name = secret.name if _PLAIN.fullmatch(secret.name) else json.dumps(secret.name)
+    words = ", ".join(recipient if _is_plain(recipient) else json.dumps(recipient) for recipient in recipients)
+    keys = "\n".join(f"    - {id}:{copy}" for id, copy in sorted(secret.copies.items()))
+    return f"secrets:\n  {name}:\n    for: [{words}]\n    value: {secret.value}\n    keys:\n{keys}\n"
+
+
+def as_document(secret: SealedSecret, recipients: Sequence[str]) -> str:
+    """Return a whole Layer with one secret, as YAML."""
+    return f"ordain: v1\nkind: Layer\nname: secret-{secret.name}\n{as_section(secret, recipients)}"
+
+
+def _is_plain(recipient: str) -> bool:
+    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./=+-]*", recipient) is not None
+
+
+def with_keys(text: str, resealed: Mapping[str, SealedSecret]) -> str:
+    """Return ``text``, a YAML or JSON file, with the keys of the secrets in ``resealed``, by their sealed value."""
+    edits: list[tuple[int, int, str]] = []
+    for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        for entry in _values(_value(root, "secrets")):
+            value, keys = _value(entry, "value"), _value(entry, "keys")
+            secret = resealed.get(value.value) if isinstance(value, yaml.ScalarNode) else None
+            if secret is not None and keys is not None:
+                edits.append(_edit(keys, [f"{id}:{copy}" for id, copy in sorted(secret.copies.items())]))
+    for start, end, new in sorted(set(edits), reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def _edit(node: yaml.Node, words: Sequence[str]) -> tuple[int, int, str]:
+    """Return the start and the end of a list of keys in its text, and the list to put there."""
+    start = node.start_mark
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
+        return start.index, node.value[-1].end_mark.index, f"\n{' ' * start.column}".join(f"- {word}" for word in words)
+    return start.index, node.end_mark.index, json.dumps(list(words))
+
+
+def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    return next((value for name, value in pairs if name.value == key), None)
+
+
+def _values(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    for _, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        yield value
