@@ -22,6 +22,7 @@ from ordain.agent.daemon.status.takeover import take_over, wait_until_settled
 from ordain.agent.delivery.fleet.report import MachineReport, ReportWriter, make_report, source_lag_sec, this_boot
 from ordain.agent.errors import Failure, Unavailable
 from ordain.agent.settings import read_settings
+from ordain.agent.state.history_events import applied_revision, read_events
 from ordain.agent.status import AgentState, Status
 from ordain.agent.system.bus_dbus_next import DbusNext
 from ordain.agent.system.journal_format import log_to_journal
@@ -124,6 +125,7 @@ def _report(root: Path, status: Status, reader: SourceReader) -> MachineReport |
     """Return what other machines are told, None before the first documents were read."""
     if reader.facts is None:
         return None
+    rolled_back = status.state is AgentState.ROLLED_BACK
     return make_report(
         status,
         reader.facts,
@@ -131,6 +133,7 @@ def _report(root: Path, status: Status, reader: SourceReader) -> MachineReport |
         release=reader.release,
         boot=this_boot(root),
         lag=source_lag_sec(status.source.since),
+        in_force=applied_revision(read_events(root), status.generation) if rolled_back else "",
     )
 
 

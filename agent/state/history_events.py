@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,6 +110,12 @@ def read_events(root: Path) -> tuple[HistoryEvent, ...]:
         with contextlib.suppress(ValueError):
             events.append(from_json(HistoryEvent, json.loads(line)))
     return tuple(events)
+
+
+def applied_revision(events: Sequence[HistoryEvent], generation: int) -> str:
+    """Return the release, or the revision of the store, that ``generation`` was applied from last; "" if unknown."""
+    applied = (e for e in reversed(events) if e.generation == generation and not (e.rejected or e.is_instruction))
+    return next((event.origin.revision for event in applied if event.origin.revision), "")
 
 
 def _lines(root: Path) -> list[bytes]:

@@ -40,6 +40,7 @@ from ordain.agent.delivery.identity.statement import key_id
 from ordain.agent.errors import Failure
 from ordain.agent.instruction import InstructionKind, StandingInstruction, describe
 from ordain.agent.model import to_json
+from ordain.agent.status import AgentState
 from ordain.transforms.errors import did_you_mean
 
 BEAT_SEC = 30.0
@@ -151,7 +152,7 @@ def report_lines(report: MachineReport, now: float) -> Iterator[tuple[str, Cell]
     """Yield title and value of each line of `fleet show` before the units."""
     yield "Machine", f"{report.hostname} ({report.machine})"
     yield "State", _state(report, now)
-    yield "Release", report.release.title or "none"
+    yield "Release", release_text(report) or "none"
     yield "Generation", f"{report.generation} ({report.hash[:12]})"
     yield "Source", f"{report.source.type}, {'connected' if report.source.connected else 'lost'}"
     yield "Boot", f"from {report.boot.generated_from or 'nothing'}"
@@ -251,13 +252,21 @@ def table_row(report: MachineReport, now: float) -> tuple[Cell, ...]:
     source = "connected" if report.source.connected else f"lost for {spoken_span(report.source.lag)}"
     return (
         report.hostname or report.machine,
-        report.release.title,
+        release_text(report),
         str(report.generation),
         _state(report, now),
         source,
         _ago(now - report.seen),
         (", ".join(dict.fromkeys(codes)), Style.WARN),
     )
+
+
+def release_text(report: MachineReport) -> str:
+    """Return the release whose documents a machine has, and the one that it rolled back, if it did."""
+    if report.phase is not AgentState.ROLLED_BACK or not report.release.title:
+        return report.release.title
+    has = report.in_force or "an earlier one"
+    return f"{has} ({report.release.title} rolled back)"
 
 
 def instruction_text(instruction: StandingInstruction) -> str:

@@ -76,9 +76,10 @@ class MachineReport:
 
     ``labels`` are the labels that the documents were matched with, also those of the Node; ``facts`` are for previews.
     ``written`` and ``seen`` (in seconds since 1970, when the report was sent) are times of the machine's own clock.
-    ``dropped`` counts the reports before this one that the store did not accept. ``instructions`` are the holds, the
-    pause and the pin of administrators of the machine. ``sequence`` grows with each report of a machine that has an
-    identity, also when its clock is set back.
+    ``release`` is the one that was read last; after a rollback, ``in_force`` is the title of the one that is in force,
+    "" if that is not known. ``dropped`` counts the reports before this one that the store did not accept.
+    ``instructions`` are the holds, the pause and the pin of administrators of the machine. ``sequence`` grows with each
+    report of a machine that has an identity, also when its clock is set back.
     """
 
     machine: str
@@ -88,6 +89,7 @@ class MachineReport:
     hash: str = ""
     wanted_generation: int = 0
     release: ReleaseReference = field(default_factory=ReleaseReference)
+    in_force: str = ""
     conditions: tuple[ReportedCondition, ...] = ()
     units: Mapping[str, ReportedUnit] = field(default_factory=dict)
     drift: tuple[str, ...] = ()
@@ -110,6 +112,7 @@ def make_report(
     release: ReleaseReference,
     boot: ReportedBoot,
     lag: int,
+    in_force: str = "",
 ) -> MachineReport:
     """Return the report of a machine. It contains no value of a document."""
     return MachineReport(
@@ -120,6 +123,7 @@ def make_report(
         hash=status.hash,
         wanted_generation=status.wanted_generation,
         release=release,
+        in_force=in_force[:MAX_TEXT],
         conditions=tuple(
             ReportedCondition(
                 code=condition.code, item=condition.item, what=(condition.public or condition.what)[:MAX_TEXT]
