@@ -13,10 +13,11 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,9 +39,11 @@ from ordain.agent.cli.store.open_store import opened, require_reason, store_auth
 from ordain.agent.delivery.database.database import ABSENT as DELETED
 from ordain.agent.delivery.database.database import Conflict, Write
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, split_file
+from ordain.agent.delivery.fleet.fleet_query import FleetQuery
 from ordain.agent.delivery.fleet.preview import ABSENT, PreviewGroup, preview_change
+from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.reports import read_reports
-from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.protocol import ReleaseReference, SourceError
 from ordain.agent.delivery.release.change_log import (
     Author,
     ChangeAction,
@@ -92,10 +95,15 @@ class NewText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """The effects of a change on the ``known`` machines, those that report to the store."""
+    """The effects of a change on the ``known`` machines, those that report to the store.
+
+    ``unknown`` are the numbers of machines that cannot be compared, by the reason. ``released``: some follow releases.
+    """
 
     known: int
     effects: tuple[PreviewGroup, ...]
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    released: bool = False
 
 
 def list_(request: Namespace, console: Console) -> Exit:
@@ -433,14 +441,40 @@ def _after(new_texts: Sequence[NewText], stored: Sequence[NamedDocument]) -> lis
 async def _preview(
     request: Namespace, shelf: NamedDocuments, stored: Sequence[NamedDocument], after: Sequence[Document]
 ) -> Preview:
-    """Return the effects of the change on the machines that report to the store."""
+    """Return the effects of the change on the machines that report to the store.
+
+    A machine that follows releases is compared with the documents of the one that it has: the change would reach it
+    with the next one.
+    """
     try:
         machines = (await read_reports(shelf.database)).machines
     except SourceError:  # a user who may write documents is perhaps not allowed to read reports
         return Preview(known=0, effects=())
-    before = [document for text in stored for document in text.documents()]
+    plain = [document for text in stored for document in text.documents()]
+    by_release: dict[ReleaseReference, list[MachineReport]] = {}
+    for report in machines:
+        by_release.setdefault(report.release if report.release.number else ReleaseReference(), []).append(report)
+    query = FleetQuery(database=shelf.database, transforms=transforms(request.root), now=time.time())
+    documents: Sequence[Document] = ()
+    changes: list[tuple[Sequence[Document], list[MachineReport]]] = []
+    unknown: dict[str, int] = {}
+    for release, reports in by_release.items():
+        try:
+            documents, problem = await query.documents_of(release) if release.number else (plain, "")
+        except SourceError as error:  # the user may perhaps not read releases
+            problem = str(error)
+        if problem:
+            unknown[problem] = len(reports)
+        else:
+            changes.append((documents, reports))
     shared = shared_versions((*transforms(request.root), *after))
-    return Preview(known=len(machines), effects=preview_change(before, after, machines, shared))
+    known = sum(len(reports) for _, reports in changes)
+    return Preview(
+        known=known,
+        effects=preview_change(changes, after, shared),
+        unknown=unknown,
+        released=any(release.number for release in by_release),
+    )
 
 
 def _refuse_problems(preview: Preview, request: Namespace) -> None:
@@ -493,7 +527,10 @@ def _report(results: Sequence[tuple[str, str]], preview: Preview, request: Names
         console.line(f"{title}: {result}{' (preview, not written)' if only_preview else ''}", Style.GOOD)
     if preview.known:
         affected = sum(len(effect.machines) for effect in preview.effects)
-        console.line(f"affects {affected} of {plural(preview.known, 'known machine')}")
+        later = ", with the next release: compared with the one that each of them has" if preview.released else ""
+        console.line(f"affects {affected} of {plural(preview.known, 'known machine')}{later}")
+    for reason, machines_of_reason in preview.unknown.items():
+        console.line(f"not known for {plural(machines_of_reason, 'machine')}: {reason}", Style.WARN)
     for effect in preview.effects:
         console.line(f"  {_names(effect.machines)}:")
         for problem in effect.problems:

@@ -65,13 +65,24 @@ class FleetQuery:
         """Return a subject for each report. Raises `SourceError`."""
         return tuple([await self._machine(report) for report in reports])
 
-    async def _machine(self, report: MachineReport) -> QueriedMachine:
-        release = report.release
+    async def documents_of(self, release: ReleaseReference) -> tuple[tuple[Document, ...], str]:
+        """Return the documents that a machine with ``release`` reads, and the reason if they cannot be read, or "".
+
+        Without a release, a machine reads the plain documents of the store. Raises `SourceError`.
+        """
+        documents = await self._set(release)
+        return documents.documents, documents.problem
+
+    async def _set(self, release: ReleaseReference) -> _DocumentSet:
         if release not in self._sets:
             self._sets[release] = await self._documents(release)
+        return self._sets[release]
+
+    async def _machine(self, report: MachineReport) -> QueriedMachine:
+        release = report.release
         if release.channel and release.channel not in self._heads:
             self._heads[release.channel] = await self._head(release.channel)
-        documents = self._sets[release]
+        documents = await self._set(release)
         tree, problem = Branch(), documents.problem or ("" if report.facts else "it has not reported its facts")
         if report.facts and not problem:
             tree, problem = documents.resolved(report.facts)

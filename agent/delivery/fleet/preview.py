@@ -39,16 +39,27 @@ class PreviewGroup:
 
 
 def preview_change(
-    before: Sequence[Document], after: Sequence[Document], reports: Iterable[MachineReport], shared: Mapping[str, str]
+    changes: Iterable[tuple[Sequence[Document], Iterable[MachineReport]]],
+    after: Sequence[Document],
+    shared: Mapping[str, str],
 ) -> tuple[PreviewGroup, ...]:
-    """Return the machines that a change affects, grouped by its effect, the largest group first."""
-    at_netboot = netboot_documents(before), netboot_documents(after)
+    """Return the machines that a change affects, grouped by its effect, the largest group first.
+
+    ``changes`` are the documents that machines have now, with the reports of these machines.
+    """
+    after_at_netboot = netboot_documents(after)
     groups: dict[tuple[tuple[ValueChange, ...], tuple[Problem, ...]], list[str]] = {}
-    for report in reports:
+    compared = (
+        (before, before_at_netboot, report)
+        for before, reports in changes
+        for before_at_netboot in (netboot_documents(before),)
+        for report in reports
+    )
+    for before, before_at_netboot, report in compared:
         if report.facts is None:
             continue
-        old_values, old_problems = _resolved(before, at_netboot[0], report.facts, shared)
-        new_values, new_problems = _resolved(after, at_netboot[1], report.facts, shared)
+        old_values, old_problems = _resolved(before, before_at_netboot, report.facts, shared)
+        new_values, new_problems = _resolved(after, after_at_netboot, report.facts, shared)
         problems = tuple(problem for problem in new_problems if problem not in old_problems)
         values = () if new_problems else tuple(_differences(old_values, new_values))
         if values or problems:

@@ -20,6 +20,7 @@ from ordain.agent.delivery.release.publish import BLOBS, head_key
 from ordain.agent.delivery.release.verify import AcceptedRelease
 from ordain.agent.delivery.spread import position
 from ordain.agent.status import AgentState
+from ordain.transforms.model import Facts
 
 BASE = "ordain: v1\nkind: Layer\nname: base\n"
 
@@ -230,6 +231,37 @@ def test_fleet_status_is_a_table_that_labels_filter(desk: Desk) -> None:
     some = json.loads(desk.do("fleet status --label role=web --json", 3))
     assert [r["hostname"] for r in some] == ["web1", "web2"]
     assert json.loads(desk.do("fleet status --label role=web --label hostname=web1 --json")) == []
+
+
+def test_fleet_status_shows_the_release_in_force_and_the_one_that_was_rolled_back(desk: Desk) -> None:
+    on = {"release": ReleaseReference(channel="stable", number=5), "phase": AgentState.ROLLED_BACK}
+    desk.report(1, in_force="stable 3", **on)
+    desk.report(2, **on)  # of an earlier version of the agent
+
+    text = desk.do("fleet status", 3)
+
+    assert "stable 3 (stable 5 rolled back)" in text
+    assert "an earlier one (stable 5 rolled back)" in text
+    assert "stable 3 (stable 5 rolled back)" in desk.do("fleet show web1")
+
+
+def test_a_preview_compares_a_machine_with_the_release_that_it_has(desk: Desk) -> None:
+    Path("documents/base.yaml").write_text(BASE + "values: {a: 1}\n")
+    canary(desk)
+    facts = Facts(id="debian", version="12", systemd=252, hostname="web1")
+    desk.report(1, release=ReleaseReference(channel="canary", number=1), facts=facts, generation=1)
+    desk.report(2, release=ReleaseReference(channel="canary", number=9), facts=facts, generation=1)
+    desk.report(3, facts=facts, generation=1)
+    Path("documents/base.yaml").write_text(BASE + "values: {a: 2}\n")
+    desk.do("documents put documents", 0, "--why", "a step before")
+    Path("documents/base.yaml").write_text(BASE + "values: {a: 3}\n")
+
+    shown = desk.do("documents put documents --preview")
+
+    assert "affects 2 of 2 known machines, with the next release: compared with the one that each of them has" in shown
+    assert "web1:\n    values/a: 1 → 3" in shown
+    assert "web3:\n    values/a: 2 → 3" in shown
+    assert "not known for 1 machine: release canary 9 is not in the store any more" in shown
 
 
 def test_a_machine_without_recent_reports_is_lost_and_can_be_forgotten(desk: Desk) -> None:

@@ -40,7 +40,7 @@ MACHINES = tuple(
 def test_a_label_that_selects_another_kernel_is_a_change_of_one_machine() -> None:
     before, after = documents(BASE + IMAGE), documents(BASE + IMAGE, first="new")
 
-    assert preview_change(before, after, MACHINES, {}) == (
+    assert preview_change([(before, MACHINES)], after, {}) == (
         PreviewGroup(machines=("host1",), values=(ValueChange(pointer="netboot/kernel", before="old", after="new"),)),
     )
 
@@ -48,7 +48,17 @@ def test_a_label_that_selects_another_kernel_is_a_change_of_one_machine() -> Non
 def test_a_layer_for_a_running_system_changes_no_boot_from_the_network() -> None:
     before, after = documents(BASE), documents(BASE + DEBIAN % ("debian", 1))
 
-    (group,) = preview_change(before, after, MACHINES, {})
+    (group,) = preview_change([(before, MACHINES)], after, {})
 
     assert group.machines == ("host1", "host2")
     assert group.values == (ValueChange(pointer="values/a", before=ABSENT, after=group.values[0].after),)
+
+
+def test_machines_with_other_documents_are_compared_with_their_own() -> None:
+    after = documents(BASE + DEBIAN % ("debian", 3))
+    changes = [(documents(BASE + DEBIAN % ("debian", value)), [machine]) for value, machine in enumerate(MACHINES, 2)]
+
+    (group,) = preview_change(changes, after, {})
+
+    assert group.machines == ("host1",)
+    assert [(change.pointer, change.before, change.after) for change in group.values] == [("values/a", 2, 3)]
