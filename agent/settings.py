@@ -73,7 +73,7 @@ def read_settings(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
     """Return the settings in force on the machine ``root``, and what is wrong with its file.
 
     A key with an error keeps its default, with two exceptions, both for safety: `trust` becomes ``required``, and where
-    `source` or `labels` is unknown there is no source, so that what was applied stays.
+    `source` or `labels` is unknown there is no source, so that what was applied stays. A misspelled key counts as well.
     """
     try:
         data = read_in_force(root)

@@ -90,3 +90,10 @@ def test_the_text_that_the_agent_follows_overrides_the_file(tmp_path: Path) -> N
     (tmp_path / IN_FORCE).write_bytes(b"trust: required\n")
 
     assert read_settings(tmp_path)[0].trust is Trust.REQUIRED
+
+
+@pytest.mark.parametrize("text", ["Source: {type: etcd, endpoints: ['https://a:1']}", "sources: {}", "lables: {a: b}"])
+def test_a_misspelled_key_of_what_decides_about_documents_leaves_no_source(tmp_path: Path, text: str) -> None:
+    settings, problems = read_settings(machine(tmp_path, text.encode()))
+    assert settings.source.type is SourceKind.NONE
+    assert "unknown key" in problems[0].what

@@ -63,7 +63,7 @@ BAD: Mapping[str, tuple[str, Settings, tuple[str, ...]]] = {
     "broken YAML": ("source: [\n", UNKNOWN, ("2:1: error: ",)),
     "broken YAML after trust": ("trust: open\nlabels: {\n", UNKNOWN, ("3:1: error: ",)),
     "a duplicate key": ("trust: required\ntrust: open\n", UNKNOWN, ("2:1: error: duplicate key 'trust'",)),
-    "an unknown key": ("\nsorce: {}\n", Settings(), ("2:1: error: sorce: unknown key (did you mean source?)",)),
+    "an unknown key": ("\nsorce: {}\n", NOWHERE, ("2:1: error: sorce: unknown key (did you mean source?)",)),
     "a key of a document": ("services: {}\n", Settings(), ("1:1: error: services: unknown key (known keys: labels, ",)),
     "labels as a list": (
         "labels: [web]\n",
@@ -127,7 +127,7 @@ BAD: Mapping[str, tuple[str, Settings, tuple[str, ...]]] = {
     ),
     "all problems are named at once": (
         "trst: open\nlabels: [a]\nsource: {type: etcd, cert: /a, user: me, pasword: x}\nwindows: [night]\nnetwork: 1\n",
-        NOWHERE,
+        UNKNOWN,
         (
             "1:1: error: trst: unknown key (did you mean trust?)",
             "2:9: error: labels: expected a map",

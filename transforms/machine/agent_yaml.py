@@ -10,6 +10,7 @@ answer.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from ordain.transforms.model import Branch, Tree
 PATH = "etc/ordain/agent.yaml"
 IN_FORCE = "run/ordain/agent.yaml"
 CODE = "Settings"
+CUTOFF = 0.6
+"""The similarity of a misspelled key, see `difflib`; the one for which a message suggests a key."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -38,7 +41,8 @@ class AgentYaml:
     """The contents of a file.
 
     ``values`` are the valid keys by name: a map is a dict, a list a tuple, a label a tuple of its values.
-    ``wrong`` are the keys at the top that have an error in them; "" means that nothing in the file could be read.
+    ``wrong`` are the keys at the top that have an error in them, or whose name is misspelled, in both spellings; ""
+    means that nothing in the file could be read.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -80,11 +84,24 @@ def read(data: bytes, path: str = f"/{PATH}") -> AgentYaml:
         what = f"a label cannot have the name of a fact: {name}"
         problems.append(Problem(where=where, what=what, hint="choose another name", severity=Severity.WARNING))
     values["labels"] = {name: words for name, words in labels.items() if name not in FACTS and words}
+    wrong = {problem.where.pointer.partition("/")[0] for problem in errors}
     return AgentYaml(
         values=values,
         problems=sorted_problems(replace(problem, code=CODE) for problem in problems),
-        wrong=frozenset(problem.where.pointer.partition("/")[0] for problem in errors),
+        wrong=frozenset(wrong | _misspelled(wrong, node)),
     )
+
+
+def _misspelled(wrong: Set[str], node: Node) -> Set[str]:
+    """Return the keys that are missing in ``node``, and that one of the unknown keys in ``wrong`` may mean."""
+    keys = agent_keys.SETTINGS.keys.keys()
+    given = node.value.keys() if isinstance(node.value, Mapping) else keys
+    names = [name.casefold() for name in wrong - keys if name]
+    return {
+        key
+        for key in keys - given
+        if any(key in name or difflib.get_close_matches(name, [key], cutoff=CUTOFF) for name in names)
+    }
 
 
 def _nothing(problem: Problem) -> AgentYaml:
