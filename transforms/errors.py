@@ -12,7 +12,7 @@ exception: it carries the problems out of a call that cannot return a result.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,6 +49,8 @@ class Where:
 
 
 NOWHERE = Where()
+SHOWN_WORDS = 20
+"""The most words of a list of any length that a problem shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,18 @@ def sorted_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 def only_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Return the problems that refuse the whole set of documents."""
     return tuple(p for p in problems if p.severity is Severity.ERROR)
+
+
+def first_few(words: Sequence[str], kind: str) -> list[str]:
+    """Return the first `SHOWN_WORDS` of ``words``, then the number of the others, which are of a ``kind``.
+
+    Each member of a large circle has a problem that names the circle: all names would be a text of hundreds of MB.
+
+    >>> first_few(["a", "b"], "units"), first_few([str(n) for n in range(5000)], "units")[-2:]
+    (['a', 'b'], ['19', '4980 more units'])
+    """
+    more = len(words) - SHOWN_WORDS
+    return [*words[:SHOWN_WORDS], *([f"{more} more {kind}"] if more > 0 else [])]
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -16,7 +16,7 @@ from ordain.transforms.artifacts import (
     SymbolicLink,
     UnitLink,
 )
-from ordain.transforms.errors import Problem, Where, blocked, warning
+from ordain.transforms.errors import Problem, Where, blocked, first_few, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.graph.late_orderings import late_orderings
 from ordain.transforms.graph.ordering_cycles import cycles
@@ -131,7 +131,7 @@ def _kernel_parameters(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iter
 def _cycles(units: EffectiveUnits, known: bool, place_of: PlaceOf) -> Iterator[Problem]:
     hint = "remove one of the orderings; PID 1 would delete the job of one of these units at random"
     for cycle in cycles(units, known=known):
-        what = f"ordering cycle: {' after '.join((*cycle, cycle[0]))}"
+        what = f"ordering cycle: {' after '.join((*first_few(cycle, 'units'), cycle[0]))}"
         for pointer in sorted({item for unit in cycle for item in units.items.get(unit, ())}):
             yield blocked(pointer, place_of(pointer), what, hint, "Cycle")
 

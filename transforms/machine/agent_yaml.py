@@ -96,7 +96,7 @@ def _misspelled(wrong: Set[str], node: Node) -> Set[str]:
     """Return the keys that are missing in ``node``, and that one of the unknown keys in ``wrong`` may mean."""
     keys = agent_keys.SETTINGS.keys.keys()
     given = node.value.keys() if isinstance(node.value, Mapping) else keys
-    names = [name.casefold() for name in wrong - keys if name]
+    names = [name.casefold() for name in sorted(wrong - keys) if name]
     return {
         key
         for key in keys - given

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from ordain.transforms.document.keys.schema import sections
-from ordain.transforms.errors import Problem, Refused, Severity, did_you_mean, only_errors
+from ordain.transforms.errors import SHOWN_WORDS, Problem, Refused, Severity, did_you_mean, first_few, only_errors
 from ordain.transforms.model import Document, Kind, MatchCondition
 from ordain.transforms.resolve.merge import merge, rank
 from ordain.transforms.resolve.resolve import duplicates
@@ -92,7 +92,9 @@ def dependency_order(runs: Mapping[str, ResolvedRun]) -> tuple[str, ...]:
             if other in runs:
                 below[name].append(other)
             else:
-                hint = did_you_mean(other, runs) or f"name its document, too; known runs: {', '.join(sorted(runs))}"
+                known = f"name its document, too; known runs: {', '.join(first_few(sorted(runs), 'runs'))}"
+                similar = did_you_mean(other, runs) if len(problems) < SHOWN_WORDS else ""  # it compares with all
+                hint = similar or known
                 what = f"the run {name} depends on {other}, which is not among the documents"
                 problems.append(Problem(where=leaf.where, what=what, hint=hint, code="UnknownName"))
     order: list[str] = []
@@ -101,7 +103,8 @@ def dependency_order(runs: Mapping[str, ResolvedRun]) -> tuple[str, ...]:
         if cycle := _visit(name, below, state, order):
             first = runs[cycle[0]].tree.branch("after").leaf(cycle[1])
             assert first is not None
-            what = f"runs depend on each other in a circle: {' after '.join(cycle)}"
+            circle = " after ".join((*first_few(cycle[:-1], "runs"), cycle[-1]))
+            what = f"runs depend on each other in a circle: {circle}"
             hint = "remove one of these dependencies"
             problems.append(Problem(where=first.where, what=what, hint=hint, code="Cycle"))
             break

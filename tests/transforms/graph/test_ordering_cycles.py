@@ -52,3 +52,15 @@ def test_units_of_initrds_are_not_part_of_a_cycle(more: dict[str, str], codes: l
     result = compile(documents, facts_for("debian-13"), installed(**more), shipped=shipped())
 
     assert [problem.code for problem in result.problems] == codes
+
+
+def test_the_problems_of_a_large_cycle_name_a_few_of_its_units() -> None:
+    rows = "".join(f"  s{n}: {{command: [/bin/true], after: [s{(n + 1) % 300}]}}\n" for n in range(300))
+    documents, _ = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\nservices:\n{rows}".encode())
+
+    problems = compile(documents, facts_for("debian-12"), shipped=shipped()).problems
+
+    assert [problem.code for problem in problems] == ["Cycle"] * 300
+    assert {problem.what.partition("s19.service after ")[2] for problem in problems} == {
+        "280 more units after s0.service"
+    }

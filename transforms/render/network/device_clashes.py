@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.errors import Problem, Severity, first_few
 from ordain.transforms.model import Leaf
 from ordain.transforms.render.network.devices import GLOB, Device, problem
 
@@ -47,7 +47,7 @@ def _circle(device: Device, by_name: Mapping[str, Device]) -> Iterator[Problem]:
     for _ in range(MOST_LEVELS):
         level = {name for above in sorted(level) if above in by_name for name in by_name[above].below} - seen
         if device.name in level:
-            others = ", ".join(sorted(seen)) or device.name
+            others = ", ".join(first_few(sorted(seen), "devices")) or device.name
             yield problem(
                 device, device.place, f"it needs itself: it is linked with {others}", "remove a link", "Cycle"
             )
