@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 log = logging.getLogger(__name__)
 HEAD_SEC = 10.0
@@ -33,6 +34,7 @@ PAUSE_SEC = 1.0
 """The pause of accepting when there is no descriptor left."""
 LOG_SEC = 60.0
 """The shortest time between two lines on connections that were refused."""
+SHOWN_CHARACTERS = 200
 MAX_AHEAD_BYTES = 256 << 10
 """The most bytes that a client may send after the head of a request that is being answered."""
 ACCEPT_AT_ONCE = 16
@@ -51,6 +53,18 @@ class ConnectionLimits:
     per_address: int
     head_sec: float = HEAD_SEC
     answer_sec: float = ANSWER_SEC
+
+
+class WithoutTraceback(logging.Filter):
+    """Makes one line, without a control character, of what aiohttp logs for a request that is not HTTP."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter.filter`."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.msg, record.args = "a request that is not HTTP: %s", (ascii(error.message)[:SHOWN_CHARACTERS],)
+            record.exc_info = None
+        return True
 
 
 def raise_descriptor_limit() -> int:

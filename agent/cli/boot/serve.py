@@ -56,9 +56,16 @@ def serve(request: Namespace, console: Console) -> Exit:
 async def _serve(request: Namespace, host: str, port: int, console: Console, prebuilt: PrebuiltCaches | None) -> None:
     from aiohttp import web
 
-    from ordain.agent.server.connections import Connections, limits_for, listening_sockets, raise_descriptor_limit
+    from ordain.agent.server.connections import (
+        Connections,
+        WithoutTraceback,
+        limits_for,
+        listening_sockets,
+        raise_descriptor_limit,
+    )
     from ordain.agent.server.server import BootServer, tls_context
 
+    logging.getLogger("aiohttp.server").addFilter(WithoutTraceback())
     per_address = _count(request.max_per_address) if request.max_per_address else 0
     files = Path(request.files) if request.files else None
     state = Path(request.state) if request.state else None

@@ -115,6 +115,28 @@ def test_a_request_that_is_never_finished_is_closed(server: Server, start: bytes
         assert HEAD_SEC - 1 < time.monotonic() - began < HEAD_SEC + 3
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x16\x03\x01\0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: \x1b[31m\r\n\r\n",
+    ],
+    ids=["no HTTP", "a long header", "a control character"],
+)
+def test_a_request_that_is_not_http_is_one_line_of_the_log(server: Server, request_: bytes) -> None:
+    before = server.log.read_text()
+    with server.connect() as client:
+        client.sendall(request_)
+        assert b" 400 " in client.recv(100)
+    server.answer_sec()
+
+    lines = server.log.read_text().removeprefix(before).splitlines()
+
+    assert ["a request that is not HTTP: " in line for line in lines] == [True, False]
+    assert all(line.isprintable() and len(line) < 300 for line in lines)
+
+
 def test_a_request_that_waits_for_a_change_is_not_closed(server: Server) -> None:
     with server.connect() as client:
         client.sendall(REQUEST)
