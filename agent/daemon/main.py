@@ -42,7 +42,7 @@ def main() -> int:
     )
     parser.parse_args()
     log_to_journal()
-    gc.freeze()  # Modules stay. A collection after each apply would look at all of their objects in vain.
+    gc.freeze()  # Modules stay. A collection after each apply would look at all of their objects, and free none.
     try:
         return asyncio.run(_run(Path("/")))
     except Failure as failure:
