@@ -159,8 +159,9 @@ class JsonNetbootMachine(TypedDict):
     """A machine that asked a boot server; ``node`` is the Node that matches it, "" for a discovered machine.
 
     ``first`` and ``last`` are the times of its requests, in seconds since 1970. ``said`` are the facts that it sent.
-    ``script`` is its last good script, and ``image`` the image in it. ``problems`` keep it from a newer one, or are
-    warnings.
+    ``script`` is its last good script, and ``image`` the image in it. ``boots`` counts its boots of that script since
+    one completed, ``good_image`` is the image of the last boot that completed, and ``reported`` the time when the
+    machine said so, 0 if it never did. ``problems`` keep it from what the documents say, or are warnings.
     """
 
     machine: str
@@ -170,6 +171,9 @@ class JsonNetbootMachine(TypedDict):
     last: float
     said: Mapping[str, str]
     script: str
+    boots: int
+    good_image: str
+    reported: float
     problems: Sequence[str]
 
 

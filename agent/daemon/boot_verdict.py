@@ -40,6 +40,11 @@ class BootVerdict:
         self._ended = False
         self._failure: Failure | None = None
 
+    @property
+    def is_good(self) -> bool:
+        """True once this boot has been recorded as good."""
+        return self._ended
+
     def reject_passed_over(self) -> None:
         """Reject the generation that the generator passed over in this boot, so that it is not applied again by itself.
 

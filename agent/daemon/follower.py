@@ -35,6 +35,7 @@ from ordain.agent.daemon.minders.idle_release import IdleRelease
 from ordain.agent.daemon.minders.instruction_end import InstructionEnd
 from ordain.agent.daemon.minders.late_installation import LateInstallation
 from ordain.agent.daemon.minders.minder import REAPPLY, Minder, Work
+from ordain.agent.daemon.minders.network_boot import NetworkBoot
 from ordain.agent.daemon.minders.source_loss import SourceLoss
 from ordain.agent.daemon.source_watch import SourceWatch
 from ordain.agent.daemon.status.source_reader import SourceReader
@@ -120,6 +121,7 @@ class Follower:
         )
         self._minders: tuple[Minder, ...] = (
             self._boot,
+            NetworkBoot(parts.root, lambda: self._boot.is_good),
             self._loss,
             self._credentials,
             self.status,

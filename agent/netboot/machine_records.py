@@ -1,6 +1,7 @@
 """The record that a boot server keeps of each machine that asked it, in memory and in a directory.
 
     STATE/MACHINE.json    one `NetbootRecord`, written at most once per `PACE_SEC`; MACHINE is a MAC address or a UUID
+    STATE/MACHINE.once    the image for its next boot only, written by `ordainctl fleet boot --once`
 
 A machine that a Node matches is known. Whoever is in the network can ask in the name of any number of machines, so the
 known machines have a list of their own: no request can push out the last good script of one of them.
@@ -29,6 +30,7 @@ MAX_PER_NODE = 16
 """The machines of one Node: more than one matches it if it matches on a pattern, or during a change of the card."""
 MAX_DISCOVERED = 1_000
 MAX_BYTES = 256 << 10
+MAX_REFERENCE = 256
 _FILE = re.compile(r"([0-9a-f-]{12,36})\.json")
 
 
@@ -38,7 +40,9 @@ class NetbootRecord:
 
     ``first`` and ``last`` are the times of its requests, in seconds since 1970. ``said`` are the facts that it sent.
     ``script`` is its last good script, "" before there is one, and ``image`` the image in it. ``problems`` are the
-    reasons why it does not get a newer one, and warnings.
+    reasons why it does not get a newer one, and warnings. ``boots`` counts its requests for that script since it last
+    completed a boot of it; ``good_script`` and ``good_image`` are those with which a boot completed, and ``reported``
+    is the time when it last said so, 0 if it never did.
     """
 
     machine: str
@@ -49,6 +53,10 @@ class NetbootRecord:
     script: str = ""
     image: str = ""
     problems: tuple[str, ...] = ()
+    boots: int = 0
+    good_script: str = ""
+    good_image: str = ""
+    reported: float = 0.0
 
 
 def said_by(facts: Facts) -> Mapping[str, str]:
@@ -118,6 +126,25 @@ class MachineRecords:
             del self._by_node[node]
         self._changed.add(machine)
 
+    def once(self, machine: str) -> str:
+        """Return the image for the next boot of the machine only, "" if there is none."""
+        if self._folder is None:
+            return ""
+        try:
+            return atomic_files.read(once_path(self._folder, machine), MAX_REFERENCE).decode(errors="replace").strip()
+        except OSError:
+            return ""
+
+    def end_once(self, machine: str) -> None:
+        """Forget the image for the next boot: the machine has it, or cannot have it."""
+        assert self._folder is not None
+        try:
+            once_path(self._folder, machine).unlink(missing_ok=True)
+        except OSError as error:
+            log.error(
+                "%s; every boot of %s starts that image", atomic_files.describe_error(error, self._folder), machine
+            )
+
     def take_changes(self) -> Mapping[str, NetbootRecord | None]:
         """Return the records that changed since the last call, None for a forgotten one."""
         changes = {name: self._known.get(name) or self._discovered.get(name) for name in sorted(self._changed)}
@@ -139,6 +166,11 @@ class MachineRecords:
                     "%s; a server that starts anew does not know %s", atomic_files.describe_error(error, path), machine
                 )
                 return
+
+
+def once_path(folder: Path, machine: str) -> Path:
+    """Return the file with the image for the next boot of a machine."""
+    return record_path(folder, machine).with_suffix(".once")
 
 
 def record_path(folder: Path, machine: str) -> Path:

@@ -2,6 +2,7 @@
 
     GET /boot.ipxe            the question of `ipxe_script.ASK`
     GET /boot.ipxe?mac=…      the script of the machine: `resolve_netboot` on the documents of its channel
+    POST /booted?mac=…&root=… a machine says that its boot is good (agent/daemon/minders/network_boot.py)
     GET /files/PATH           a kernel, initrd or other file below the directory of ``--files``, with ranges, and with
                               its digest (RFC 9530) if it belongs to an image
 
@@ -22,14 +23,15 @@ from typing import Any
 from aiohttp import web
 
 from ordain.agent.errors import Failure
-from ordain.agent.netboot.images import StoredImage, image_of, read_image, script_of
+from ordain.agent.netboot.boot_count import completed, count_boot, roll_back_problem, rolls_back
+from ordain.agent.netboot.images import StoredImage, find_image, image_of, read_image, script_of
 from ordain.agent.netboot.machine_records import MachineRecords, NetbootRecord, said_by
 from ordain.transforms.document.formats.netboot_formats import netboot_file
-from ordain.transforms.errors import Refused, Severity
+from ordain.transforms.errors import Refused, Severity, Where
 from ordain.transforms.machine import rootfs
-from ordain.transforms.model import Document, Facts
+from ordain.transforms.model import Document, Facts, Leaf
 from ordain.transforms.netboot import boot_image, ipxe_script
-from ordain.transforms.netboot.boot_target import BootTarget, node_of, resolve_netboot
+from ordain.transforms.netboot.boot_target import BootPart, BootTarget, node_of, resolve_netboot
 
 log = logging.getLogger(__name__)
 LEAST_SEC = 60.0
@@ -52,8 +54,11 @@ class BootScripts:
         self._files = files
         self._records = records
 
-    def script_for(self, documents: Iterable[Document], facts: Facts, now: float) -> str:
-        """Return the script for the machine with ``facts``; ``documents`` are those of `netboot_documents`."""
+    def script_for(self, documents: Iterable[Document], facts: Facts, now: float, *, again: bool = False) -> str:
+        """Return the script for the machine with ``facts``; ``documents`` are those of `netboot_documents`.
+
+        ``again``: it asks in the same boot once more, because iPXE could not fetch a file.
+        """
         documents = tuple(documents)
         name = next(iter(facts.mac), facts.system_uuid)
         try:
@@ -75,19 +80,47 @@ class BootScripts:
             first=before.first or now,
             last=now,
             said=said_by(facts),
-            problems=tuple(dict.fromkeys((*(str(problem) for problem in problems), *wrong))),
         )
-        if record.problems != before.problems:
-            _log_problems(record, wrong)
+        found = [*(str(problem) for problem in problems), *wrong]
+        reason = f"no document tells what {name} starts"
         if wrong:
             reason = f"the documents of {name} are wrong; the log of the server tells more"
-            self._records.put(record)
-            return record.script or ipxe_script.wait(reason)
-        reason = f"no document tells what {name} starts"
-        script = script_of(target, image) if target else ipxe_script.wait(reason)
-        record = replace(record, script=script, image=str(image.reference) if image else "")
+            script = record.script or ipxe_script.wait(reason)
+        elif target is None:
+            script = ipxe_script.wait(reason)
+            record = replace(record, script=script, image="", boots=0)
+        else:
+            reference = str(image.reference) if image else ""
+            record, script = count_boot(record, script_of(target, image), reference, again=again)
+            if rolls_back(record):
+                found.append(roll_back_problem(record))
+        if target is not None and (once := self._records.once(name)):
+            script = self._script_once(target, once, name) or script
+        record = replace(record, problems=tuple(dict.fromkeys(found)))
+        if record.problems != before.problems:
+            _log_problems(record, wrong)
         self._records.put(record)
         return script
+
+    def _script_once(self, target: BootTarget, once: str, name: str) -> str:
+        """Return the script for a boot with the image ``once``, "" if there is no such image."""
+        self._records.end_once(name)
+        try:
+            image = find_image(self._files or Path(), boot_image.parse_reference(once))
+        except (Failure, ValueError) as error:
+            log.error("%s: it cannot start %s once: %s", name, once, error)
+            return ""
+        log.warning("%s: it starts %s once", name, image.reference)
+        leaf = Leaf(value=once, where=Where(path="ordainctl fleet boot --once"), layer="once")
+        part = BootPart(text=str(image.reference), leaf=leaf)
+        return script_of(replace(target, image=part, kernel=None), image)
+
+    def note_completed(self, machines: Iterable[str], root: str, now: float) -> bool:
+        """Note that one of ``machines`` completed a boot of the archive ``root``; return whether it is known."""
+        asked = [record for name in machines if (record := self._records.get(name)).script]
+        for record in asked:
+            self._records.put(completed(record, root, now))
+        return bool(asked)
 
     def _image(self, target: BootTarget) -> StoredImage | None:
         """Return the image that ``target`` names, None if it names none. Raises `Failure`."""

@@ -38,8 +38,8 @@ class MachineDocuments:
 
     documents: tuple[DocumentText, ...] = ()
 
-    def parsed(self, channel: str) -> tuple[Document, ...]:
-        """Return all documents; they are in no channel."""
+    def parsed(self, channel: str, number: int = 0) -> tuple[Document, ...]:
+        """Return all documents; they are in no channel and no release."""
         return tuple(document.document for document in self.documents)
 
     def for_machine(self, identity: MachineIdentity, *, proven: bool = False) -> bytes:

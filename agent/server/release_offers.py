@@ -45,12 +45,14 @@ class OfferedReleases:
     releases: Mapping[_ReleaseId, OfferedRelease] = field(default_factory=dict)
     heads: Mapping[str, int] = field(default_factory=dict)
 
-    def parsed(self, channel: str) -> tuple[Document, ...]:
-        """Return the documents of the latest release of ``channel``, without those that cannot be read."""
-        head = self.heads.get(channel)
-        if head is None:
+    def parsed(self, channel: str, number: int = 0) -> tuple[Document, ...]:
+        """Return the documents of a release, without those that cannot be read; ``number`` 0 is the latest.
+
+        Returns nothing for a release that is not offered.
+        """
+        offered = self.releases.get((channel, number or self.heads.get(channel, 0)))
+        if offered is None:
             return ()
-        offered = self.releases[channel, head]
         texts = ((name, offered.blobs[hash]) for name, hash in sorted(offered.release.documents.items()))
         return tuple(document for name, data in texts for document in read(name, data)[0])
 

@@ -34,14 +34,15 @@ from ordain.agent.server.release_offers import OfferedReleases, offer_releases
 from ordain.transforms.document.text.node import MAX_BYTES
 from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.machine import facts
-from ordain.transforms.model import Document
+from ordain.transforms.model import Document, Facts
 from ordain.transforms.netboot import ipxe_script
-from ordain.transforms.netboot.boot_target import netboot_documents
-from ordain.transforms.netboot.machine_query import facts_of_query
+from ordain.transforms.netboot.boot_target import netboot_documents, pin_of
+from ordain.transforms.netboot.machine_query import facts_of_query, parse_mac
 
 log = logging.getLogger(__name__)
 MAX_WAIT_SEC = 300
 VARY = ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL, BOOT))
+MAX_CARDS = 64
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
 _CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -68,7 +69,7 @@ class BootServer:
     ) -> None:
         self._records = MachineRecords(state)
         self._scripts = BootScripts(files, self._records)
-        self._netboot: dict[str, tuple[Document, ...]] = {}  # by channel
+        self._netboot: dict[tuple[str, int], tuple[Document, ...]] = {}  # by channel and number of the release
         self._prebuilt = prebuilt
         self._by_certificate = by_certificate
         self._source = DirectorySource(directory)
@@ -132,10 +133,11 @@ class BootServer:
                 log.error("the documents are refused; the last valid documents are still served")
 
     def app(self, *middlewares: Any) -> web.Application:
-        """Return the application, which answers GET and HEAD of any path."""
+        """Return the application, which answers GET and HEAD of any path, and POST of /booted."""
         app = web.Application(middlewares=middlewares)
         app.router.add_get(f"/{ipxe_script.SCRIPT}", self._answer_script)
         app.router.add_get(f"/{ipxe_script.FILES}/{{path:.+}}", self._answer_file)
+        app.router.add_post("/booted", self._answer_booted)
         app.router.add_get("/{path:.*}", self._answer)
         return app
 
@@ -154,20 +156,42 @@ class BootServer:
     def _script(self, request: web.Request) -> web.Response:
         """Return the script of the machine that the query describes, or the question for such a query."""
         facts = facts_of_query(request.query)
+        channel = _if_matches(_CHANNEL, request.query.get("channel", ""))
         if facts is None:
-            return web.Response(text=ipxe_script.ASK)
+            return web.Response(text=ipxe_script.with_channel(ipxe_script.ask(request.query), channel))
         if self._by_certificate:
             names = certificate_names(request.get_extra_info("peercert") or {})
             if not facts.mac or facts.mac[0].replace(":", "-") not in names:
                 named = ", ".join(sorted(names)) or "nobody"
                 return web.json_response({"reason": f"the certificate names {named}: not this MAC address"}, status=403)
-        channel = _if_matches(_CHANNEL, request.query.get("channel", "")) or STABLE
-        if channel not in self._netboot:
-            self._netboot[channel] = netboot_documents(self._content.parsed(channel))
-        script = ipxe_script.with_base(
-            self._scripts.script_for(self._netboot[channel], facts, time.time()), _base_url(request)
-        )
+        again = ipxe_script.AGAIN in request.query
+        documents = self._netboot_documents(channel or STABLE, facts)
+        script = self._scripts.script_for(documents, facts, time.time(), again=again)
+        script = ipxe_script.with_channel(ipxe_script.with_base(script, _base_url(request)), channel)
         return web.Response(text=script, headers={"Cache-Control": "private, no-cache"})
+
+    def _netboot_documents(self, channel: str, facts: Facts) -> tuple[Document, ...]:
+        """Return the documents for a machine: those of the release that its Node pins it to, if that is offered."""
+        latest = self._netboot_release(channel, 0)
+        pin = pin_of(latest, facts)
+        return (self._netboot_release(channel, pin) if pin else ()) or latest
+
+    def _netboot_release(self, channel: str, number: int) -> tuple[Document, ...]:
+        if (channel, number) not in self._netboot:
+            self._netboot[channel, number] = netboot_documents(self._content.parsed(channel, number))
+        return self._netboot[channel, number]
+
+    async def _answer_booted(self, request: web.Request) -> web.StreamResponse:
+        began = time.monotonic()
+        machines = [mac for mac in map(parse_mac, request.query.get("mac", "").split(",")[:MAX_CARDS]) if mac]
+        if self._by_certificate:
+            names = certificate_names(request.get_extra_info("peercert") or {})
+            machines = [mac for mac in machines if mac.replace(":", "-") in names]
+        known = self._scripts.note_completed(machines, request.query.get("root", ""), time.time())
+        text = "" if known else "no machine with this address has asked here what to start\n"
+        response = web.Response(status=204 if known else 404, text=text or None)
+        _log(request, response, time.monotonic() - began)
+        return response
 
     async def _answer_file(self, request: web.Request) -> web.StreamResponse:
         began = time.monotonic()

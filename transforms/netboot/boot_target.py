@@ -75,8 +75,17 @@ def netboot_documents(documents: Iterable[Document]) -> tuple[Document, ...]:
 
 def node_of(documents: Iterable[Document], facts: Facts) -> str:
     """Return the name of the Node that matches the machine with ``facts`` before a system runs, "" if none does."""
-    nodes = matching_nodes(documents, replace(facts, hostname="", labels={}, pinned=frozenset()), {})
+    nodes = _nodes(documents, facts)
     return nodes[0].name if nodes else ""
+
+
+def pin_of(documents: Iterable[Document], facts: Facts) -> int:
+    """Return the number of the release that the Node of the machine pins it to, 0 if there is none."""
+    return next((node.pin for node in _nodes(documents, facts) if node.pin), 0)
+
+
+def _nodes(documents: Iterable[Document], facts: Facts) -> list[Document]:
+    return matching_nodes(documents, replace(facts, hostname="", labels={}, pinned=frozenset()), {})
 
 
 def merge_netboot(documents: Iterable[Document], facts: Facts) -> tuple[Resolved, tuple[Problem, ...]]:

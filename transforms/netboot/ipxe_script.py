@@ -10,7 +10,7 @@ Paths in a script are relative to its own URL, so that the server need not know 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ordain.transforms.errors import Where
 from ordain.transforms.netboot.boot_image import BootImage
@@ -18,6 +18,8 @@ from ordain.transforms.netboot.boot_target import BootPart, BootTarget
 
 SCRIPT = "boot.ipxe"
 """The last part of the URL of the scripts."""
+AGAIN = "again"
+"""The word of the query of a machine that could not fetch a file, and asks in the same boot once more."""
 FILES = "files"
 """The path, beside that of the scripts, of the files of the server."""
 BASE = "${cwduri}"
@@ -41,6 +43,11 @@ goto ask
 """
 """``cpuid --ext 29`` succeeds on a 64-bit PC, also where iPXE is a 32-bit program (https://ipxe.org/cmd/cpuid)."""
 _UNPRINTABLE = re.compile(r"[^ -~]+")
+
+
+def ask(query: Mapping[str, str]) -> str:
+    """Return `ASK` for a machine that came with ``query``."""
+    return ASK.replace(f"{SCRIPT}?", f"{SCRIPT}?{AGAIN}=1&") if AGAIN in query else ASK
 
 
 def answer(target: BootTarget, image: BootImage | None = None, location: str = "") -> str:
@@ -67,7 +74,7 @@ def answer(target: BootTarget, image: BootImage | None = None, location: str = "
         f"initrd --name {name} {_url(initrd)} || goto failed" for name, initrd in zip(names, initrds, strict=True)
     ]
     failed = f"echo Ordain: {_comment(target.name)} cannot start its system; the next try is in {RETRY_SEC} seconds"
-    lines += ["boot", ":failed", failed, f"sleep {RETRY_SEC}", f"chain --replace {SCRIPT}"]
+    lines += ["boot", ":failed", failed, f"sleep {RETRY_SEC}", f"chain --replace {SCRIPT}?{AGAIN}=1"]
     return "\n".join(lines) + "\n"
 
 
@@ -83,6 +90,12 @@ def _image_arguments(image: BootImage, location: str) -> Iterable[str]:
 def with_base(script: str, url: str) -> str:
     """Return ``script`` for a machine that knows its server as ``url``, also if its iPXE is older than `BASE`."""
     return script.replace(BASE, url)
+
+
+def with_channel(script: str, channel: str) -> str:
+    """Return ``script`` for a machine that asked for ``channel``, which it asks for again the next time."""
+    asked = f"{SCRIPT}?channel={channel}"
+    return script.replace(f"{SCRIPT}?", f"{asked}&").replace(f"{SCRIPT}\n", f"{asked}\n") if channel else script
 
 
 def wait(reason: str) -> str:

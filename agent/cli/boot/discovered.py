@@ -1,4 +1,4 @@
-"""netboot status, fleet discovered, fleet adopt: the machines that asked a boot server."""
+"""netboot status, fleet discovered, fleet adopt, fleet boot: the machines that asked a boot server."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from pathlib import Path
 
 from ordain.agent.cli.boot.netboot_images import SHORT
 from ordain.agent.cli.commands.subcommand import Exit
-from ordain.agent.cli.console import Cell, Console, Style
+from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.documents.document_files import read_valid
 from ordain.agent.cli.json_shapes import JsonAdopted, JsonNetbootMachine
 from ordain.agent.cli.moments import spoken_span
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import Failure
-from ordain.agent.netboot.machine_records import NetbootRecord, read_records
+from ordain.agent.netboot.boot_count import rolls_back
+from ordain.agent.netboot.images import find_image
+from ordain.agent.netboot.machine_records import NetbootRecord, once_path, read_records
 from ordain.agent.system import atomic_files
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused, did_you_mean, only_errors
 from ordain.transforms.model import Document, Kind
-from ordain.transforms.netboot.boot_image import parse_reference
+from ordain.transforms.netboot.boot_image import ImageReference, parse_reference
 from ordain.transforms.netboot.boot_target import netboot_documents, node_of
 from ordain.transforms.netboot.machine_query import BEFORE_ANY_SYSTEM, parse_mac
 
@@ -36,9 +38,15 @@ def status(request: Namespace, console: Console) -> Exit:
         return Exit.DEGRADED if failing else Exit.OK
     now = time.time()
     console.table(
-        ("MACHINE", "NODE", "IMAGE", "LAST REQUEST"),
+        ("MACHINE", "NODE", "IMAGE", "LAST REQUEST", "LAST GOOD BOOT"),
         [
-            (record.machine, record.node or ("discovered", Style.DIM), _image(record), _ago(now - record.last))
+            (
+                record.machine,
+                record.node or ("discovered", Style.DIM),
+                _image(record.good_image if rolls_back(record) else record.image),
+                _ago(now - record.last),
+                _ago(now - record.reported) if record.reported else ("never reported", Style.DIM),
+            )
             for record in records
         ],
     )
@@ -99,6 +107,44 @@ def adopt(request: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
+def boot(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl fleet boot`."""
+    folder = Path(request.state)
+    records = read_records(folder)
+    wanted = parse_mac(request.machine) or request.machine
+    found = [record for record in records if wanted in (record.machine, record.node)]
+    if not found:
+        hint = did_you_mean(wanted, [name for record in records for name in (record.machine, record.node) if name])
+        raise Failure(f"no machine {wanted} has asked this boot server" + (f"; {hint}" if hint else ""))
+    if len(found) > 1:
+        named = ", ".join(record.machine for record in found)
+        raise Failure(f"{wanted} matches {len(found)} machines; name one of {named}")
+    path = once_path(folder, found[0].machine)
+    try:
+        if request.once:
+            reference = _parsed(request.once)
+            if request.files:
+                reference = find_image(Path(request.files), reference).reference
+            atomic_files.replace(path, f"{reference}\n".encode(), atomic_files.PUBLIC)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise Failure(atomic_files.describe_error(error, path)) from None
+    named = found[0].node or found[0].machine
+    if request.once:
+        console.line(f"{named}: the next boot starts {reference}, and later ones what its documents say", Style.GOOD)
+    else:
+        console.line(f"{named}: the next boot starts what its documents say", Style.GOOD)
+    return Exit.OK
+
+
+def _parsed(text: str) -> ImageReference:
+    try:
+        return parse_reference(text)
+    except ValueError as error:
+        raise Usage(f"--once {text}: {error}") from None
+
+
 def node_text(name: str, machine: str, labels: Mapping[str, str]) -> str:
     """Return the Node of a machine with a MAC address."""
     quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in labels.items()}
@@ -117,6 +163,9 @@ def json_of(record: NetbootRecord) -> JsonNetbootMachine:
         last=record.last,
         said=record.said,
         script=record.script,
+        boots=record.boots,
+        good_image=record.good_image,
+        reported=record.reported,
         problems=record.problems,
     )
 
@@ -148,10 +197,10 @@ def _labels(words: Iterable[str]) -> Mapping[str, str]:
     return labels
 
 
-def _image(record: NetbootRecord) -> Cell:
-    if not record.image:
+def _image(text: str) -> str:
+    if not text:
         return "none"
-    reference = parse_reference(record.image)
+    reference = parse_reference(text)
     return f"{reference.name}:{reference.version} ({reference.digest[:SHORT]})"
 
 

@@ -51,7 +51,9 @@ def prune(request: Namespace, console: Console) -> Exit:
     files = _directory(request)
     keep = _count(request.keep) if request.keep else KEEP
     named = tuple(_named(read_valid([request.documents])[0]))
-    running = {parse_reference(record.image).digest for record in read_records(Path(request.state)) if record.image}
+    records = read_records(Path(request.state))
+    references = {reference for record in records for reference in (record.image, record.good_image) if reference}
+    running = {parse_reference(reference).digest for reference in references}
     stored = list_images(files)
     unused = unused_images(stored, named, running, keep)
     if not request.dry_run:

@@ -133,4 +133,34 @@ ROWS = (
             ),
         ),
     ),
+    Subcommand(
+        name="fleet boot",
+        group="fleet",
+        purpose="choose the image of the next boot of a machine that boots from the network",
+        text=(
+            "The next time when the machine asks the boot server, it gets IMAGE, once; later boots start what its "
+            "documents say. Without --once, a choice that still waits is taken away. The machine is not rebooted."
+        ),
+        run="boot.discovered:boot",
+        arguments=(
+            Argument(metavar="MACHINE", required=True, help="the name of its Node, or its MAC address"),
+            Argument(flag="--once", metavar="IMAGE", help="the image, as `netboot: {image: …}` takes it"),
+            Argument(
+                flag="--state",
+                metavar="STATE",
+                required=True,
+                completion=Completion.DIRECTORIES,
+                help="the directory of `ordainctl serve --state`",
+            ),
+            Argument(
+                flag="--files",
+                metavar="FILES",
+                completion=Completion.DIRECTORIES,
+                help="check that IMAGE is in this directory, and keep to its digest",
+            ),
+        ),
+        examples=(
+            ("ordainctl fleet boot web3 --once debian-13:3 --state /var/lib/netboot", "an older image, for a look"),
+        ),
+    ),
 )

@@ -130,3 +130,22 @@ def test_images_are_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.count("debian-13") == 5
     assert main(["netboot", "images", str(folder / "missing")]) == 1
     assert "directory not found" in capsys.readouterr().err
+
+
+def test_the_image_of_the_next_boot_is_chosen_and_taken_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    once = folder / "state/52-54-00-00-00-02.once"
+    words = ["fleet", "boot", "web1", "--state", str(folder / "state")]
+    assert main([*words, "--once", "a:3", "--files", str(folder / "files")]) == 0
+    assert once.read_text() == f"{list_images(folder / 'files')[2].reference}\n"
+    assert main(words) == 0
+    assert not once.exists()
+
+    for more, status, what in (
+        (["--once", "a:9", "--files", str(folder / "files")], 1, "image a:9: not found"),
+        (["--once", "A"], 2, "use NAME, NAME:VERSION"),
+    ):
+        capsys.readouterr()
+        assert main([*words, *more]) == status
+        assert what in capsys.readouterr().err
+    assert main(["fleet", "boot", "web2", "--state", str(folder / "state")]) == 1
+    assert "no machine web2 has asked this boot server; did you mean web1" in capsys.readouterr().err

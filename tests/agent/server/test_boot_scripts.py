@@ -26,7 +26,22 @@ MAC = "52-54-00-12-34-56"
 DOCUMENT = (
     "ordain: v1\nkind: Layer\nname: base\nnetboot: {kernel: %s, initrds: [initrd.img], arguments: {quiet: true}}\n"
 )
-Get = Callable[..., Awaitable[tuple[int, bytes, dict[str, str]]]]
+
+
+class Get:
+    """Gets paths of a server: status, body and headers."""
+
+    def __init__(self, session: ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def __call__(self, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        async with self._session.get(f"{self._url}/{path}", headers=headers) as answer:
+            return answer.status, await answer.read(), dict(answer.headers)
+
+    async def post(self, path: str) -> int:
+        async with self._session.post(f"{self._url}/{path}") as answer:
+            return answer.status
 
 
 @pytest.fixture
@@ -56,13 +71,9 @@ def with_server(folder: Path, use: Callable[[BootServer, Get], Awaitable[T]], *,
         await site.start()
         port = runner.addresses[0][1]
 
-        async def get(path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-            async with session.get(f"http://127.0.0.1:{port}/{path}", headers=headers) as answer:
-                return answer.status, await answer.read(), dict(answer.headers)
-
         try:
             async with ClientSession() as session:
-                return await use(server, get)
+                return await use(server, Get(session, f"http://127.0.0.1:{port}"))
         finally:
             server.end()
             await runner.cleanup()
@@ -212,6 +223,69 @@ def test_a_machine_may_still_be_called_like_a_path_of_the_server(folder: Path) -
 
     assert status == 200
     assert b"kind: Layer" in body
+
+
+def test_an_image_whose_boots_do_not_complete_is_rolled_back(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = make_image(folder, b"first"), make_image(folder, b"second")
+    text = "ordain: v1\nkind: Layer\nname: base\nnetboot: {image: '%s'}\n"
+
+    def write(image: StoredImage, more: str = "") -> None:
+        (folder / "documents/base.yaml").write_text(text % image.reference + more)
+
+    write(first)
+
+    async def use(server: BootServer, get: Get) -> list[bytes]:
+        async def booted(root: bytes) -> int:
+            machines = f"02-00-00-00-00-01,{MAC}"
+            return await post(f"booted?mac={machines}&root={hashlib.sha256(root).hexdigest()}")
+
+        post = get.post
+        scripts = [(await get(f"boot.ipxe?mac={MAC}"))[1] for _ in range(5)]
+        assert len(set(scripts)) == 1, "a machine that never reports is never rolled back"
+        assert await booted(b"first") == 204
+        write(second)
+        await server.load()
+        scripts += [(await get(f"boot.ipxe?mac={MAC}&again=1"))[1] for _ in range(5)]
+        scripts += [(await get(f"boot.ipxe?mac={MAC}"))[1] for _ in range(2)]
+        write(second, "# a comment is not another image\n")
+        await server.load()
+        scripts += [(await get(f"boot.ipxe?mac={MAC}"))[1] for _ in range(3)]
+        assert await booted(b"first") == 204, "it says that the boot of its last good image is good"
+        scripts.append((await get(f"boot.ipxe?mac={MAC}"))[1])
+        assert await booted(b"second") == 204
+        scripts.append((await get(f"boot.ipxe?mac={MAC}"))[1])
+        assert await post("booted?mac=02-00-00-00-00-01&root=0") == 404
+        return scripts
+
+    scripts = with_server(folder, use)
+
+    numbers = [re.findall(rb"images/debian-13/(\d+)/kernel", script)[0].decode() for script in scripts]
+    assert "".join(numbers) == "11111" + "22222" + "22" + "211" + "1" + "2"
+    what = (
+        f"3 boots of image {second.reference} did not complete; the machine gets its last good image {first.reference}"
+    )
+    assert what in caplog.text
+
+
+def test_an_image_can_be_started_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, _ = make_image(folder, b"first"), make_image(folder, b"second")
+    (folder / "documents/base.yaml").write_text(DOCUMENT % "vmlinuz")
+
+    async def use(server: BootServer, get: Get) -> list[str]:
+        scripts = []
+        for once in (str(first.reference), "", "debian-13", "debian-13:9", ""):
+            if once:
+                machine_records.once_path(folder / "state", MAC).write_text(f"{once}\n")
+            scripts.append((await get(f"boot.ipxe?mac={MAC}"))[1].decode())
+        return scripts
+
+    scripts = with_server(folder, use)
+
+    kernels = [re.findall(r"^kernel files/(\S+)", script, re.MULTILINE)[0] for script in scripts]
+    assert kernels == ["images/debian-13/1/kernel", "vmlinuz", "images/debian-13/2/kernel", "vmlinuz", "vmlinuz"]
+    assert "# " in scripts[0]
+    assert "from ordainctl fleet boot --once" in scripts[0]
+    assert "it cannot start debian-13:9 once: image debian-13:9: not found" in caplog.text
 
 
 NODE = "---\nordain: v1\nkind: Node\nname: web3\nmatch: {mac: '52:54:00:12:34:56'}\n"

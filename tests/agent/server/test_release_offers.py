@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
 from ordain.agent.cli.main import main
 from ordain.agent.delivery.protocol import Snapshot, SourceError
@@ -271,3 +272,37 @@ def test_an_unknown_machine_gets_all_documents_that_could_match_it(site: Site) -
     assert NODES["by-id"] in other
     assert NODES["web4"] in other
     assert NODES["web3"] not in other
+
+
+async def test_a_machine_boots_what_the_release_of_its_channel_or_its_pin_says(site: Site) -> None:
+    def write(number: int, pin: str = "") -> None:
+        netboot = f"netboot: {{kernel: 'http://mirror.example/{number}'}}\n"
+        site.put(f"boot{number}.yaml", f"ordain: v1\nkind: Layer\nname: boot\n{netboot}".encode())
+        node = "ordain: v1\nkind: Node\nname: db1\nmatch: {mac: '52:54:00:00:00:01'}\n"
+        site.put(f"db{number}.yaml", f"{node}{pin}".encode())
+
+    async def kernel(query: str) -> str:
+        async with ClientSession() as session, session.get(f"{origin}/boot.ipxe?{query}") as answer:
+            lines = (await answer.text()).splitlines()
+        return next(line.split()[1] for line in lines if line.startswith(("kernel", "chain")))
+
+    write(1)
+    site.release().rename(site.folder / "old.json")
+    for name in ("boot1.yaml", "db1.yaml"):
+        (site.folder / name).rename(site.path / name)
+    write(2, "pin: 1\n")
+    site.release("stable", "--number", "2")
+    for name in ("boot2.yaml", "db2.yaml"):
+        (site.folder / name).rename(site.path / name)
+    write(3)
+    site.release("beta")
+    for name in ("boot1.yaml", "db1.yaml", "boot2.yaml", "db2.yaml"):
+        (site.path / name).rename(site.folder / name)
+
+    async with running_boot_server(site.folder) as (_, url):
+        origin = url.rpartition("/")[0] if url.count("/") > 2 else url
+        assert await kernel("mac=52-54-00-00-00-02") == "http://mirror.example/2"
+        assert await kernel("mac=52-54-00-00-00-01") == "http://mirror.example/1"
+        assert await kernel("mac=52-54-00-00-00-02&channel=beta") == "http://mirror.example/3"
+        async with ClientSession() as session, session.get(f"{origin}/boot.ipxe?channel=beta") as answer:
+            assert "chain --replace boot.ipxe?channel=beta&mac=${netX/mac:hexhyp}" in await answer.text()

@@ -121,7 +121,7 @@ boot
 :failed
 echo Ordain: gpu1 cannot start its system; the next try is in 10 seconds
 sleep 10
-chain --replace boot.ipxe
+chain --replace boot.ipxe?again=1
 """
     )
 
