@@ -77,7 +77,7 @@ ROWS = (
     Subcommand(
         name="netboot status",
         group=FAMILY.name,
-        purpose="list the machines that asked a boot server, and what each of them starts",
+        purpose="list the machines that boot from the network",
         text=(
             "Prints the Node, the image in the last good script, and the last request of each machine, then the "
             "problems that keep a machine from a newer script. Exits with 3 if there are any."
@@ -90,7 +90,7 @@ ROWS = (
     Subcommand(
         name="fleet discovered",
         group="fleet",
-        purpose="list the machines that boot from the network and that no Node matches",
+        purpose="list machines that boot from the network, without a Node",
         text=(
             "Prints what each machine said of itself. Anybody in the network can ask in the name of a machine, so the "
             "list is a list of claims; it has 1,000 machines at most."
@@ -102,7 +102,7 @@ ROWS = (
     Subcommand(
         name="fleet adopt",
         group="fleet",
-        purpose="write the Node of a machine that boots from the network",
+        purpose="write the Node of a discovered machine",
         text=(
             "The Node matches the MAC address and has the labels. Without --documents, it is printed, for "
             "`ordainctl documents put -` or a commit."
@@ -136,7 +136,7 @@ ROWS = (
     Subcommand(
         name="fleet boot",
         group="fleet",
-        purpose="choose the image of the next boot of a machine that boots from the network",
+        purpose="choose the image of the next boot of a machine",
         text=(
             "The next time when the machine asks the boot server, it gets IMAGE, once; later boots start what its "
             "documents say. Without --once, a choice that still waits is taken away. The machine is not rebooted."

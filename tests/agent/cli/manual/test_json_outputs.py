@@ -27,6 +27,7 @@ WITHOUT_JSON = {
     "release promote": "",
     "release forget": "",
     "fleet follow": "",
+    "fleet boot": "",
     "fleet forget": "",
     "fleet token": "it prints a token",
     "fleet prepare": "it prints a key",
