@@ -37,7 +37,7 @@ _ordainctl() {
             ;;
         fleet)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "status show hold follow allow forget token enroll approve prepare revoke identity discovered adopt" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "status show hold follow allow forget token enroll approve prepare revoke identity discovered adopt boot" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -606,6 +606,14 @@ _ordainctl() {
                 --label) operand='text' ;;
                 --documents) operand='directories' ;;
                 --state) operand='directories' ;;
+            esac
+            ;;
+        'fleet boot')
+            flags='--once --state --files' operand='text'
+            case $previous in
+                --once) operand='text' ;;
+                --state) operand='directories' ;;
+                --files) operand='directories' ;;
             esac
             ;;
         'secret seal')
