@@ -96,7 +96,9 @@ def merge_netboot(documents: Iterable[Document], facts: Facts) -> tuple[Resolved
     """
     kept = tuple(documents)
     facts = replace(facts, hostname=node_of(kept, facts), labels={}, pinned=frozenset())
-    return resolve(kept, facts, {})
+    # The Nodes of the other machines, which may be thousands, would be looked at several times more.
+    layers = [document for document in kept if document.kind is not Kind.NODE]
+    return resolve([*layers, *matching_nodes(kept, facts, {})], facts, {})
 
 
 def resolve_netboot(documents: Iterable[Document], facts: Facts) -> tuple[BootTarget | None, tuple[Problem, ...]]:
