@@ -208,8 +208,7 @@ class Engine:
         Items that need a secret which this machine cannot open are left out, or stay as they are.
         """
         last = self._machine.store.applied()
-        if self.secrets.key_has_changed():
-            self.secrets.forget()
+        self.secrets.refresh()
         new, problems = await asyncio.to_thread(self._compiler.compile, texts, last, self.secrets.unopened)
         if await self.secrets.try_new(new):
             new, problems = await asyncio.to_thread(self._compiler.compile, texts, last, self.secrets.unopened)

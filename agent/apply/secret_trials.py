@@ -8,6 +8,8 @@ the secret changes, or an administrator applies.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from ordain.agent.apply.jobs.jobs import run_jobs
@@ -16,7 +18,10 @@ from ordain.agent.model import Generation, Job, Observed, Verb
 from ordain.agent.secrets import exchange
 from ordain.agent.secrets.exchange import UNIT, SecretFault
 from ordain.agent.system.systemd1 import Systemd
+from ordain.transforms.artifacts import CredentialFile
 from ordain.transforms.sealed_secret import secret_digest
+
+NOT_TRIED = "SecretNotTried"
 
 
 class SecretTrials:
@@ -25,6 +30,7 @@ class SecretTrials:
     def __init__(self, systemd: Systemd, root: Path) -> None:
         self._systemd, self._root = systemd, root
         self._unopened: dict[str, UnopenedSecret] = {}
+        self._one_at_a_time = asyncio.Lock()
         self._key = exchange.key_signature(self._root)
 
     @property
@@ -35,6 +41,12 @@ class SecretTrials:
     def key_has_changed(self) -> bool:
         """Return whether the key is another one than at the last trial, so that a trial may have another result."""
         return exchange.key_signature(self._root) != self._key
+
+    def refresh(self) -> None:
+        """Forget what could have another result now: after a change of the key, or if the program did not run."""
+        if self.key_has_changed():
+            self.forget()
+        self._unopened = {digest: one for digest, one in self._unopened.items() if one.code != NOT_TRIED}
 
     def forget(self) -> None:
         """Try all secrets again."""
@@ -49,17 +61,24 @@ class SecretTrials:
         }
         if not new:
             return False
+        async with self._one_at_a_time:  # a plan may be asked for during an apply
+            await self._try(new)
+        return bool(new.keys() & self._unopened.keys())
+
+    async def _try(self, new: Mapping[str, CredentialFile]) -> None:
         self._key = exchange.key_signature(self._root)
-        exchange.ask(self._root, (secret.credential for secret in new.values()))
-        job = Job(unit=UNIT, verb=Verb.RESTART, reason="secrets changed")
-        (result,) = await run_jobs(self._systemd, [job], Observed())
-        faults = exchange.answered(self._root)
-        why = result.refused or result.result or "was lost"
-        not_run = SecretFault(code="SecretNotTried", what=f"{UNIT}: {why}", hint=f"see `journalctl -u {UNIT}`")
+        try:
+            exchange.ask(self._root, (secret.credential for secret in new.values()))
+        except OSError as error:
+            faults, why = {}, f"{error.filename}: {error.strerror}"
+        else:
+            job = Job(unit=UNIT, verb=Verb.RESTART, reason="secrets changed")
+            (result,) = await run_jobs(self._systemd, [job], Observed())
+            faults, why = dict(exchange.answered(self._root)), result.refused or result.result or "was lost"
+        not_run = SecretFault(code=NOT_TRIED, what=f"{UNIT}: {why}", hint=f"see `journalctl -u {UNIT}`")
         for digest in new:
             fault = faults.get(digest, not_run)
             if fault.code:
                 self._unopened[digest] = UnopenedSecret(
                     digest=digest, code=fault.code, what=fault.what, hint=fault.hint
                 )
-        return bool(new.keys() & self._unopened.keys())

@@ -22,6 +22,7 @@ from ordain.transforms.artifacts import (
     SymbolicLink,
     row,
 )
+from ordain.transforms.forbidden_paths import SECRETS
 from ordain.transforms.render.host import ITEM as HOST
 from ordain.transforms.render.host import KEYS as HOST_KEYS
 from ordain.transforms.render.provenance import SourceLocation, read_cause
@@ -83,8 +84,10 @@ def _attributes(old: PlacedFile, new: PlacedFile, after: Provenance) -> Iterator
 
 
 def _shown(name: str, value: object) -> tuple[str, ...]:
-    if name == "credential" and str(value).startswith("ciphertext:"):
-        return ("ciphertext",)
+    if name == "credential" and (kind := str(value).partition(":")[0]) in ("ciphertext", "sealed"):
+        return (kind,)
+    if name == "credential" and (path := str(value).removeprefix("file:")).startswith(SECRETS):
+        return (f"secret {path.removeprefix(SECRETS).rpartition('-')[0]}",)
     if name == "mode" and isinstance(value, int):
         return (f"{value:04o}",)
     return (str(value),) if value not in ("", None) else ()

@@ -2,82 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
 from ordain.agent.cli.main import main
-from ordain.agent.delivery.database.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
-from ordain.agent.delivery.fleet.report import PATH, MachineReport, encode_report
-from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
+from ordain.agent.delivery.fleet.report import MachineReport, encode_report
+from ordain.agent.delivery.fleet.report_publisher import status_key
 from ordain.agent.delivery.identity.key_file import SECRET_EARLIER, read_machine_key, read_secret_key
 from ordain.agent.delivery.release.change_log import read_changes
 from ordain.agent.status import AgentState as Phase
-
-T = TypeVar("T")
-
-
-class Fleet:
-    """A store, its administrator, and machines, each below a root directory of its own."""
-
-    def __init__(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.path = path
-        self.store = path / "store"
-        self.store.mkdir()
-        self._capsys = capsys
-
-    def machine(self, name: str, digit: str) -> Path:
-        """Return the root of a new machine."""
-        root = self.path / f"machine-{name}-{digit}"
-        (root / "etc").mkdir(parents=True)
-        (root / "etc/machine-id").write_text(digit * 32 + "\n")
-        (root / "etc/hostname").write_text(name + "\n")
-        (root / "etc/os-release").write_text("ID=debian\nVERSION_ID=13\n")
-        return root
-
-    def run(self, *words: str, root: Path | None = None, status: int = 0) -> str:
-        """Run `ordainctl fleet WORDS`, on a machine or as the administrator, and return its output."""
-        found = main(["fleet", *words, f"--store={self.store}"], root=root or self.path)
-        out, err = self._capsys.readouterr()
-        assert found == status, out + err
-        return out + err
-
-    def token(self, *words: str) -> str:
-        """Return the path of a file with a new token."""
-        main(["fleet", "token", *words, f"--store={self.store}"], root=self.path)
-        path = self.path / f"token{len(list(self.path.glob('token*')))}"
-        path.write_text(self._capsys.readouterr().out)
-        return str(path)
-
-    def join(self, root: Path, *words: str) -> str:
-        """Enroll a machine with a token for its name, and return what the administrator saw."""
-        name = (root / "etc/hostname").read_text().strip()
-        self.run("enroll", "--token-file", self.token("--name", name, *words), root=root, status=3)
-        return self.run("approve", "--vouched")
-
-    def report(self, root: Path, **more: Any) -> None:
-        """Send the report of a machine as ordain-source does."""
-        machine = (root / "etc/machine-id").read_text().strip()
-        name = (root / "etc/hostname").read_text().strip()
-        report = MachineReport(machine=machine, hostname=name, phase=Phase.CONVERGED, **more)
-        (root / PATH).parent.mkdir(parents=True, exist_ok=True)
-        (root / PATH).write_bytes(encode_report(report))
-        publisher = ReportPublisher(
-            root=root, open=lambda: DirectoryDatabase(self.store), key=read_machine_key(root), sleep=_no_sleep
-        )
-        assert asyncio.run(publisher._attempt(Backoff())) is None
-
-    def database(self, work: Callable[[DirectoryDatabase], Coroutine[Any, Any, T]]) -> T:
-        return asyncio.run(work(DirectoryDatabase(self.store)))
-
-
-async def _no_sleep(seconds: float) -> None: ...
+from support.enrolled_fleet import Fleet
 
 
 @pytest.fixture

@@ -13,12 +13,14 @@ from ordain.agent.delivery.identity.sealing import seal
 from ordain.agent.delivery.identity.secret_key import generate_secret_key
 from ordain.agent.delivery.identity.secret_text import as_section
 from ordain.agent.generation import keep_running
-from ordain.agent.model import Generation
+from ordain.agent.model import Generation, Observed
+from ordain.agent.plan.describe import describe
+from ordain.agent.plan.planner import plan
 from ordain.transforms.artifacts import CredentialFile
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.sealed_secret import SealedSecret, secret_digest
 
-KEY = generate_secret_key()
+KEY, OTHER = generate_secret_key(), generate_secret_key()
 SERVICES = """
 services:
   web: {command: /bin/web, credentials: {db: {secret: db}}}
@@ -101,6 +103,25 @@ def test_a_user_of_a_secret_that_does_not_open_keeps_its_last_form_with_the_secr
     assert [a for a in new.artifacts if "web.service" in a.path] == [
         a for a in last.artifacts if "web.service" in a.path
     ]
+
+
+def test_a_plan_shows_that_a_secret_has_changed_and_nothing_of_it(root: Path) -> None:
+    before, after = seal("db", b"sesame", [KEY.public]), seal("db", b"changed", [KEY.public])
+    more = SealedSecret(
+        name="db", value=before.value, copies={**before.copies, **seal("x", b"x", [OTHER.public]).copies}
+    )
+    last, _ = made(root, document(before))
+
+    changed = describe(plan(last, made(root, document(after))[0], Observed()))
+    resealed = describe(plan(last, made(root, document(more))[0], Observed()))
+
+    assert "change  /etc/app/db\n          content changed (not shown" in changed
+    assert "start   web.service" in changed
+    assert f"change  {before.path}\n          content changed (not shown" in resealed
+    assert "start " not in resealed
+    for secret in (before, after, more):
+        assert secret.value not in changed + resealed
+        assert not any(copy in changed + resealed for copy in secret.copies.values())
 
 
 def test_a_removed_unit_that_keeps_running_keeps_its_secret(root: Path) -> None:
