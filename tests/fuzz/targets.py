@@ -35,6 +35,8 @@ from ordain.agent.delivery.identity.machine_record import (
     MachineRecord,
     encode_record,
 )
+from ordain.agent.delivery.identity.sealing import open_secret, seal
+from ordain.agent.delivery.identity.secret_key import SecretKey, parse_secret_key
 from ordain.agent.delivery.identity.statement import key_id, read_statement
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.bundle import split_releases
@@ -56,6 +58,7 @@ from ordain.transforms.importing import file_types, schema_filter, yaml_writer
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
 from ordain.transforms.importing.file_types import FileType
 from ordain.transforms.model import Document
+from ordain.transforms.sealed_secret import parse as parse_sealed
 from ordain.transforms.systemd import calendar, values
 from ordain.transforms.systemd.quoting import INSTANCE
 from ordain.transforms.systemd.splitting import split
@@ -217,9 +220,18 @@ def identities(data: bytes) -> None:
         asked = read_request(request, "f" * 16, _every_signer)
         voucher = vouch(request, asked, known, NOW, _every_signer)
         enroll(asked, voucher, known, by="ops", now=NOW)
-    for parse in (parse_machine_key, parse_token):
+    for parse in (parse_machine_key, parse_token, parse_secret_key):
         with contextlib.suppress(ValueError):
             parse(data.decode("utf-8", "replace"))
+
+
+_SECRET_KEY = SecretKey(private=bytes(range(32)))
+
+
+def secrets(data: bytes) -> None:
+    """Open data as a sealed secret: it opens as it was sealed, or is refused."""
+    with contextlib.suppress(ValueError):
+        assert open_secret(parse_sealed(data.decode("utf-8", "replace")), _SECRET_KEY) == b"sesame"
 
 
 def _no_signer(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
@@ -511,6 +523,7 @@ TARGETS: Mapping[str, Target] = {
     "couchdb-answers": Target(run=couchdb_answers, seeds=lambda: _COUCHDB_SEEDS, mutate=mutate_json),
     "reports": Target(run=reports, seeds=_report_seeds, mutate=mutate_json),
     "identities": Target(run=identities, seeds=lambda: _IDENTITY_SEEDS, mutate=mutate_json),
+    "secrets": Target(run=secrets, seeds=lambda: [seal("db", b"sesame", [_SECRET_KEY.public]).text.encode()]),
     "rollouts": Target(run=rollouts, seeds=lambda: _ROLLOUT_SEEDS, mutate=mutate_json),
     "handovers": Target(run=handovers, seeds=_handover_seeds),
     "manifests": Target(run=manifests, seeds=lambda: _files("golden/release/release.json"), mutate=mutate_structure),

@@ -123,17 +123,21 @@ ROWS = (
     Subcommand(
         name="secret recovery",
         group=FAMILY.name,
-        purpose="make a recovery key",
+        purpose="make a recovery key, or withdraw one",
         text=(
             "Writes the private half into a new file, and registers the public half in the store. Whoever has the file "
             "can open the secrets that are sealed for `recovery`, and seal them again for other machines."
         ),
         run="fleet.secrets:recovery",
         arguments=(
-            Argument(metavar="FILE", required=True, completion=Completion.FILES, help="the file for the private half"),
+            Argument(metavar="FILE", completion=Completion.FILES, help="the file for the private half"),
+            Argument(flag="--revoke", metavar="ID", help="withdraw the key with this id instead"),
             WHY,
             *STORE,
         ),
-        examples=(("ordainctl secret recovery recovery.key", "then keep the file offline"),),
+        examples=(
+            ("ordainctl secret recovery recovery.key", "then keep the file offline"),
+            ("ordainctl secret recovery --revoke 32345b0c1129f250 --why 'the file was lost'", "after a loss"),
+        ),
     ),
 )

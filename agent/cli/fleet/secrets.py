@@ -12,7 +12,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
@@ -204,6 +204,10 @@ def key_(request: Namespace, console: Console) -> Exit:
 
 def recovery(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl secret recovery`."""
+    if bool(request.file) == bool(request.revoke):
+        raise Usage("give either FILE or --revoke ID")
+    if request.revoke:
+        return asyncio.run(_revoke_recovery(request, console))
     key = generate_secret_key()
     public = key.public_text
 
@@ -219,6 +223,24 @@ def recovery(request: Namespace, console: Console) -> Exit:
     asyncio.run(work())
     console.line(f"{request.file}: a recovery key, {key.id}; keep it where no machine and no store is", Style.STRONG)
     console.note("`ordainctl secret seal --for recovery` seals for it", Style.DIM)
+    return Exit.OK
+
+
+async def _revoke_recovery(request: Namespace, console: Console) -> Exit:
+    """Withdraw a recovery key: nothing is sealed for it any more."""
+    async with opened(request) as database:
+        known = await read_identities(database)
+        record = known.recovery.get(request.revoke)
+        if record is None:
+            ids = ", ".join(sorted(known.recovery)) or "none"
+            raise Failure(f"there is no recovery key {request.revoke}; those of this store: {ids}")
+        author = await require_reason(database, store_author(request), console)
+        reason = author.why or f"by {author.by}"
+        change = new_change(ChangeAction.REVOKE, ["recovery"], author, what=f"recovery key {request.revoke}")
+        key = f"{RECOVERY}{request.revoke}"
+        write = Write(key=key, data=encode_record(replace(record, revoked=reason)), expect=known.versions[key])
+        await database.write([write, change_entry(change)])
+    console.line(f"recovery key {request.revoke}: revoked; `ordainctl secret reseal` with another key leaves it out")
     return Exit.OK
 
 

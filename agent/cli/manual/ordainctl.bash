@@ -664,8 +664,9 @@ _ordainctl() {
             flags='--new' operand='text'
             ;;
         'secret recovery')
-            flags='--why --store --user --ca --password-file' operand='files'
+            flags='--revoke --why --store --user --ca --password-file' operand='files'
             case $previous in
+                --revoke) operand='text' ;;
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;

@@ -139,7 +139,7 @@ complete --command ordainctl --condition '__ordainctl_after secret' --arguments 
 complete --command ordainctl --condition '__ordainctl_after secret' --arguments reseal --description 'seal secrets again for their recipients as they are now'
 complete --command ordainctl --condition '__ordainctl_after secret' --arguments open --description 'print the value of a secret'
 complete --command ordainctl --condition '__ordainctl_after secret' --arguments key --description 'print the public key of this machine for secrets'
-complete --command ordainctl --condition '__ordainctl_after secret' --arguments recovery --description 'make a recovery key'
+complete --command ordainctl --condition '__ordainctl_after secret' --arguments recovery --description 'make a recovery key, or withdraw one'
 complete --command ordainctl --condition '__ordainctl_after query' --arguments documents --description 'list the documents that set something'
 complete --command ordainctl --condition '__ordainctl_after query' --arguments machines --description 'list the machines for which a condition holds'
 complete --command ordainctl --condition '__ordainctl_after query' --arguments changes --description 'list the changes in a store: what changed, by whom and why'
@@ -610,6 +610,7 @@ complete --command ordainctl --condition '__ordainctl_in secret open' --long-opt
 complete --command ordainctl --condition '__ordainctl_in secret key' --long-option new --description 'make another key'
 complete --command ordainctl --condition '__ordainctl_in secret key' --long-option help --description 'show this help'
 complete --command ordainctl --condition '__ordainctl_in secret recovery' --force-files
+complete --command ordainctl --condition '__ordainctl_in secret recovery' --long-option revoke --require-parameter --no-files --description 'withdraw the key with this id instead'
 complete --command ordainctl --condition '__ordainctl_in secret recovery' --long-option why --require-parameter --no-files --description 'the reason, for the others who see it'
 complete --command ordainctl --condition '__ordainctl_in secret recovery' --long-option store --require-parameter --no-files --description 'the store, such as etcd+https://a:2379,b:2379/ordain/, couchdb+https://db:6984/ordain, or a directory; default: $ORDAIN_STORE, or the source of this machine'
 complete --command ordainctl --condition '__ordainctl_in secret recovery' --long-option user --require-parameter --no-files --description 'the user to log in as; default: $ORDAIN_USER, or the user of this machine'

@@ -169,6 +169,23 @@ def test_the_recovery_key_opens_a_secret_and_the_store_keeps_only_its_public_hal
     )
 
 
+def test_a_recovery_key_is_withdrawn_and_left_out(fleet: Secrets) -> None:
+    old, new = fleet.recovery, str(fleet.path / "new.key")
+    path = fleet.seal("--for", "recovery", "db")
+    (id,) = sealed_in(path).copies
+    fleet.secret("recovery", new)
+
+    fleet.secret("recovery", "--revoke", id, "--why", "lost")
+
+    (row,) = fleet.listed("--documents", path, status=3)
+    assert f"recovery key {id} was revoked" in row["stale"]
+    fleet.secret("reseal", "--key", old, "--documents", path)
+    assert id not in sealed_in(path).copies
+    assert fleet.listed("--documents", path)[0]["open"] == ["recovery"]
+    assert "those of this store" in fleet.secret("recovery", "--revoke", "0" * 16, status=1)[1]
+    assert "either FILE or --revoke" in fleet.secret("recovery", status=2)[1]
+
+
 def test_machines_without_a_store_are_named_by_their_key(fleet: Secrets, tmp_path: Path) -> None:
     root = fleet.machine("box", "a")
     key, _ = fleet.secret("key", root=root, store=False)
