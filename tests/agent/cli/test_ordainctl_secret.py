@@ -138,7 +138,7 @@ def test_a_revoked_machine_is_left_out_when_files_are_sealed_again(fleet: Secret
     recovery = fleet.recovery
     web1, web2 = fleet.join_role("web1", "a"), fleet.join_role("web2", "b")
     path = fleet.seal("--for", "role=web", "--for", "recovery", "db-password")
-    Path(path).write_text(f"# by hand\n{Path(path).read_text()}services: {{}}  # kept\n")
+    Path(path).write_text(f"# mine\n{Path(path).read_text()}services: {{}}  # kept\n")
     fleet.run("revoke", "web2", "--why", "stolen")
 
     (row,) = fleet.listed("--documents", path, status=3)
@@ -149,7 +149,7 @@ def test_a_revoked_machine_is_left_out_when_files_are_sealed_again(fleet: Secret
     with pytest.raises(ValueError, match="it is not sealed for the key"):
         opened(path, web2)
     text = Path(path).read_text()
-    assert text.startswith("# by hand\n")
+    assert text.startswith("# mine\n")
     assert text.endswith("services: {}  # kept\n")
 
 
