@@ -217,3 +217,14 @@ def test_a_root_over_https_without_a_trusted_certificate_is_refused(
 
     assert "nothing came for 0 s: curl: (" in done.stdout
     assert "mounted" not in done.stdout
+
+
+def test_the_name_servers_of_dhcp_are_used(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "net-ens2.conf").write_text(
+        "DEVICE='ens2'\nIPV4ADDR='10.0.2.15'\nIPV4DNS0='10.0.2.3'\nIPV4DNS1='0.0.0.0'\nHOSTNAME=''\n"
+    )
+    code = f". {FOLDER}/netboot\nordain_name_servers {tmp_path}/net-*.conf"
+
+    done = subprocess.run([*shell, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "nameserver 10.0.2.3\n"
