@@ -244,12 +244,12 @@ def test_a_kill_at_any_moment_leaves_only_complete_files(machine: Machine, numbe
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(machine: Machine) -> None:
-    machine.put(CURRENT, many())
+    machine.put(CURRENT, many(100))
     runs = [subprocess.Popen(machine.command(), stderr=subprocess.PIPE) for _ in range(2)]
     results = [(run.communicate()[1], run.returncode) for run in runs]
 
     assert results == [(b"", 0)] * 2
-    assert len(machine.names()) == 800
+    assert len(machine.names()) == 200
     assert torn(machine) == []
 
 
