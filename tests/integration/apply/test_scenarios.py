@@ -47,6 +47,7 @@ KEYS = {"id", "old", "do", "new", "jobs", "warned", "notes", "bad", "exit", "end
 TYPES = (".service", ".socket", ".timer", ".path", ".mount", ".slice", ".target")
 RUN = ("*.service", "*.socket", "*.timer", "*.path", "*.mount")
 NOTHING: Sections = {"services": {}}
+STATES = ("active", "reloading", "activating", "deactivating", "failed", "maintenance")
 PROPERTIES = ("Id", "ActiveState", "InvocationID", "MainPID")
 PROGRAMS = {
     "serve": """#!/usr/bin/python3
@@ -108,8 +109,9 @@ def sections(row_documents: Mapping[str, Any]) -> Sections:
 
 
 def runs(machine: Machine) -> Runs:
-    """Return the current run of each unit of a type that can be started."""
-    text = machine.run("systemctl", "show", "--all", f"--property={','.join(PROPERTIES)}", *RUN).stdout
+    """Return the current run of each unit that is not inactive, of a type that can be started."""
+    shown = ("--all", f"--state={','.join(STATES)}", f"--property={','.join(PROPERTIES)}")
+    text = machine.run("systemctl", "show", *shown, *RUN).stdout
     blocks = (dict(line.split("=", 1) for line in block.splitlines()) for block in text.strip().split("\n\n"))
     return {block["Id"]: block for block in blocks}
 
@@ -196,4 +198,4 @@ def check_runs(row: Row, plan: Mapping[str, Any], before: Runs, after: Runs) -> 
 
 def same(before: Runs, after: Runs, unit: str) -> bool:
     keys = ("ActiveState", "InvocationID", "MainPID")
-    return [before[unit].get(key) for key in keys] == [after.get(unit, {}).get(key) for key in keys]
+    return [before.get(unit, {}).get(key) for key in keys] == [after.get(unit, {}).get(key) for key in keys]
