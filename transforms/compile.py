@@ -96,7 +96,9 @@ def _compile(
         *renderer.problems,
         *(p for item in items for p in item.problems),
     ]
-    between = find_conflicts([_with(item, renderer.problems) for item in items], installed, renderer.where)
+    between = find_conflicts(
+        [_with(item, renderer.problems) for item in items], installed, resolved.facts.systemd, renderer.where
+    )
     found += between
     found += account_problems(items, accounts, renderer.where)
     blocked_items = {p.item for p in found if p.severity is Severity.BLOCKED}

@@ -7,18 +7,18 @@ the service.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, memberships, why_not
 from ordain.transforms.artifacts import Artifact, PlacedFile, RegularFile, UnitFile
-from ordain.transforms.errors import Problem, Where, blocked, did_you_mean, warning
+from ordain.transforms.errors import Problem, blocked, did_you_mean, warning
+from ordain.transforms.graph.places import PlaceOf, place_of_key
 from ordain.transforms.model import MachineAccounts
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.systemd import unit_file
 
-PlaceOf = Callable[[str], Where]
 _KEYS = {
     ("Service", "User"): ("user", "user"),
     ("Service", "Group"): ("group", "group"),
@@ -70,7 +70,7 @@ def _numbers(declared: Iterable[_Declared], machine: MachineAccounts, place_of: 
             if actual != gid:
                 what = f"the user {line.name} exists with the gid {actual}, which never changes, as files belong to it"
         if what:
-            where = _place(item, line.key, place_of)
+            where = place_of_key(item, (line.key,), place_of)
             yield blocked(item, where, what, f"choose another {line.key}, or leave it out", "NumberTaken")
 
 
@@ -96,12 +96,13 @@ def _missing(
             if group not in known["group"]:
                 what = f"there is no group {group}, so that one is made for {user}"
                 hint = _hint("group", group, known["group"])
-                yield warning(file.item, _place(file.item, f"groups/{group}", place_of), what, hint, "NoSuchAccount")
+                place = place_of_key(file.item, (f"groups/{group}",), place_of)
+                yield warning(file.item, place, what, hint, "NoSuchAccount")
     for artifact in artifacts:
         for kind, name, key in _named(artifact):
             if name not in known[kind]:
                 what = f"there is no {kind} {name} on this machine"
-                place = _place(artifact.item, key, place_of)
+                place = place_of_key(artifact.item, (key,), place_of)
                 yield warning(artifact.item, place, what, _hint(kind, name, known[kind]), "NoSuchAccount")
 
 
@@ -133,9 +134,3 @@ def _named_by_unit(content: str) -> tuple[tuple[str, str, str], ...]:
         for word in value.split()
         if not word.isdecimal() and "%" not in word
     )
-
-
-def _place(item: str, key: str, place_of: PlaceOf) -> Where:
-    """Return the place of a key of an item, or that of the item."""
-    where = place_of(f"{item}/{key}")
-    return where if where.path else place_of(item)

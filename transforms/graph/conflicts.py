@@ -5,7 +5,7 @@ At boot, PID 1 would resolve each of them silently, by deleting a job (docs/desi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ordain.transforms.artifacts import (
     AbsentFile,
@@ -16,10 +16,12 @@ from ordain.transforms.artifacts import (
     SymbolicLink,
     UnitLink,
 )
-from ordain.transforms.errors import Problem, Where, blocked, first_few, warning
+from ordain.transforms.errors import Problem, blocked, first_few, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.graph.late_orderings import late_orderings
 from ordain.transforms.graph.ordering_cycles import cycles
+from ordain.transforms.graph.places import PlaceOf
+from ordain.transforms.graph.refused_units import refused_units
 from ordain.transforms.graph.shared_resources import shared_resources
 from ordain.transforms.model import Installed, Wanted
 from ordain.transforms.render.kernel import SYSCTL
@@ -42,14 +44,11 @@ VITAL = frozenset(
 )
 """Units that a machine needs to boot, to let users log in, or to be repaired. Drop-ins for them are allowed."""
 
-PlaceOf = Callable[[str], Where]
-"""Returns the place of a pointer."""
-
 
 def find_conflicts(
-    items: Iterable[RenderedItem], installed: Installed | None, place_of: PlaceOf
+    items: Iterable[RenderedItem], installed: Installed | None, systemd: int, place_of: PlaceOf
 ) -> tuple[Problem, ...]:
-    """Return every conflict between ``items`` as a problem that blocks its item, and orderings that cannot hold."""
+    """Return every conflict between ``items``, units that PID 1 refuses, and orderings that cannot hold."""
     items = tuple(items)
     sound = [item for item in items if not item.blocked]
     artifacts = [artifact for item in sound for artifact in item.artifacts]
@@ -59,6 +58,7 @@ def find_conflicts(
         *_clashes(artifacts, place_of),
         *_paths_below_files(artifacts, place_of),
         *_kernel_parameters(artifacts, place_of),
+        *refused_units(artifacts, units, installed, systemd, place_of),
         *_cycles(units, installed is not None, place_of),
         *_conflicting_units(sound, units, place_of),
         *_unmet_requirements(items, units, place_of),

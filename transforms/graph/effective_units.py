@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ordain.transforms.artifacts import Artifact, UnitFile, UnitLink
 from ordain.transforms.model import Installed
 from ordain.transforms.render.unit_links import LINK_DIRECTORIES
-from ordain.transforms.systemd import unit_file
+from ordain.transforms.systemd import unit_file, unit_name
 
 Assignments = tuple[tuple[str, str, str], ...]
 """Section, key and value of each line, without those that an empty assignment resets."""
@@ -17,10 +17,14 @@ Assignments = tuple[tuple[str, str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectiveUnits:
-    """The assignments of every unit; ``items`` maps the units of the documents to their items."""
+    """The assignments of every unit; ``items`` maps the units of the documents to their items.
+
+    ``lines`` are the assignments with the empty ones, which an instance needs to reset those of its template.
+    """
 
     units: Mapping[str, Assignments]
     items: Mapping[str, frozenset[str]]
+    lines: Mapping[str, Sequence[tuple[str, str, str]]]
     _words: dict[str, dict[tuple[str, str], tuple[str, ...]]] = field(default_factory=dict, compare=False)
 
     def words(self, unit: str, key: str, section: str = "Unit") -> tuple[str, ...]:
@@ -32,6 +36,13 @@ class EffectiveUnits:
                 lists.setdefault((s, k), []).extend(value.split())
             words = self._words[unit] = {place: tuple(of_place) for place, of_place in lists.items()}
         return words.get((section, key), ())
+
+    def with_template(self, unit: str) -> Assignments:
+        """Return the assignments of a unit; those of an instance follow those of its template."""
+        template = unit_name.template_of(unit)
+        if not template:
+            return self.units.get(unit, ())
+        return _without_reset((*self.lines.get(template, ()), *self.lines.get(unit, ())))
 
     def flag(self, unit: str, key: str, default: bool, *, section: str = "Unit") -> bool:
         """Return a boolean setting."""
@@ -60,6 +71,7 @@ def effective_units(artifacts: Iterable[Artifact], installed: Installed | None) 
     return EffectiveUnits(
         units={name: _without_reset(assignments) for name, assignments in units.items()},
         items={name: frozenset(pointers) for name, pointers in items.items()},
+        lines=units,
     )
 
 

@@ -7,16 +7,16 @@ service that stops, with everything that others have in it (systemd.exec(5), Run
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from ordain.transforms.errors import Problem, Severity, Where, warning
+from ordain.transforms.errors import Problem, Severity, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits
+from ordain.transforms.graph.places import PlaceOf, place_of_key
 from ordain.transforms.model import Installed, Member, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
 
-PlaceOf = Callable[[str], Where]
 _LISTEN = {
     "ListenStream": "stream",
     "ListenDatagram": "datagram",
@@ -81,7 +81,7 @@ def _addresses(
         severity = Severity.BLOCKED if {one, two} <= members.keys() else Severity.WARNING
         for unit in sorted({one, two} & members.keys()):
             item = members[unit].item
-            where = _place(item, "listen", place_of)
+            where = place_of_key(item, ("listen",), place_of)
             yield Problem(where=where, what=what, hint=hint, code="AddressTaken", severity=severity, item=item)
 
 
@@ -169,7 +169,7 @@ def _shared(
                 hint = "use a directory for each"
                 if key == "RuntimeDirectory":
                     hint += ', or set `systemd: {Service: {RuntimeDirectoryPreserve: "yes"}}` for both'
-                place = _place(member.item, f"directories/{_KEYS[key]}", place_of)
+                place = place_of_key(member.item, (f"directories/{_KEYS[key]}",), place_of)
                 yield warning(member.item, place, what, hint, "SharedDirectory")
 
 
@@ -196,8 +196,3 @@ def _user(unit: str, units: EffectiveUnits) -> str:
 def _last(unit: str, key: str, units: EffectiveUnits) -> str:
     words = units.words(unit, key, "Service") or (units.words(_template(unit), key, "Service") if "@" in unit else ())
     return words[-1].lower() if words else ""
-
-
-def _place(item: str, key: str, place_of: PlaceOf) -> Where:
-    where = place_of(f"{item}/{key}")
-    return where if where.path else place_of(item)

@@ -10,7 +10,6 @@ from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import mask, wants
 from ordain.transforms.systemd import splitting, unit_name
-from ordain.transforms.systemd.doubtful_values import of_mode, of_size
 from ordain.transforms.systemd.encode import EncodeError
 
 PROTECTED = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
@@ -66,36 +65,13 @@ class _MountRenderer:
 
     def drafts(self) -> Iterator[UnitDraft]:
         mount = UnitDraft(unit=self.unit, item=self.pointer, systemd=self.systemd)
-        if self.path in PROTECTED:
-            what = f"a mount over {self.path} could keep the machine from booting"
-            mount.block(self.place, what, "choose another mount point", "Vital")
-        if is_api(self.path):
-            what = f"systemd mounts {self.path} itself and refuses a unit for it"
-            hint = "remove the mount; to change its options, remount it in a service of type oneshot"
-            mount.block(self.place, what, hint, "Vital")
-        source = self.branch.leaf("what")
-        if source is None:
-            mount.block(self.place, "a mount needs `what`", "set it to a device, a share, or tmpfs")
-        else:
+        if source := self.branch.leaf("what"):
             mount.set("Mount", "What", str(source.value), source)
         mount.set("Mount", "Where", self.path, self.place)
         if leaf := self.branch.leaf("type"):
             mount.set("Mount", "Type", str(leaf.value), leaf)
         _options(self.branch, mount, "Mount")
-        size = self.branch.branch("options").leaf("size")
-        if size and str(self.branch.value("type")) in {"tmpfs", "ramfs"}:
-            mount.doubt(size, of_size("size", str(size.value)))
-        mode = self.branch.branch("options").leaf("mode")
-        if mode and str(self.branch.value("type")) in {"tmpfs", "ramfs"}:
-            mount.doubt(mode, of_mode(str(mode.value)))
-        background = self.branch.branch("options").leaf("bg")
-        if background and str(self.branch.value("type")) in {"nfs", "nfs4"}:
-            # mount.nfs would fork and PID 1 would see no mount; systemd.mount(5) says what its fstab generator does.
-            what = "systemd cannot follow an NFS mount in the background (option bg)"
-            mount.block(background, what, "remove bg; `automount: true` keeps the boot from waiting", "Encode")
         if leaf := self.branch.leaf("timeout"):
-            if str(leaf.value) in {"0", "infinity"}:
-                mount.block(leaf, "a mount needs a finite timeout", "the boot waits for it; set a time", "Vital")
             mount.set("Mount", "TimeoutSec", str(leaf.value), leaf)
         yield mount
         if self.automount:

@@ -174,6 +174,11 @@ BLOCKED = CodeGroup(
             "A service requires a unit that is masked or blocked.",
             "Correct that unit first, or use `wants` instead of `requires`.",
         ),
+        "NotLoadable": (
+            "PID 1 would refuse to load a unit: a oneshot with `restart: always`, a timer without a time, a mount whose "
+            "name does not match its path.",
+            "Correct the key in the message; `systemd-analyze verify` checks a unit file.",
+        ),
         "Shadows": (
             "A unit of the documents has the name of a unit of the distribution and would hide it.",
             "Use `unit: NAME` to change the distribution's unit, or choose another name.",
@@ -342,10 +347,6 @@ WARNINGS = CodeGroup(
         "RequiresBlocked": (
             "A service requires one that this machine cannot have, and so it will not start.",
             "Correct the required service, or use `wants`.",
-        ),
-        "NotLoadable": (
-            "PID 1 would refuse to load a unit, for example with two commands in a service that is not a oneshot.",
-            "Correct the directives of the item; `systemd-analyze verify` checks a unit file.",
         ),
         "UnsupportedType": (
             "The running system cannot have a unit of this type: an automount without autofs, swap in a container.",

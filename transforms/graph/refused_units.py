@@ -1,0 +1,135 @@
+"""Units that PID 1 would refuse, and mounts that could keep a machine from booting, from whichever section they come.
+
+The units are judged as they will be, together with the unit files and drop-ins of the machine where these are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ordain.transforms.artifacts import Artifact, UnitFile
+from ordain.transforms.document.node import pointer_below
+from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.graph.effective_units import Assignments, EffectiveUnits
+from ordain.transforms.graph.places import PlaceOf, place_of_key
+from ordain.transforms.model import Installed
+from ordain.transforms.render.mounts import PROTECTED, is_api
+from ordain.transforms.render.service_directives import COMMANDS, PLAIN
+from ordain.transforms.systemd import splitting, unit_file, unit_name
+from ordain.transforms.systemd.doubtful_values import of_mode, of_size
+from ordain.transforms.systemd.unit_rules import Rule, UnitSettings, broken_rules
+
+_NEUTRAL: Mapping[str, str] = {
+    **{directive: key for key, (_, directive) in PLAIN.items()},
+    **{directive: key for key, directive in COMMANDS.items()},
+    **{"What": "what", "TimeoutSec": "timeout", "Accept": "listen/accept", "OnCalendar": "schedule"},
+}
+"""The key of `services` or `mounts` that becomes a directive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fault:
+    """A fault of a unit, caused by one of ``keys``; ``option`` is the option of a mount that causes it."""
+
+    keys: tuple[str, ...]
+    what: str
+    hint: str
+    code: str
+    severity: Severity
+    option: str = ""
+
+
+def refused_units(
+    artifacts: Iterable[Artifact], units: EffectiveUnits, installed: Installed | None, systemd: int, place_of: PlaceOf
+) -> Iterator[Problem]:
+    """Yield the faults of units that the documents make or change, each at the key that causes it."""
+    files: dict[str, list[UnitFile]] = {}
+    made = set()
+    for artifact in artifacts:
+        if isinstance(artifact, UnitFile):
+            head, _, tail = artifact.path.partition("/")[2].partition("/")
+            files.setdefault(head.removesuffix(".d") if tail else head, []).append(artifact)
+            made |= set() if tail else {head}
+    for unit, of_unit in sorted(files.items()):
+        template = unit_name.template_of(unit)
+        whole = unit in made or template in made or _is_installed(unit, installed)
+        for fault in _faults(unit, systemd, whole, units.with_template(unit)):
+            for file in of_unit:
+                if (unit in made and "/" not in file.path.partition("/")[2]) or _sets(file, fault.keys):
+                    yield _problem(file.item, unit, fault, place_of)
+
+
+def _is_installed(unit: str, installed: Installed | None) -> bool:
+    if installed is None:
+        return False
+    return any(name in installed.units and installed.units[name].path for name in (unit, unit_name.template_of(unit)))
+
+
+def _sets(file: UnitFile, keys: tuple[str, ...]) -> bool:
+    return any(key in keys for _, key, _ in unit_file.parse(file.content))
+
+
+def _problem(item: str, unit: str, fault: _Fault, place_of: PlaceOf) -> Problem:
+    section = unit_name.unit_type(unit).capitalize()
+    keys = [pointer_below("options", fault.option)] if fault.option else []
+    for key in fault.keys:
+        keys += [f"{section}/{key}", f"systemd/{section}/{key}", _NEUTRAL.get(key, key)]
+    place = place_of_key(item, tuple(keys), place_of)
+    return Problem(
+        where=place, what=fault.what, hint=fault.hint, code=fault.code, severity=fault.severity, item=item, subject=unit
+    )
+
+
+@lru_cache(maxsize=8192)
+def _faults(unit: str, systemd: int, whole: bool, assignments: Assignments) -> tuple[_Fault, ...]:
+    settings = UnitSettings(name=unit, systemd=systemd, whole=whole, assignments=assignments)
+    of_mount = tuple(_mount_faults(settings)) if settings.kind in ("mount", "automount", "swap") else ()
+    vital = any(fault.code == "Vital" and "Where" in fault.keys for fault in of_mount)
+    return (*of_mount, *(_fault_of_rule(unit, rule) for rule in broken_rules(settings) if not vital))
+
+
+def _fault_of_rule(unit: str, rule: Rule) -> _Fault:
+    if rule.refused:
+        severity, code, what = Severity.BLOCKED, "NotLoadable", f"PID 1 refuses {unit}: {rule.what}"
+    else:
+        severity, code, what = Severity.WARNING, "Doubtful", f"{unit}: {rule.what}"
+    return _Fault(keys=rule.keys, what=what, hint=rule.hint, code=code, severity=severity)
+
+
+def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:
+    """Yield the faults of a mount or swap that PID 1 would load (docs/design/contract.md, rule 11), and its doubts."""
+    path = "" if unit.kind == "swap" else (unit.last("Where") or unit.path).rstrip("/") or "/"
+    if path in PROTECTED:
+        what = f"a mount over {path} could keep the machine from booting"
+        yield _fault(("Where",), what, "choose another mount point", "Vital")
+    if is_api(path):
+        what = f"systemd mounts {path} itself and refuses a unit for it"
+        hint = "remove the mount; to change its options, remount it in a service of type oneshot"
+        yield _fault(("Where",), what, hint, "Vital")
+    if unit.last("TimeoutSec") in {"0", "infinity"}:
+        what = f"a {unit.kind} needs a finite timeout"
+        yield _fault(("TimeoutSec",), what, "the boot waits for it; set a time", "Vital")
+    kind = unit.last("Type")
+    options = {name: value for name, value in map(_option, splitting.mount_options(unit.last("Options")))}
+    if "bg" in options and (kind in {"nfs", "nfs4"} or (not kind and ":/" in unit.last("What"))):
+        # mount.nfs would fork and PID 1 would see no mount; systemd.mount(5) says what its fstab generator does.
+        what = "systemd cannot follow an NFS mount in the background (option bg)"
+        hint = "remove bg; an automount (`automount: true` in `mounts`) keeps the boot from waiting"
+        yield _fault(("Options",), what, hint, "Encode", option="bg")
+    doubts = {"size": of_size("size", options.get("size", "")), "mode": of_mode(options.get("mode", ""))}
+    for option, (what, hint) in doubts.items() if kind in {"tmpfs", "ramfs"} else ():
+        if what:
+            yield _fault(("Options",), what, hint, "Doubtful", Severity.WARNING, option)
+
+
+def _option(word: str) -> tuple[str, str]:
+    name, _, value = word.partition("=")
+    return name, value.strip('"')
+
+
+def _fault(
+    keys: tuple[str, ...], what: str, hint: str, code: str, severity: Severity = Severity.BLOCKED, option: str = ""
+) -> _Fault:
+    return _Fault(keys=keys, what=what, hint=hint, code=code, severity=severity, option=option)
