@@ -1,4 +1,4 @@
-"""Values that are valid but surely meant otherwise: numbers without a unit, modes in decimal, words of a shell.
+"""Values that are valid but surely meant otherwise: numbers without a unit, decimal modes, words of a shell.
 
 Each function returns what is doubtful and a hint, or two empty texts. It is only warned of: the value is used as it is.
 """
@@ -13,10 +13,15 @@ Doubt = tuple[str, str]
 NO_DOUBT: Doubt = ("", "")
 _SIZES = frozenset(
     "MemoryMax MemoryHigh MemorySwapMax MemoryZSwapMax LimitMEMLOCK LimitAS LimitDATA LimitRSS LimitFSIZE LimitSTACK"
-    " IOReadBandwidthMax IOWriteBandwidthMax".split()
+    " LimitCORE LimitMSGQUEUE IOReadBandwidthMax IOWriteBandwidthMax".split()
 )
 """Settings of bytes of which nobody means less than `LEAST`."""
 LEAST = 1 << 20
+_TOO_FEW = {
+    "LimitNOFILE": (8, "a process has three open files when it starts, and needs more to read its libraries"),
+    "MemoryMax": (1, "no process of the service could run"),
+}
+"""Settings with the number below which nothing works, and the reason."""
 _MODES = frozenset(
     "SocketMode DirectoryMode RuntimeDirectoryMode StateDirectoryMode CacheDirectoryMode LogsDirectoryMode"
     " ConfigurationDirectoryMode".split()
@@ -28,7 +33,9 @@ _DECIMAL_MODES = {
 }  # fmt: skip
 """Usual modes by their decimal number, as other programs write them: 420 is 0644."""
 _MANY_CPUS = 10
-_SPANS = frozenset("TimeoutStartSec TimeoutStopSec TimeoutSec TimeoutAbortSec RestartSec WatchdogSec".split())
+_SPANS = frozenset(
+    "TimeoutStartSec TimeoutStopSec TimeoutSec TimeoutAbortSec RestartSec WatchdogSec StartLimitIntervalSec".split()
+)
 _SECONDS = re.compile(r"([0-9]+)")
 _LONGEST_SEC = 10_000
 """A number without a unit from here on is meant in milliseconds."""
@@ -38,8 +45,24 @@ _OWN_OPERATORS: Mapping[str, set[str]] = {
 }  # fmt: skip
 """Programs to which such a word is an operator of their own."""
 _OPERATORS = frozenset("&& || | ; ;; & > >> < << <<< >| &> &>> |& >&2 1>&2 2>&1".split())
-_REDIRECTION = re.compile(r"(?:[0-9]|&)?>>?(?:&[0-9]|/\S+)|</\S+|\$\(.*\)|`.*`")
-_VARIABLE = re.compile(r"\$(?:[A-Z_][A-Z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})")
+_BUILTINS = frozenset("cd export source ulimit umask set unset exec eval trap alias read . :".split())
+"""Commands of a shell that are no programs on most systems."""
+_OWN_LANGUAGES = frozenset(
+    "find rsync tar zip sed awk gawk mawk grep egrep rg perl python python3 ruby jq envsubst make psql mysql sqlite3"
+    " expr docker podman".split()
+)
+"""Programs that read variables, patterns or quotes of their own in their words."""
+_REDIRECTION = re.compile(r"(?:[0-9]|&)?>>?(?:&[0-9]|/\S+)|</\S+")
+_SUBSTITUTION = re.compile(r"\$\(.*\)|`.*`|\S*\$\(\S*|`\S+|\S+`", re.DOTALL)
+_END = re.compile(r"[\w./:=%@+,${}-]+;")
+"""A word with the ``;`` that ends a command of a shell."""
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+_TOP = "(?:bin|boot|data|dev|etc|home|lib|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var)"
+_HOME = re.compile(r"~(?:[a-z_][a-z0-9_-]*)?(?:/\S*)?")
+_GLOB = re.compile(rf"(?:/{_TOP}|~|\.\.?)/\S*(?:[*?]|\[\S+\]|\{{\S*,\S*\}})\S*")
+_VARIABLE = re.compile(r"\S*(?<!\$)\$(?:[A-Z_][A-Z0-9_]+|\{[A-Za-z_][A-Za-z0-9_]*\})\S*")
+_EXPANSION = re.compile(r"\S*\$\{[A-Za-z_][A-Za-z0-9_]*(?::?[-=+?]|[#%/^,:])\S*\}\S*")
+_SHELL = 'for a shell, write [/bin/sh, -c, "…"]'
 
 
 def octal_of(text: str) -> str:
@@ -57,8 +80,12 @@ def of_setting(key: str, value: str) -> Doubt:
     >>> of_setting("MemoryMax", "64")[0]
     'MemoryMax=64 is 64 bytes'
     """
-    if key in _SIZES:
-        return of_size(key, value)
+    if key in _SIZES and (doubt := of_size(key, value))[0]:
+        return doubt
+    if key in _TOO_FEW and (counts := value.split(":")) and all(map(str.isdecimal, counts)):
+        fewest, why = _TOO_FEW[key]
+        if min(map(int, counts)) < fewest:
+            return f"{key}={value}: {why}", "write a larger number, or remove it"
     if key in _SPANS and (span := _SECONDS.fullmatch(value)) and int(span[1]) >= _LONGEST_SEC:
         hours, number = int(span[1]) / 3600, span[1]
         return (
@@ -112,21 +139,39 @@ def of_command(words: Sequence[str], *, expanded: bool = False) -> Doubt:
     >>> of_command(("/bin/echo", "a", "&&", "b"))[0]
     'no shell reads this command, so && is an ordinary word for /bin/echo'
     """
-    program = words[0].rpartition("/")[2] if words else ""
+    first = words[0].lstrip("-@:+!|") if words and expanded else "".join(words[:1])
+    program = first.rpartition("/")[2]
     if program in _SHELLS:
         return NO_DOUBT
+    if first in _BUILTINS:
+        return f"{first} is a command of the shell, and no program", f"{_SHELL}, or a key such as working-directory"
+    if _ASSIGNMENT.fullmatch(first):
+        name, _, value = first.partition("=")
+        what = f"no shell reads this command, so {first} is taken for the program"
+        return what, f"write `environment: {{{name}: {value or '...'}}}`, and the program as the first word"
+    faults = (_fault_of_word(word, words[at + 1 :], first, expanded) for at, word in enumerate(words[1:], 1))
+    return next((fault for fault in faults if fault[0]), NO_DOUBT)
+
+
+def _fault_of_word(word: str, rest: Sequence[str], first: str, expanded: bool) -> Doubt:
+    program = first.rpartition("/")[2]
     own = _OWN_OPERATORS.get(program, set()) | ({";"} if expanded else set())
-    for word in words[1:]:
-        if (word in _OPERATORS and word not in own) or _REDIRECTION.fullmatch(word):
-            what = f"no shell reads this command, so {word} is an ordinary word for {words[0]}"
-            return what, 'for a shell, write [/bin/sh, -c, "…"]; for a redirection, use the journal'
-        if expanded:
-            continue
-        if word == "$MAINPID":
-            return "no shell and no systemd reads $MAINPID here", "write the name of a signal, such as `reload: SIGHUP`"
-        if _VARIABLE.fullmatch(word):
-            what = f"nothing expands {word}: {words[0]} gets this very word"
-            return what, 'write the value, {template: …} for a value of the documents, or [/bin/sh, -c, "…"]'
+    ends = _END.fullmatch(word) and rest and not rest[0].startswith("-")
+    if (word in _OPERATORS and word not in own) or _REDIRECTION.fullmatch(word) or (ends and program != "find"):
+        what = f"no shell reads this command, so {word} is an ordinary word for {first}"
+        return what, f"{_SHELL}; for a redirection, use the journal"
+    if program in _OWN_LANGUAGES:
+        return NO_DOUBT
+    if _SUBSTITUTION.fullmatch(word):
+        return f"no shell reads this command, so {word} is an ordinary word for {first}", _SHELL
+    if word == "$MAINPID" and not expanded:
+        return "no shell and no systemd reads $MAINPID here", "write the name of a signal, such as `reload: SIGHUP`"
+    if _EXPANSION.fullmatch(word) or (_VARIABLE.fullmatch(word) and not expanded):
+        what = f"nothing expands {word}: {first} gets this very word"
+        return what, 'write the value, {template: …} for a value of the documents, or [/bin/sh, -c, "…"]'
+    if _HOME.fullmatch(word) or _GLOB.fullmatch(word):
+        what = f"no shell reads this command, so nothing expands {word}: {first} gets this very word"
+        return what, f"write the whole path; {_SHELL}"
     return NO_DOUBT
 
 

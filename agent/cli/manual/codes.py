@@ -175,8 +175,8 @@ BLOCKED = CodeGroup(
             "Correct that unit first, or use `wants` instead of `requires`.",
         ),
         "NotLoadable": (
-            "PID 1 would refuse to load a unit: a oneshot with `restart: always`, a timer without a time, a mount whose "
-            "name does not match its path.",
+            "PID 1 would refuse to load a unit: a oneshot with `restart: always`, a timer without a time, a mount "
+            "whose name does not match its path.",
             "Correct the key in the message; `systemd-analyze verify` checks a unit file.",
         ),
         "Shadows": (
