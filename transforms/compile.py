@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from ordain.transforms import set_budget
 from ordain.transforms.artifacts import Artifact
+from ordain.transforms.catalog.fixed_accounts import fixed_accounts
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.catalog.row_templates import expand_rows
@@ -62,10 +63,10 @@ def compile(
     """Return the artifacts, members and problems of ``documents`` on a machine with ``facts``.
 
     ``installed`` are the unit files of the machine, and ``accounts`` its users and groups, None if they are not known
-    (``--os``). ``shipped`` is the transformation database, which Transforms among ``documents`` override. Blocked items
-    are left out; their problems say why. ``memo`` holds the results of the compile before, and gets those of this one:
-    it changes nothing but the time. Raise `Refused` if the documents as a whole are wrong, or too much
-    (`set_budget`).
+    (``--os``); then those count that the system has everywhere. ``shipped`` is the transformation database, which
+    Transforms among ``documents`` override. Blocked items are left out; their problems say why. ``memo`` holds the
+    results of the compile before, and gets those of this one: it changes nothing but the time. Raise `Refused` if the
+    documents as a whole are wrong, or too much (`set_budget`).
     """
     with set_budget.one_set():
         return _compile(tuple(documents), facts, installed, accounts, tuple(shipped), memo or Memo())
@@ -100,7 +101,8 @@ def _compile(
         [_with(item, renderer.problems) for item in items], installed, resolved.facts.systemd, renderer.where
     )
     found += between
-    found += account_problems(items, accounts, renderer.where)
+    known = fixed_accounts(resolved.facts) if accounts is None else accounts
+    found += account_problems(items, known, renderer.where)
     blocked_items = {p.item for p in found if p.severity is Severity.BLOCKED}
     kept = [item for item in items if item.pointer not in blocked_items]
     kept += render_secrets(renderer.secrets, [artifact for item in kept for artifact in item.artifacts])

@@ -54,7 +54,9 @@ INSTALLED = Installed(
         Link(target="multi-user.target", kind="wants", name="ssh.service", path="/etc/y"),
     ),
 )
-ACCOUNTS = MachineAccounts(users={"root": ("0", "0"), "www": ("33", "33")}, groups={"root": "0"}, complete=True)
+ACCOUNTS = MachineAccounts(
+    users={"root": ("0", "0"), "www": ("33", "33"), "www-data": ("34", "34")}, groups={"root": "0"}, complete=True
+)
 SAMPLES = """
 services: {x: {command: /bin/x, environment-files: [/a], limits: {memory: 64, cpu: 50}, user: ghost}}
 services: {x: {command: /bin/x, type: notify-reload}}
@@ -95,7 +97,9 @@ files: {/etc/g: {content: "-----BEGIN PRIVATE KEY-----"}, /etc/h: {credential: .
 files: {/etc/k: {content: a}, /etc/k/l: {content: a}}
 files: {/etc/i: {template: "{{ instance }}"}}
 users: {A: {}, root: {shell: /bin/a}, zero: {uid: 0}, h: {home: "/a b"}, k: {keys: [" "]}}
-users: {w: {uid: 33}, m: {groups: [x]}}
+users: {w: {uid: 33}, m: {groups: [x]}, nobody: {}}
+users: {www-data: {}}
+groups: {nogroup: {}}
 users: {"a\\nb": {}}
 groups: {A: {}, root: {gid: 5}, zero: {gid: 0}}
 files: {/etc/a: {content: a, group: ghost}}

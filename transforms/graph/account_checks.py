@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, memberships, why_not
-from ordain.transforms.artifacts import Artifact, PlacedFile, RegularFile, UnitFile
+from ordain.transforms.artifacts import Artifact, PlacedDirectory, PlacedFile, RegularFile, UnitFile
 from ordain.transforms.errors import Problem, blocked, did_you_mean, warning
 from ordain.transforms.graph.places import PlaceOf, place_of_key
 from ordain.transforms.model import MachineAccounts
@@ -27,6 +27,8 @@ _KEYS = {
     ("Socket", "SocketGroup"): ("group", "listen/group"),
 }
 """The settings that name an account, with its kind and the key of a service that becomes the setting."""
+FIRST_ORDINARY = 1000
+"""The first number of ordinary users (SYSTEM_UID_MAX of systemd, UID_MIN of login.defs(5))."""
 _DYNAMIC = re.compile(r"^DynamicUser=(yes|true|on|1)$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -36,12 +38,10 @@ class _Declared:
     item: str
 
 
-def account_problems(
-    items: Iterable[RenderedItem], machine: MachineAccounts | None, place_of: PlaceOf
-) -> Iterator[Problem]:
+def account_problems(items: Iterable[RenderedItem], machine: MachineAccounts, place_of: PlaceOf) -> Iterator[Problem]:
     """Yield a problem for each number that somebody else has, and for each account that is named and missing.
 
-    ``machine`` are the accounts that exist, None if they are not known.
+    ``machine`` are the accounts that exist.
     """
     artifacts = [artifact for item in items for artifact in item.artifacts]
     files = [a for a in artifacts if isinstance(a, RegularFile) and a.path.startswith(f"/{FOLDER}/")]
@@ -51,8 +51,9 @@ def account_problems(
         if file.path.endswith(".conf")
         for line in account_lines(file.content)
     ]
-    yield from _numbers(declared, machine or MachineAccounts(), place_of)
-    if machine is not None and machine.complete:
+    yield from _numbers(declared, machine, place_of)
+    yield from _homes(artifacts, declared, machine, place_of)
+    if machine.complete:
         yield from _missing(artifacts, files, declared, machine, place_of)
 
 
@@ -72,6 +73,22 @@ def _numbers(declared: Iterable[_Declared], machine: MachineAccounts, place_of: 
         if what:
             where = place_of_key(item, (line.key,), place_of)
             yield blocked(item, where, what, f"choose another {line.key}, or leave it out", "NumberTaken")
+
+
+def _homes(
+    artifacts: Iterable[Artifact], declared: Iterable[_Declared], machine: MachineAccounts, place_of: PlaceOf
+) -> Iterator[Problem]:
+    """Warn of system users of the machine that the documents describe as ordinary ones, and that get a home so."""
+    homes: dict[str, str] = {}
+    for artifact in artifacts:
+        if isinstance(artifact, PlacedDirectory) and artifact.home == artifact.path:
+            homes[artifact.item] = artifact.path
+    for each in declared:
+        uid = machine.users.get(each.line.name, ("", ""))[0]
+        of_system = each.line.kind == "u" and uid.isdecimal() and 0 < int(uid) < FIRST_ORDINARY
+        if of_system and not each.line.number and (home := homes.get(each.item, "")):
+            what = f"{each.line.name} is a system user (uid {uid}), and would get the home directory {home}"
+            yield warning(each.item, place_of(each.item), what, "write `system: true`", "Doubtful")
 
 
 def _gid(group: str, declared: Iterable[_Declared]) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ordain.transforms.artifacts import Artifact, UnitFile
-from ordain.transforms.document.node import pointer_below
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.graph.effective_units import Assignments, EffectiveUnits
 from ordain.transforms.graph.places import PlaceOf, place_of_key
@@ -73,7 +72,7 @@ def _sets(file: UnitFile, keys: tuple[str, ...]) -> bool:
 
 def _problem(item: str, unit: str, fault: _Fault, place_of: PlaceOf) -> Problem:
     section = unit_name.unit_type(unit).capitalize()
-    keys = [pointer_below("options", fault.option)] if fault.option else []
+    keys = [f"options/{fault.option}"] if fault.option else []
     for key in fault.keys:
         keys += [f"{section}/{key}", f"systemd/{section}/{key}", _NEUTRAL.get(key, key)]
     place = place_of_key(item, tuple(keys), place_of)

@@ -31,6 +31,9 @@ FIXED_FOR_ROOT = {
     "system": "root is always a system user",
 }
 """Keys that documents cannot set for root, and the reason."""
+NOBODY = frozenset({"nobody", "nogroup"})
+"""The user without any rights and its group: the kernel and NFS use their numbers for whoever has none here."""
+NOBODY_HINT = "use another account; `dynamic-user: true` gives a service a user of its own"
 RANGE = "r - 1000-59999"
 """The line for the numbers of ordinary users; without it systemd-sysusers takes numbers of system users."""
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
@@ -45,6 +48,8 @@ def render_group(name: str, branch: Branch, pointer: str, names: Names) -> Rende
     ordinary = not system and gid is None
     file = TextFile(path=(ORDINARY if ordinary else SYSTEM).format(f"0-{name}"), item=pointer)
     _check_name(file, name, branch.here)
+    if name in NOBODY:
+        file.block(branch.here, f"{name} is the group of whoever has no rights, and fixed", NOBODY_HINT, "Vital")
     if gid is not None and name == "root":
         file.block(gid, "gid of root cannot be set", f"remove it: {FIXED_FOR_ROOT['gid']}", "Vital")
     elif gid is not None and gid.value == 0:
@@ -72,6 +77,9 @@ class _UserRenderer:
 
     def item(self) -> RenderedItem:
         _check_name(self.file, self.name, self.place)
+        if self.name in NOBODY:
+            what = f"{self.name} is the user without any rights, and fixed (65534)"
+            self.file.block(self.place, what, NOBODY_HINT, "Vital")
         if self.name == "root":
             self.block_keys_of_root()
             return _item(self.file, tuple(self.login_files()))

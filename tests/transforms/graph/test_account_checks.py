@@ -111,3 +111,54 @@ def test_a_blocked_account_is_not_made() -> None:
 
     assert [p.severity for p in compiled.problems] == [Severity.BLOCKED]
     assert [a for a in compiled.artifacts if "web" in a.path] == []
+
+
+def of_system(text: str, system: str) -> list[tuple[str, str, str]]:
+    """Return item, code and text of each problem on a system whose accounts are not read."""
+    documents, problems = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\n{text}\n".encode())
+    assert problems == ()
+    return [(p.item, p.code, p.what) for p in compile(documents, facts_for(system), shipped=shipped()).problems]
+
+
+@pytest.mark.parametrize(
+    ("system", "text", "what"),
+    [
+        ("debian-12", "users: {bob: {uid: 33}}", "the uid 33 belongs to www-data"),
+        ("ubuntu-24.04", "users: {list: {uid: 1005}}", "the user list exists with the uid 38"),
+        ("debian-12", "groups: {wheel: {gid: 27}}", "the gid 27 belongs to sudo"),
+        ("rocky-9", "groups: {x: {gid: 10}}", "the gid 10 belongs to wheel"),
+    ],
+)
+def test_numbers_that_a_system_has_everywhere_are_known_without_a_machine(system: str, text: str, what: str) -> None:
+    ((_, code, said),) = of_system(text, system)
+
+    assert code == "NumberTaken"
+    assert said.startswith(what)
+
+
+@pytest.mark.parametrize("system", ["debian-12", "fedora-42", "arch"])
+@pytest.mark.parametrize(
+    "text",
+    ["users: {nobody: {uid: 1234}}", "users: {nobody: {}}", "groups: {nogroup: {}}", "groups: {nobody: {gid: 5}}"],
+)
+def test_nobody_cannot_be_changed(system: str, text: str) -> None:
+    assert {code for _, code, _ in of_system(text, system)} - {"NumberTaken"} == {"Vital"}
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("users: {www-data: {}}", True),
+        ("users: {www-data: {groups: [adm]}}", True),
+        ("users: {www-data: {system: true, groups: [adm]}}", False),
+        ("users: {www-data: {uid: 33}}", False),
+        ("users: {alice: {}}", False),
+        ("users: {root: {}}", False),
+    ],
+)
+def test_an_ordinary_user_with_the_name_of_a_system_user_is_warned_of(text: str, warned: bool) -> None:
+    doubtful = [what for _, code, what in of_system(text, "debian-12") if code == "Doubtful"]
+
+    assert doubtful == (
+        ["www-data is a system user (uid 33), and would get the home directory /home/www-data"] if warned else []
+    )
