@@ -98,10 +98,12 @@ def compile_generation(
     programs = _missing_programs(compiled, new, machine.root) if machine.live else ()
     units = _missing_requirements(compiled, new, last, machine.root) if machine.live else ()
     units = (problem for problem in units if problem.item not in {of_blocked.item for of_blocked in required})
-    zone = _missing_zone(compiled, machine.root) if machine.live else ()
     past = _past_calendars(compiled, new) if machine.root == RUNNING else ()
-    of_machine = (*missing, *required, *programs, *units, *zone, *past)
-    problems = sorted_problems([*machine.problems, *reading, *compiled.problems, *of_machine])
+    found = compiled.problems
+    if machine.live:  # the machine knows better than a table which time zones it has
+        found = (*(p for p in found if p.code != "TimeZone"), *_missing_zone(compiled, machine.root))
+    of_machine = (*missing, *required, *programs, *units, *past)
+    problems = sorted_problems([*machine.problems, *reading, *found, *of_machine])
     return new, problems
 
 

@@ -106,11 +106,14 @@ files: {/etc/a: {content: a, group: ghost}}
 sysctl: {"a b": "1", net.ipv4.ip_forward: " 1", kernel.panic: "true", kernel/panic: "1"}
 modules: {"a b": {}, c: {options: "a\\\\"}}
 host: {hostname: "a b", time-servers: ["a b"], locale: "a b", timezone: "../a"}
+host: {hostname: a, locale: deutsch, timezone: A/B, keymap: nosuch}
+sysctl: {vm.swappiness: 300}
 boot: {console: "a b"}
 boot: {mode: exclusive, allow: [nothing.service]}
 """.splitlines()
 LONG = "a" * 300
 SAMPLES += [
+    "sysctl: {kernel.hostname: a}\nhost: {hostname: b}",
     "sysctl: {kernel.x: 1}\nfiles: {/etc/sysctl.d/a.conf: {content: kernel.x=2}}",
     f"files: {{/etc/a: {{content: {'a' * (MAX_LENGTH + 1)}}}}}",
     f"mounts: {{/{LONG}: {{what: a}}}}",

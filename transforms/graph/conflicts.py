@@ -20,10 +20,11 @@ from ordain.transforms.errors import Problem, blocked, first_few, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.graph.late_orderings import late_orderings
 from ordain.transforms.graph.ordering_cycles import cycles
-from ordain.transforms.graph.places import PlaceOf
+from ordain.transforms.graph.places import PlaceOf, place_of_key
 from ordain.transforms.graph.refused_units import refused_units
 from ordain.transforms.graph.shared_resources import shared_resources
 from ordain.transforms.model import Installed, Wanted
+from ordain.transforms.render.host import HOSTNAME
 from ordain.transforms.render.kernel import SYSCTL
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.systemd import sysctl_files
@@ -117,7 +118,11 @@ _NOT_A_DIRECTORY = ((SymbolicLink, "a link"), (AbsentFile, "absent"))
 
 def _kernel_parameters(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iterator[Problem]:
     """Warn of files for systemd-sysctl that give a parameter of ``sysctl`` another value."""
+    artifacts = tuple(artifacts)
     files = {a.path: a for a in artifacts if isinstance(a, RegularFile) and sysctl_files.is_read(a.path)}
+    for host in artifacts:
+        if isinstance(host, RegularFile) and host.path == HOSTNAME:
+            yield from _host_name(host, files.values(), place_of)
     ours = sysctl_files.assignments(files[SYSCTL].content) if SYSCTL in files else {}
     for file in files.values():
         for path, value in sysctl_files.assignments(file.content).items() if file.path != SYSCTL else ():
@@ -126,6 +131,16 @@ def _kernel_parameters(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iter
                 other = f"`sysctl` (at {place_of('sysctl')})"
                 what = f"{file.path} sets {path} to {value}, and {other} to {ours[path]}; {last} is read last"
                 yield warning(file.item, place_of(file.item), what, "remove one of them", "Clash")
+
+
+def _host_name(host: RegularFile, files: Iterable[RegularFile], place_of: PlaceOf) -> Iterator[Problem]:
+    """Warn of files for systemd-sysctl that set another host name than `host`, or than a file at /etc/hostname."""
+    for file in files:
+        name = sysctl_files.assignments(file.content).get("kernel/hostname", host.content.strip())
+        if name != host.content.strip():
+            key = ("kernel.hostname", "kernel~1hostname")
+            what = f"kernel.hostname is {name}, and {host.item} (at {place_of(host.item)}) sets {host.content.strip()}"
+            yield warning(file.item, place_of_key(file.item, key, place_of), what, "remove one of them", "Clash")
 
 
 def _cycles(units: EffectiveUnits, known: bool, place_of: PlaceOf) -> Iterator[Problem]:

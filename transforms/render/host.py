@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from ordain.transforms.artifacts import Artifact, RegularFile, SymbolicLink
+from ordain.transforms.catalog.known_words import LAYOUTS, is_time_zone, time_zones
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.errors import Problem, blocked
+from ordain.transforms.errors import Problem, blocked, did_you_mean, is_blocked, warning
 from ordain.transforms.model import Branch, Leaf, Member, OnChange, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.text_file import TextFile
@@ -24,6 +25,7 @@ TIMESYNCD, CHRONY = "systemd-timesyncd.service", ("chrony.service", "chronyd.ser
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"(?=.{{1,64}}\Z){_LABEL}(\.{_LABEL})*")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
+_LOCALE = re.compile(r"C|POSIX|[a-z]{2,3}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?|C\.[A-Za-z0-9-]+")
 _WORD = re.compile(r"[A-Za-z0-9_.@:+-]+")
 
 
@@ -31,9 +33,10 @@ def render(tree: Branch, names: Names) -> RenderedItem:
     """Return the item of the section."""
     renderer = _HostRenderer(tree, names)
     artifacts = tuple(renderer.artifacts())
-    if renderer.problems:
-        return RenderedItem(pointer=ITEM, problems=tuple(renderer.problems))
-    return RenderedItem(pointer=ITEM, artifacts=artifacts, members=tuple(renderer.members))
+    problems = tuple(renderer.problems)
+    if is_blocked(problems):
+        return RenderedItem(pointer=ITEM, problems=problems)
+    return RenderedItem(pointer=ITEM, artifacts=artifacts, members=tuple(renderer.members), problems=problems)
 
 
 class _HostRenderer:
@@ -49,14 +52,26 @@ class _HostRenderer:
             # Running: it is not, where the package was installed in this boot, and then it has to start.
             self.restart_on_change(HOSTNAME_READER, HOSTNAME, Wanted.RUNNING)
         if leaf := self.word("timezone", _ZONE, "use a name below /usr/share/zoneinfo, such as Europe/Berlin"):
-            target = f"../usr/share/zoneinfo/{leaf.value}"
+            if not is_time_zone(zone := str(leaf.value)) and _ZONE.fullmatch(zone):
+                near = did_you_mean(zone, time_zones())
+                what = f"tzdata has no time zone {zone}, and without its data all programs would use UTC"
+                self.warn(leaf, what, near or "see `timedatectl list-timezones`", "TimeZone")
+            target = f"../usr/share/zoneinfo/{zone}"
             yield SymbolicLink(path=LOCALTIME, target=target, item=ITEM)
         if leaf := self.word("locale", _WORD, "such as C.UTF-8"):
+            if not _LOCALE.fullmatch(str(leaf.value)):
+                self.warn(
+                    leaf, f"{leaf.value} is not the name of a locale", "such as C.UTF-8 or de_DE.UTF-8", "Doubtful"
+                )
             yield self.one_line(self.names.paths().get("locale", LOCALE), f"LANG={leaf.value}", leaf)
         if leaf := self.word("keymap", _WORD, "such as de"):
             path = self.names.paths().get("keyboard", VCONSOLE)
             variable, reader = ("KEYMAP", VCONSOLE_SETUP) if path == VCONSOLE else ("XKBLAYOUT", CONSOLE_SETUP)
             yield self.one_line(path, f"{variable}={leaf.value}", leaf)
+            if variable == "XKBLAYOUT" and str(leaf.value) not in LAYOUTS:
+                near = did_you_mean(str(leaf.value), LAYOUTS)
+                what = f"xkb-data has no keyboard layout {leaf.value}"
+                self.warn(leaf, what, near or "write a layout of keyboard(5), such as de or us", "Doubtful")
             self.restart_on_change(reader, path)
         yield from self.time_servers()
 
@@ -110,6 +125,9 @@ class _HostRenderer:
         self.members.append(
             Member(unit=unit, item=ITEM, wanted=wanted, ours=False, on_change=OnChange.RESTART, uses=uses)
         )
+
+    def warn(self, leaf: Leaf, what: str, hint: str, code: str) -> None:
+        self.problems.append(warning(ITEM, leaf.where, what, hint, code))
 
     def block(self, leaf: Leaf, what: str, hint: str, code: str = "Item") -> None:
         self.problems.append(blocked(ITEM, leaf.where, what, hint, code))

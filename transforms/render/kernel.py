@@ -11,6 +11,7 @@ from ordain.transforms.model import Branch, Member, OnChange, Wanted
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.text_file import TextFile
+from ordain.transforms.systemd.kernel_parameters import wanted_value
 from ordain.transforms.systemd.sysctl_files import parameter_path
 
 SYSCTL = "/run/sysctl.d/99-q-ordain.conf"
@@ -39,7 +40,10 @@ def render_sysctl(tree: Branch, names: Names) -> RenderedItem:
         if value.lower() in _WORDS or _NOT_WHOLE.fullmatch(value):
             what = f"the kernel takes whole numbers, and would refuse {value!r} for {name}"
             file.problems.append(warning("sysctl", leaf.where, what, "write it as a whole number, 1 or 0", "Doubtful"))
-        if not _PARAMETER.fullmatch(name):
+        elif wanted := wanted_value(parameter_path(name), value):
+            what = f"the kernel would refuse {value!r} for {name}"
+            file.problems.append(warning("sysctl", leaf.where, what, f"write {wanted}", "Doubtful"))
+        if not _PARAMETER.fullmatch(name) or "" in re.split("[./]", name):
             file.block(leaf, f"{name!r} is not a kernel parameter", "write it like sysctl: net.ipv4.ip_forward")
         if not value.strip() or value != value.strip():
             file.block(leaf, f"{name} cannot have the value {value!r}", "remove the blanks around it")

@@ -571,7 +571,8 @@ MACHINE = CodeGroup(
             "See `journalctl -b -u systemd-modules-load`. The host of a container loads modules.",
         ),
         "TimeZone": (
-            "The machine has no data about the time zone of the documents, so programs use UTC.",
+            "The machine, or tzdata where no machine is asked, has no data about the time zone of the documents, so "
+            "programs use UTC.",
             "Check the spelling (`timedatectl list-timezones`), or install the package tzdata.",
         ),
         "Locale": (
