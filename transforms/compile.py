@@ -98,7 +98,11 @@ def _compile(
         *(p for item in items for p in item.problems),
     ]
     between = find_conflicts(
-        [_with(item, renderer.problems) for item in items], installed, resolved.facts.systemd, renderer.where
+        [_with(item, renderer.problems) for item in items],
+        installed,
+        resolved.facts.systemd,
+        renderer.names.units() if installed is None else frozenset(),
+        renderer.where,
     )
     found += between
     known = fixed_accounts(resolved.facts) if accounts is None else accounts

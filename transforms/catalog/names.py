@@ -36,6 +36,11 @@ class Names:
         """Return the value of ``key`` (unit, socket, package, config) of service ``name``, "" if there is none."""
         return str(self._row("services", name).value(key, ""))
 
+    def units(self) -> frozenset[str]:
+        """Return the units of all services on this system."""
+        rows = [row for _, row in self.tree.branch("services").branches()]
+        return frozenset(str(leaf.value) for row in rows for key in ("unit", "socket") if (leaf := row.leaf(key)))
+
     def check(self, name: str) -> Leaf | None:
         """Return the commands that check the configuration of service ``name``."""
         return self._row("services", name).leaf("check")

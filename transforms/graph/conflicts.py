@@ -47,9 +47,16 @@ VITAL = frozenset(
 
 
 def find_conflicts(
-    items: Iterable[RenderedItem], installed: Installed | None, systemd: int, place_of: PlaceOf
+    items: Iterable[RenderedItem],
+    installed: Installed | None,
+    systemd: int,
+    usual: frozenset[str],
+    place_of: PlaceOf,
 ) -> tuple[Problem, ...]:
-    """Return every conflict between ``items``, units that PID 1 refuses, and orderings that cannot hold."""
+    """Return every conflict between ``items``, units that PID 1 refuses, and orderings that cannot hold.
+
+    ``usual``: units that the distribution may install, where the installed ones are not known.
+    """
     items = tuple(items)
     sound = [item for item in items if not item.blocked]
     artifacts = [artifact for item in sound for artifact in item.artifacts]
@@ -63,7 +70,7 @@ def find_conflicts(
         *_cycles(units, installed is not None, place_of),
         *_conflicting_units(sound, units, place_of),
         *_unmet_requirements(items, units, place_of),
-        *late_orderings(sound, units, place_of),
+        *late_orderings(sound, units, usual, place_of),
         *shared_resources(sound, units, installed, place_of),
     )
 

@@ -6,14 +6,15 @@ when the targets of the early boot are reached and the services that the distrib
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from ordain.transforms.errors import Problem, Where, warning
+from ordain.transforms.errors import Problem, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits
+from ordain.transforms.graph.places import PlaceOf, place_of_key
 from ordain.transforms.model import Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.unit_links import SERVICES_TARGET
-from ordain.transforms.systemd.early_boot import EARLY_BOOT
+from ordain.transforms.systemd.early_boot import EARLY_BOOT, MAIN_BOOT
 
 _GOALS = frozenset({"multi-user.target", "graphical.target"})
 """The targets that a boot leads to; they wait for the services of the documents."""
@@ -21,26 +22,33 @@ _PULLS = ("Wants", "Requires", "BindsTo", "Requisite")
 
 
 def late_orderings(
-    items: Iterable[RenderedItem], units: EffectiveUnits, place_of: Callable[[str], Where]
+    items: Iterable[RenderedItem], units: EffectiveUnits, usual: frozenset[str], place_of: PlaceOf
 ) -> Iterator[Problem]:
-    """Yield a warning for each ordering of a service of the main phase before a unit that the boot has started."""
+    """Yield a warning for each ordering of a service of the main phase before a unit that the boot has started.
+
+    ``usual`` are units that the distribution may install and enable, if the machine is not known.
+    """
     members = [member for item in items for member in item.members]
     pulled = _started_by_boot(units)  # also units of the documents with WantedBy=multi-user.target or the like
     late = {m.unit: m.item for m in members if m.wanted is Wanted.RUNNING and not m.early and m.unit not in pulled}
-    started = (EARLY_BOOT | pulled) - _GOALS - {member.unit for member in members if member.ours}
+    ours = _GOALS | {member.unit for member in members if member.ours}
+    started = (EARLY_BOOT | pulled | (MAIN_BOOT if usual else frozenset())) - ours
     for unit, pointer in sorted(late.items()):
-        for other in sorted(set(units.words(unit, "Before")) & started - {unit}):
+        later = set(units.words(unit, "Before")) - {unit}
+        for other in sorted(later & started):
             yield _warning(unit, other, pointer, place_of)
+        for other in sorted(later & usual - started - ours):
+            yield _warning(unit, other, pointer, place_of, " where the distribution enables it")
     for other in sorted(started & units.items.keys()):
         for unit in sorted(set(units.words(other, "After")) & late.keys() - {other}):
             for pointer in sorted(units.items[other]):
                 yield _warning(unit, other, pointer, place_of)
 
 
-def _warning(unit: str, other: str, pointer: str, place_of: Callable[[str], Where]) -> Problem:
-    what = f"{unit} cannot start before {other}: the boot starts that earlier than the services of the documents"
+def _warning(unit: str, other: str, pointer: str, place_of: PlaceOf, limit: str = "") -> Problem:
+    what = f"{unit} cannot start before {other}{limit}: the boot starts that earlier than the services of the documents"
     hint = f"set `phase: early`, so that {unit} is a part of the boot"
-    return warning(pointer, place_of(pointer), what, hint, "TooLate")
+    return warning(pointer, place_of_key(pointer, ("before",), place_of), what, hint, "TooLate")
 
 
 def _started_by_boot(units: EffectiveUnits) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The units of systemd's early boot."""
+"""The units that every boot starts by itself."""
 
 from __future__ import annotations
 
@@ -12,3 +12,12 @@ EARLY_BOOT = frozenset(
     """.split()
 )
 """Units that are reached or started before the agent starts services, where the machine has them (bootup(7))."""
+
+MAIN_BOOT = frozenset(
+    """
+    dbus.socket dbus.service dbus-broker.service systemd-logind.service systemd-user-sessions.service getty.target
+    getty@tty1.service remote-fs.target systemd-journald.socket systemd-journald-dev-log.socket
+    systemd-udevd-control.socket systemd-udevd-kernel.socket systemd-tmpfiles-clean.timer
+    """.split()
+)
+"""Units of systemd and of the message bus that basic.target or multi-user.target wants on every distribution."""

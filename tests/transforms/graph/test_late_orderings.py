@@ -66,3 +66,16 @@ def test_units_of_the_documents_that_the_boot_starts_are_ordered_freely() -> Non
     units += f"  b.service: {{Service: {{ExecStart: /bin/true}}, {wanted}}}}}\n"
 
     assert warnings("state: running", units, ENABLED) == []
+
+
+@pytest.mark.parametrize("unit", ["cron.service", "ssh", "nginx"])
+def test_a_service_of_the_system_is_warned_about_where_no_machine_is_known(unit: str) -> None:
+    (warning,) = warnings(f"before: [{unit}]")
+
+    assert warning.endswith(".service where the distribution enables it")
+    assert warnings(f"before: [{unit}], phase: early") == []
+
+
+@pytest.mark.parametrize("unit", ["systemd-user-sessions.service", "getty@tty1.service", "dbus.socket"])
+def test_a_unit_that_every_boot_starts_is_warned_about_without_a_machine(unit: str) -> None:
+    assert warnings(f"before: [{unit}]") == [f"prep.service cannot start before {unit}"]
