@@ -20,6 +20,7 @@ from ordain.transforms.errors import Refused as Refused
 from ordain.transforms.graph import exclusive_boot
 from ordain.transforms.graph.account_checks import account_problems
 from ordain.transforms.graph.conflicts import find_conflicts
+from ordain.transforms.graph.ignored_files import ignored_files
 from ordain.transforms.memo import Memo, MemoTable
 from ordain.transforms.model import (
     Branch,
@@ -107,6 +108,7 @@ def _compile(
     found += between
     known = fixed_accounts(resolved.facts) if accounts is None else accounts
     found += account_problems(items, known, renderer.where)
+    found += ignored_files((a for item in items for a in item.artifacts), resolved.facts, renderer.where)
     blocked_items = {p.item for p in found if p.severity is Severity.BLOCKED}
     kept = [item for item in items if item.pointer not in blocked_items]
     kept += render_secrets(renderer.secrets, [artifact for item in kept for artifact in item.artifacts])

@@ -102,7 +102,7 @@ users: {www-data: {}}
 groups: {nogroup: {}}
 users: {"a\\nb": {}}
 groups: {A: {}, root: {gid: 5}, zero: {gid: 0}}
-files: {/etc/a: {content: a, group: ghost}}
+files: {/etc/a: {content: a, group: ghost}, /etc/sudoers.d/a.b: {content: a}}
 sysctl: {"a b": "1", net.ipv4.ip_forward: " 1", kernel.panic: "true", kernel/panic: "1"}
 modules: {"a b": {}, c: {options: "a\\\\"}}
 host: {hostname: "a b", time-servers: ["a b"], locale: "a b", timezone: "../a"}

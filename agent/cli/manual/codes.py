@@ -377,9 +377,9 @@ WARNINGS = CodeGroup(
             "Use a directory for each, or RuntimeDirectoryPreserve=yes for both.",
         ),
         "Doubtful": (
-            "A value is valid, but surely meant otherwise: a size in single bytes, 50 whole CPUs, a decimal mode, or "
-            "words of a shell in a command that no shell reads.",
-            "Write the value with its unit, as the hint says.",
+            "A value is valid, but surely meant otherwise: a size in single bytes, 50 whole CPUs, a decimal mode, "
+            "words of a shell in a command that no shell reads, or a file whose reader ignores its name.",
+            "Write the value as the hint says.",
         ),
         "NothingToAllow": (
             "`boot: {allow: …}` names a unit that the system would not start anyway.",

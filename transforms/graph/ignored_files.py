@@ -1,0 +1,81 @@
+"""Files in a directory whose reader ignores or refuses them, because of their name or mode, and says nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ordain.transforms.artifacts import Artifact, CredentialFile, RegularFile, SymbolicLink
+from ordain.transforms.catalog.data_tables import read_table
+from ordain.transforms.errors import Problem, warning
+from ordain.transforms.graph.places import PlaceOf, place_of_key
+from ordain.transforms.model import Facts
+
+TABLE = Path(__file__).parents[1] / "data" / "drop-in-directories.yaml"
+_ANYWHERE = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
+"""The directories for which a first * in the table stands."""
+_MODES = (("not-writable", 0o022, "that others may write", "0644"), ("private", 0o077, "that others may read", "0600"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    """A row of the table; ``names`` are read, ``only`` are the names that the row is about."""
+
+    program: str
+    page: str
+    names: re.Pattern[str]
+    only: re.Pattern[str]
+    wanted: str
+    systems: frozenset[str]
+    flags: frozenset[str]
+
+
+def ignored_files(artifacts: Iterable[Artifact], facts: Facts, place_of: PlaceOf) -> Iterator[Problem]:
+    """Warn of each file of the documents that its reader ignores or refuses on a system with ``facts``."""
+    system = {facts.id, *facts.like}
+    for artifact in artifacts:
+        if not isinstance(artifact, (RegularFile, SymbolicLink, CredentialFile)):
+            continue
+        folder, _, name = artifact.path.rpartition("/")
+        for reader in _readers().get(folder, ()):
+            if (reader.systems and not reader.systems & system) or not reader.only.fullmatch(name):
+                continue
+            for what, hint in _faults(artifact, name, reader):
+                place = place_of_key(artifact.item, ("mode",) if "mode" in what else (), place_of)
+                yield warning(artifact.item, place, f"{what} ({reader.page})", hint, "Doubtful")
+
+
+def _faults(file: RegularFile | SymbolicLink | CredentialFile, name: str, reader: _Reader) -> Iterator[tuple[str, str]]:
+    if not reader.names.fullmatch(name):
+        yield f"{reader.program} ignores {file.path}", f"choose a name {reader.wanted}"
+    elif not isinstance(file, SymbolicLink):
+        for flag, bits, words, usual in _MODES:
+            if flag in reader.flags and file.mode & bits:
+                what = f"{reader.program} refuses {file.path}, a file {words} (mode {file.mode:04o})"
+                yield what, f"write mode {usual}"
+        if "executable" in reader.flags and not file.mode & 0o111:
+            yield f"{reader.program} does not run {file.path}, which is not executable", "write mode 0755"
+
+
+@cache
+def _readers() -> Mapping[str, tuple[_Reader, ...]]:
+    """Return the readers of each directory."""
+    readers: dict[str, tuple[_Reader, ...]] = {}
+    for row in read_table(TABLE).values():
+        reader = _Reader(
+            program=row["reader"],
+            page=row["page"],
+            names=re.compile(row.get("names", ".*")),
+            only=re.compile(row.get("only", ".*")),
+            wanted=row.get("wanted", ""),
+            systems=frozenset(row.get("systems", ())),
+            flags=frozenset(key for key, value in row.items() if value is True),
+        )
+        for directory in row["directories"]:
+            top, _, rest = directory.partition("/")
+            for path in (f"{above}/{rest}" for above in _ANYWHERE) if top == "*" else (directory,):
+                readers[path] = (*readers.get(path, ()), reader)
+    return readers
