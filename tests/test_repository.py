@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "transforms/catalog": "resolve document document/keys document/formats document/text template",
     "transforms/render": "catalog template machine document document/keys document/text systemd",
     "transforms/render/network": "render catalog template document/keys document/formats document/text systemd",
-    "transforms/graph": "render systemd",
+    "transforms/graph": "render catalog systemd",
     "transforms/importing": "render catalog document document/keys document/formats document/text systemd",
     "transforms/netboot": "resolve template document/formats document/text",
     "transforms/query": "document/text systemd",

@@ -22,6 +22,7 @@ from ordain.transforms.artifacts import (
     SymbolicLink,
     row,
 )
+from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.forbidden_paths import SECRETS
 from ordain.transforms.render.host import ITEM as HOST
 from ordain.transforms.render.host import KEYS as HOST_KEYS
@@ -50,8 +51,9 @@ class _Line:
 
 def item_causes(file: PlacedFile, provenance: Provenance) -> Causes:
     """Return the place in the documents that a file exists for: that of its content, else of its item."""
+    own = pointer_below(f"{file.item}/files", file.path)  # a file of a service
     key = HOST_KEYS.get(file.path, "content") if file.item == HOST else "content"
-    for pointer in (f"{file.item}/{key}", f"{file.item}/template", file.item):
+    for pointer in (f"{own}/content", f"{own}/template", f"{file.item}/{key}", f"{file.item}/template", file.item):
         if pointer in provenance:
             return (_location(pointer, provenance),)
     causes = (read_cause(line) for line in _text(file).split("\n") if line.startswith("#"))
@@ -112,7 +114,9 @@ def _content(old: PlacedFile, new: PlacedFile, before: Provenance, after: Proven
 
 def _lines(file: RegularFile, provenance: Provenance) -> Sequence[_Line]:
     """Return the lines of a file, without the comments and empty lines of a file that Ordain words."""
-    if file.item.startswith("files/"):
+    own = pointer_below(f"{file.item}/files", file.path)
+    of_documents = file.item.startswith("files/") or f"{own}/content" in provenance or f"{own}/template" in provenance
+    if of_documents or (file.item == HOST and file.path in HOST_KEYS):
         cause = next(iter(item_causes(file, provenance)), None)
         return [_Line(text, cause) for text in file.content.splitlines()]
     lines = []

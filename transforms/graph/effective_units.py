@@ -58,9 +58,9 @@ def effective_units(artifacts: Iterable[Artifact], installed: Installed | None) 
     masks = [a.path.removeprefix("early/") for a in artifacts if isinstance(a, UnitLink) and a.masks]
     masked = {path for path in masks if "/" not in path}
     held_back = {path for path in masks if "/" in path}
-    made = {a.path.partition("/")[2] for a in artifacts if isinstance(a, UnitFile)}  # those of drop-ins are no names
+    made = {a.path.partition("/")[2] for a in artifacts if isinstance(a, UnitFile)}
     for name, unit in installed.units.items() if installed else ():
-        if name not in masked and not (unit.path and name in made):
+        if name not in masked and not (unit.path and name in made):  # ours replaces the whole unit, but no drop-in
             units[name] = [(s, k, v) for s, pairs in unit.sections.items() for k, v in pairs]
     for link in installed.links if installed else ():
         if f"{link.target}.{link.kind}/{link.name}" not in held_back:

@@ -16,7 +16,7 @@ from ordain.transforms.model import Facts
 
 TABLE = Path(__file__).parents[1] / "data" / "drop-in-directories.yaml"
 _ANYWHERE = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
-"""The directories for which a first * in the table stands."""
+"""The directories that a first * in the table means."""
 _MODES = (("not-writable", 0o022, "that others may write", "0644"), ("private", 0o077, "that others may read", "0600"))
 
 

@@ -46,7 +46,7 @@ _OWN_OPERATORS: Mapping[str, set[str]] = {
 """Programs to which such a word is an operator of their own."""
 _OPERATORS = frozenset("&& || | ; ;; & > >> < << <<< >| &> &>> |& >&2 1>&2 2>&1".split())
 _BUILTINS = frozenset("cd export source ulimit umask set unset exec eval trap alias read . :".split())
-"""Commands of a shell that are no programs on most systems."""
+"""Commands of a shell for which most systems have no program."""
 _OWN_LANGUAGES = frozenset(
     "find rsync tar zip sed awk gawk mawk grep egrep rg perl python python3 ruby jq envsubst make psql mysql sqlite3"
     " expr docker podman".split()
@@ -144,7 +144,7 @@ def of_command(words: Sequence[str], *, expanded: bool = False) -> Doubt:
     if program in _SHELLS:
         return NO_DOUBT
     if first in _BUILTINS:
-        return f"{first} is a command of the shell, and no program", f"{_SHELL}, or a key such as working-directory"
+        return f"{first} is a command of the shell, and not a program", f"{_SHELL}, or a key such as working-directory"
     if _ASSIGNMENT.fullmatch(first):
         name, _, value = first.partition("=")
         what = f"no shell reads this command, so {first} is taken for the program"

@@ -1,4 +1,4 @@
-"""The values that the kernel takes for its parameters, by its documentation (Documentation/admin-guide/sysctl).
+"""The values that the kernel takes for its parameters, by its documentation of sysctl.
 
 Each row has a pattern of paths below /proc/sys, a pattern of values, and words for such a value. The first row that
 matches counts; the kernel alone knows the parameters without a row.

@@ -35,13 +35,13 @@ def found(text: str, installed: Installed | None = None) -> list[tuple[str, str,
 
 
 SAME_MOUNTS = [
-    ("/dev/shm", "dev-shm", "what: tmpfs, type: tmpfs", "What: tmpfs, Type: tmpfs", "", "Where", "Vital"),
-    ("/etc", "etc", "what: tmpfs, type: tmpfs", "What: tmpfs, Type: tmpfs", "", "Where", "Vital"),
-    ("/sys/fs/cgroup/x", "sys-fs-cgroup-x", "what: a", "What: a", "", "Where", "Vital"),
-    ("/srv", "srv", "what: a, timeout: infinity", "What: a, TimeoutSec: infinity", "timeout", "TimeoutSec", "Vital"),
-    ("/srv", "srv", "what: 'h:/x', type: nfs, options: [bg]", "What: 'h:/x', Type: nfs, Options: 'rw,bg'",
+    ("/dev/shm", "dev-shm", "what: tmpfs, type: tmpfs", "Type: tmpfs, What: tmpfs", "", "Where", "Vital"),
+    ("/etc", "etc", "what: tmpfs, type: tmpfs", "Type: tmpfs, What: tmpfs", "", "Where", "Vital"),
+    ("/sys/fs/cgroup/x", "sys-fs-cgroup-x", "what: a", "Type: a, What: a", "", "Where", "Vital"),
+    ("/srv", "srv", "what: a, timeout: infinity", "TimeoutSec: infinity, What: a", "timeout", "TimeoutSec", "Vital"),
+    ("/srv", "srv", "what: 'h:/x', type: nfs, options: [bg]", "Type: nfs, What: 'h:/x', Options: 'rw,bg'",
      "options/bg", "Options", "Encode"),
-    ("/srv", "srv", "what: 'h:/x', options: [bg]", "What: 'h:/x', Options: bg", "options/bg", "Options", "Encode"),
+    ("/srv", "srv", "what: 'h:/x', options: [bg]", "Options: bg, What: 'h:/x'", "options/bg", "Options", "Encode"),
     ("/srv", "srv", "type: nfs", "Type: nfs", "", "", "NotLoadable"),
 ]  # fmt: skip
 

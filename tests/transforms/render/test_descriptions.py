@@ -22,7 +22,10 @@ SHOWN = "a\\x1b[31m\\x07\\x9b2J\\u202e\\u2028b\xa0ä"
             [f"Description={SHOWN}", f"Description=Sockets of {SHOWN}"],
         ),
         (f'services: {{x: {{unit: ssh.service, description: "{TEXT}"}}}}', [f"Description={SHOWN}"]),
-        (f'units: {{x.service: {{Unit: {{Description: "{TEXT}"}}}}}}', [f"Description={SHOWN}"]),
+        (
+            f'units: {{x.service: {{Unit: {{Description: "{TEXT}"}}, Service: {{ExecStart: /bin/x}}}}}}',
+            [f"Description={SHOWN}"],
+        ),
         (
             f'services: {{x: {{command: /bin/x, systemd: {{Service: {{SyslogIdentifier: "{TEXT}"}}}}}}}}',
             [f"SyslogIdentifier={SHOWN}"],

@@ -36,10 +36,10 @@ REFUSED = [
     ("a.socket", "[Socket]\nListenStream=/run/a\nListenFIFO=/run/c\nSymlinks=/run/b", "none or more than one node"),
     ("a.timer", "[Timer]\nPersistent=yes", "Timer unit lacks value setting"),
     ("a.path", "[Path]\nMakeDirectory=yes", "Path unit lacks path setting"),
-    ("srv-a.mount", "[Mount]\nWhat=tmpfs\nWhere=/srv/b", "Where= setting doesn't match unit name"),
-    ("srv-a.mount", "[Mount]\nWhere=/srv/a", "What= setting is missing"),
+    ("srv-a.mount", "[Mount]\nWhat=tmpfs\nWhere=/srv/b", "setting doesn't match unit name"),
+    ("srv-a.mount", "[Mount]\nWhere=/srv/a", "setting is missing"),
     ("srv-a.mount", "[Mount]\nWhat=tmpfs\nWhere=/srv/a\nPAMName=x\nKillMode=process", "has PAM enabled"),
-    ("srv-a.automount", "[Automount]\nWhere=/srv/b", "Where= setting doesn't match unit name"),
+    ("srv-a.automount", "[Automount]\nWhere=/srv/b", "setting doesn't match unit name"),
     ("srv-a.swap", "[Swap]\nWhat=/srv/b", "Value of What= and unit name do not match"),
     ("a--b.slice", "[Slice]\nCPUWeight=5", "failed to load properly"),
 ]
