@@ -109,7 +109,7 @@ def _listens(unit: str, units: EffectiveUnits) -> Iterator[_Address]:
 def _address(text: str, kind: str, device: str) -> _Address | None:
     if text.startswith(("/", "@")):
         # Two sockets at one path: the second removes the file of the first, whatever their types.
-        return _Address("path", text.replace("/var/run/", "/run/", 1) if text.startswith("/var/run/") else text)
+        return _Address("path", _simplified(text) if text.startswith("/") else text)
     if text.isdecimal():
         return _Address(kind, text, None, device)
     host, _, port = text.rpartition(":")
@@ -120,6 +120,12 @@ def _address(text: str, kind: str, device: str) -> _Address | None:
         return _Address(kind, port, ipaddress.ip_address(host.strip("[]")), device or scope)
     except ValueError:
         return None
+
+
+def _simplified(path: str) -> str:
+    """Return a path without empty parts and ``.``, as PID 1 writes it (path_simplify()); /var/run is a link to /run."""
+    simple = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+    return simple.removeprefix("/var") if simple.startswith("/var/run/") else simple
 
 
 def _directories(

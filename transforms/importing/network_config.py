@@ -1,21 +1,23 @@
 """Network configuration of netplan, whose vocabulary is that of the section ``network``, and of cloud-init.
 
-netplan reads scalars by the type that a key wants, so that `dhcp4: yes` is true; the schema has the types.
+netplan reads the text of a scalar, quoted or not, by the type that a key wants: `dhcp4: yes` is true, and `mtu: "9000"`
+a number. The schema has the types.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.keys.network_keys import NETWORK
 from ordain.transforms.document.keys.network_shapes import FlagOr, Rows
-from ordain.transforms.document.keys.shapes import Flag, Map, Record, Shape
-from ordain.transforms.document.text.node import Node, mapping, sequence
+from ordain.transforms.document.keys.shapes import Flag, Integer, Map, Record, Shape
+from ordain.transforms.document.text.node import Node, Number, mapping, sequence
 from ordain.transforms.importing import network_v1, yaml_values
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
 from ordain.transforms.importing.foreign_yaml import UnusableNode
-from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, text
+from ordain.transforms.importing.yaml_values import UnusableValue, items, text
 
 
 def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> None:
@@ -66,7 +68,11 @@ def _merged(first: Node, second: Node) -> Node:
 
 
 def _typed(node: Node, shape: Shape | None, draft: DocumentDraft) -> Node:
-    """Return a value with booleans where the shape wants them. Values that no document can hold are problems."""
+    """Return a value with booleans and numbers where the shape wants them.
+
+    A text that netplan takes for neither stays one, which the schema reports. Values that no document can hold are
+    problems.
+    """
     if isinstance(node.value, Mapping):
         below = {key: _shape_below(shape, key) for key in node.value}
         keys = {
@@ -80,11 +86,18 @@ def _typed(node: Node, shape: Shape | None, draft: DocumentDraft) -> Node:
         children = [_typed(child, of, draft) for child in node.value if not _is_unusable(child, "", draft)]
         return sequence(children, node.where)
     if isinstance(shape, (Flag, FlagOr)) and isinstance(node.value, str):
-        try:
-            return Node(value=flag(node), where=node.where)
-        except UnusableValue:
-            return node  # the schema reports it
+        word = _BOOLEANS.get(node.value.lower(), str(node.value) if isinstance(shape, Flag) else node.value)
+        return Node(value=word, where=node.where)
+    if isinstance(shape, Integer) and isinstance(node.value, str):
+        number = str(int(node.value)) if _WHOLE.fullmatch(node.value) else ""
+        return Node(value=Number(number) if number else str(node.value), where=node.where)
     return node
+
+
+_BOOLEANS = {word: True for word in ("true", "on", "yes", "y")} | {word: False for word in ("false", "off", "no", "n")}
+"""The booleans of netplan (handle_generic_bool() in src/parse.c)."""
+_WHOLE = re.compile(r"[0-9]{1,20}")
+"""The numbers of netplan: decimal, whatever zeros precede them (handle_netdef_guint() in src/parse.c)."""
 
 
 def _shape_below(shape: Shape | None, key: str) -> Shape | None:

@@ -55,6 +55,8 @@ BOTH = [("services/a", "AddressTaken", "blocked"), ("services/b", "AddressTaken"
         ("datagram: '53'", "datagram: '53'"),
         ("stream: /run/a", "datagram: /run/a"),
         ("stream: /var/run/a", "stream: /run/a"),
+        ("stream: /run//a", "stream: /run/a"),
+        ("stream: /run/./a/", "datagram: /var//run/a"),
         ("fifo: /run/a", "fifo: /run/a"),
     ],
 )
