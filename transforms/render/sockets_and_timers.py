@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.model import Branch, strings
-from ordain.transforms.render.unit_draft import DOUBTFUL, UnitDraft
-from ordain.transforms.systemd.calendar import never_comes
+from ordain.transforms.render.unit_draft import UnitDraft
 
 LISTEN = {
     "stream": "ListenStream",
@@ -46,9 +45,6 @@ def add_schedule(branch: Branch, draft: UnitDraft) -> None:
             draft.add("Timer", "OnCalendar", "", leaf)
         for calendar in strings(leaf.value):
             draft.set("Timer", "OnCalendar", calendar, leaf)
-            if never_comes(calendar):
-                what = f"{calendar!r} never comes: no month of it has such a day"
-                draft.warn(leaf, what, "write another day", DOUBTFUL)
     for name, key in SCHEDULE.items():
         if leaf := branch.leaf(name):
             draft.set("Timer", key, leaf.value if isinstance(leaf.value, bool) else str(leaf.value), leaf)

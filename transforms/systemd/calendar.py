@@ -52,17 +52,19 @@ def check_calendar(text: str) -> None:
                 raise EncodeError(f"{name} out of range in a calendar event: {number}", f"{low} to {high}")
 
 
-def never_comes(text: str) -> bool:
-    """Return whether a calendar event that `check_calendar` takes has a day that no month of it has.
+def never_comes(text: str) -> str:
+    """Return why a calendar event that `check_calendar` takes never comes, ``""`` if it may come.
 
     >>> never_comes("*-02-30"), never_comes("*-02,04-30"), never_comes("*-02-29 4:00"), never_comes("daily")
-    (True, False, False, False)
+    ('no month of it has such a day', '', '', '')
     """
     match = _EVENT.fullmatch(_ZONE.sub("", text.strip(" \t")))
     months, dates = ((match[name] or "*").split(",") if match else ["*"] for name in ("month", "day"))
     if not match or "~" in text or not all(word.isdecimal() for word in (*months, *dates)):
-        return False  # ranges, steps, * and days from the end of a month are left to PID 1
-    return not any(int(date) <= _DAYS[int(month) - 1] for month in months for date in dates)
+        return ""  # ranges, steps, * and days from the end of a month are left to PID 1
+    if any(int(date) <= _DAYS[int(month) - 1] for month in months for date in dates):
+        return ""
+    return "no month of it has such a day"
 
 
 def days(first: str, last: str) -> range:

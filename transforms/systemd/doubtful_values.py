@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ordain.transforms.systemd.calendar import never_comes
+
 Doubt = tuple[str, str]
 """A doubt in words, and a hint."""
 NO_DOUBT: Doubt = ("", "")
@@ -82,6 +84,8 @@ def of_setting(key: str, value: str) -> Doubt:
     """
     if key in _SIZES and (doubt := of_size(key, value))[0]:
         return doubt
+    if key == "OnCalendar" and (why := never_comes(value)):
+        return f"{value!r} never comes: {why}", "write another day"
     if key in _TOO_FEW and (counts := value.split(":")) and all(map(str.isdecimal, counts)):
         fewest, why = _TOO_FEW[key]
         if min(map(int, counts)) < fewest:

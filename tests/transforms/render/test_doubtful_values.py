@@ -40,6 +40,7 @@ def service(keys: str) -> str:
         (service("limits: {cpu: '100'}"), "100 without % is 100 whole CPUs"),
         ("files: {/etc/x: {content: a, mode: 420}}", "mode 420 is octal: r---w----"),
         (service("schedule: {calendar: '*-02-30 4:00'}"), "'*-02-30 4:00' never comes"),
+        ("units: {x.timer: {Timer: {OnCalendar: '*-02-30'}}}", "'*-02-30' never comes: no month"),
         ("sysctl: {net.ipv4.ip_forward: 'yes'}", "would refuse 'yes' for net.ipv4.ip_forward"),
         ("sysctl: {fs.file-max: 1e6}", "would refuse '1e6' for fs.file-max"),
         (
