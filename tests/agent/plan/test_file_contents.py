@@ -217,28 +217,6 @@ def test_a_value_that_a_unit_or_file_shows_is_not_shown_twice() -> None:
     assert plan(of("192.0.2.1/24"), of("192.0.2.2/24"), Observed()).settings == ()
 
 
-HOST = {
-    "host/hostname": {"layer": "base", "path": "m.yaml", "line": 14},
-    "host/timezone": {"layer": "base", "path": "m.yaml", "line": 15},
-}
-
-
-def host(name: str, zone: str, **more: Any) -> Generation:
-    return placed(
-        RegularFile(path="/etc/hostname", content=f"{name}\n", item="host"),
-        SymbolicLink(path="/etc/localtime", target=f"../usr/share/zoneinfo/{zone}", item="host"),
-        provenance=HOST,
-        **more,
-    )
-
-
-def test_each_file_of_the_host_names_its_own_key() -> None:
-    text = described(host("ant", "UTC"), host("bee", "Europe/Berlin"))
-
-    assert "ant → bee  (m.yaml:14 host/hostname)" in text
-    assert "→ ../usr/share/zoneinfo/Europe/Berlin  (m.yaml:15 host/timezone)" in text
-
-
 def test_a_file_of_a_service_names_its_own_entry() -> None:
     places = {
         "services/web/command": {"layer": "base", "path": "m.yaml", "line": 4},
