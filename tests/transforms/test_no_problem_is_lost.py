@@ -55,7 +55,7 @@ INSTALLED = Installed(
     ),
 )
 ACCOUNTS = MachineAccounts(
-    users={"root": ("0", "0"), "www": ("33", "33"), "www-data": ("34", "34")}, groups={"root": "0"}, complete=True
+    users={"root": ("0", "0"), "www": ("33", "33"), "games": ("5", "60")}, groups={"root": "0"}, complete=True
 )
 SAMPLES = """
 services: {x: {command: /bin/x, environment-files: [/a], limits: {memory: 64, cpu: 50}, user: ghost}}
@@ -98,7 +98,7 @@ files: {/etc/k: {content: a}, /etc/k/l: {content: a}}
 files: {/etc/i: {template: "{{ instance }}"}}
 users: {A: {}, root: {shell: /bin/a}, zero: {uid: 0}, h: {home: "/a b"}, k: {keys: [" "]}}
 users: {w: {uid: 33}, m: {groups: [x]}, nobody: {}}
-users: {www-data: {}}
+users: {games: {}}
 groups: {nogroup: {}}
 users: {"a\\nb": {}}
 groups: {A: {}, root: {gid: 5}, zero: {gid: 0}}

@@ -148,10 +148,10 @@ def test_nobody_cannot_be_changed(system: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "warned"),
     [
-        ("users: {www-data: {}}", True),
-        ("users: {www-data: {groups: [adm]}}", True),
-        ("users: {www-data: {system: true, groups: [adm]}}", False),
-        ("users: {www-data: {uid: 33}}", False),
+        ("users: {games: {}}", True),
+        ("users: {games: {groups: [adm]}}", True),
+        ("users: {games: {system: true, groups: [adm]}}", False),
+        ("users: {games: {uid: 5}}", False),
         ("users: {alice: {}}", False),
         ("users: {root: {}}", False),
     ],
@@ -160,5 +160,5 @@ def test_an_ordinary_user_with_the_name_of_a_system_user_is_warned_of(text: str,
     doubtful = [what for _, code, what in of_system(text, "debian-12") if code == "Doubtful"]
 
     assert doubtful == (
-        ["www-data is a system user (uid 33), and would get the home directory /home/www-data"] if warned else []
+        ["games is a system user (uid 5), and would get the home directory /home/games"] if warned else []
     )
