@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "transforms/document": "document/keys document/formats document/text",
     "transforms/machine": "document document/keys document/formats document/text systemd",
     "transforms/resolve": "document document/keys document/formats",
-    "transforms/catalog": "resolve document document/keys document/formats document/text template",
+    "transforms/catalog": "resolve document document/keys document/formats document/text template systemd",
     "transforms/render": "catalog template machine document document/keys document/text systemd",
     "transforms/render/network": "render catalog template document/keys document/formats document/text systemd",
     "transforms/graph": "render catalog systemd",

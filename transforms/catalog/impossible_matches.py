@@ -8,9 +8,8 @@ from ordain.transforms.catalog.known_systems import known_systems
 from ordain.transforms.document.formats.conditions import ARCHITECTURES, FACTS, FIRMWARES, ROOTS
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Document, Kind, MatchCondition
+from ordain.transforms.systemd.machine_words import ALIKE
 
-ALIKE = {"x86_64": "x86-64", "amd64": "x86-64", "aarch64": "arm64", "i686": "x86", "i386": "x86"}
-"""Names of architectures in the words of others than systemd."""
 CLOSE = 0.8
 """The similarity of a misspelt name; `archarm` and `ubuntu-core` are systems of their own."""
 

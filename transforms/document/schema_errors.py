@@ -173,6 +173,9 @@ def _wrong_type(violation: _Violation) -> Iterator[Problem]:
         return
     title = violation.title or " or ".join(violation.wanted)
     what = f"expected {title}, found {_described(violation.instance)}"
+    if isinstance(violation.instance, bool) and violation.pointer.startswith("sysctl/"):
+        yield violation.problem(what, f"write {int(violation.instance)}: the kernel takes numbers only")
+        return
     yield violation.problem(what, _type_hint(violation.instance, violation.wanted))
 
 

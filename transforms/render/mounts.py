@@ -18,6 +18,9 @@ PROTECTED = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/
 See docs/design/contract.md, rule 11.
 """
 
+_IMPLYING = frozenset(("defaults", "user", "users", "owner", "group"))
+"""Options that stand for others."""
+
 API_FILE_SYSTEMS = frozenset(
     "/dev/pts /dev/shm /sys/kernel/security /sys/fs/smackfs /sys/fs/cgroup /sys/fs/pstore /sys/firmware/efi/efivars"
     " /sys/fs/bpf".split()
@@ -125,7 +128,8 @@ def _without_unit(unit: str, place: Leaf, pointer: str, systemd: int, error: Enc
 
 
 def _options(branch: Branch, draft: UnitDraft, section: str) -> None:
-    options = [(name, leaf) for name, leaf in branch.branch("options").leaves()]
+    # mount(8): user and the like imply noexec and nosuid, "unless overridden by subsequent options".
+    options = sorted(branch.branch("options").leaves(), key=lambda option: (option[0] not in _IMPLYING, option[0]))
     words = [name if leaf.value is True else f"{name}={leaf.value}" for name, leaf in options]
     for word, (_, leaf) in zip(words, options, strict=True):
         if splitting.mount_options(word) != [word] or any(char.isspace() for char in word):

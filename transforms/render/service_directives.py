@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.keys.service_keys import CONDITIONS
 from ordain.transforms.forbidden_paths import SECRETS
-from ordain.transforms.model import Branch, Leaf, Value, strings
+from ordain.transforms.model import Branch, Leaf, Probe, Value, strings
 from ordain.transforms.render import sandbox
 from ordain.transforms.render.sealed_secrets import UNIT
 from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, UnitDraft
 from ordain.transforms.render.unit_references import ReferencedUnits, UnitReferences
 from ordain.transforms.systemd import unit_name
-from ordain.transforms.systemd.doubtful_values import of_command, of_cpu
+from ordain.transforms.systemd.doubtful_values import of_command, of_cpu, of_variable
 from ordain.transforms.systemd.encode import Neutral
 from ordain.transforms.systemd.values import timespan
 
@@ -190,6 +190,7 @@ class _ServiceRenderer:
             if SECRET.search(name) and value:
                 what = f"{name} looks like a secret, and every user can read a unit"
                 self.draft.block(leaf, what, SECRET_HINT, "Secret")
+            self.draft.doubt(leaf, of_variable(name, value))
             self.draft.environment(name, value, leaf)
 
     def dependencies(self) -> None:
@@ -243,7 +244,12 @@ class _ServiceRenderer:
             self.draft.set("Service", "CapabilityBoundingSet", tuple(map(_capability, strings(leaf.value))), leaf)
 
     def check_health(self) -> None:
-        leaf = self.service.branch("health").leaf("command")
+        health = self.service.branch("health")
+        leaf = health.leaf("command")
+        if "health" in self.service and not any(probe in health for probe in Probe):
+            self.draft.block(health.here, "health has no check", f"set one of {', '.join(Probe)}")
+        if (url := health.leaf(Probe.HTTP)) and not str(url.value).startswith(("http://", "https://")):
+            self.draft.block(url, f"{url.value!r} is not the URL of a check", "write http://ADDRESS:PORT/ or https://…")
         if leaf is not None and len(_vectors(leaf.value)) > 1:
             self.draft.block(leaf, "a health check is one command", "put the commands into a script")
         for command in filter(None, (leaf, self.service.leaf("check"))):

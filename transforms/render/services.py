@@ -83,6 +83,11 @@ class _OwnService:
             timer = self.draft(self.units.timer)
             self.describe(timer, "Schedule of")
             sockets_and_timers.add_schedule(self.branch.branch("schedule"), timer)
+            if (remain := self.branch.leaf("remain")) and remain.value is True:
+                what = (
+                    "a service that remains active is started once by its schedule, and never again (systemd.timer(5))"
+                )
+                timer.warn(remain, what, "remove remain", "Doubtful")
             service_directives.add_raw(self.branch, timer, {"Timer"})
             self.set_boot_defaults(timer)
             yield timer

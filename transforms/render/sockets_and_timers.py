@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+from ordain.transforms.catalog.known_words import is_time_zone, time_zones
 from ordain.transforms.catalog.names import Names
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.model import Branch, strings
 from ordain.transforms.render.unit_draft import UnitDraft
 
+_ZONE = re.compile(r"[A-Z][A-Za-z_]+/[A-Za-z0-9_+/-]+")
 LISTEN = {
     "stream": "ListenStream",
     "datagram": "ListenDatagram",
@@ -44,6 +49,9 @@ def add_schedule(branch: Branch, draft: UnitDraft) -> None:
         if draft.drop_in:
             draft.add("Timer", "OnCalendar", "", leaf)
         for calendar in strings(leaf.value):
+            zone = calendar.split()[-1] if calendar.split() else ""
+            if _ZONE.fullmatch(zone) and not is_time_zone(zone):
+                draft.warn(leaf, f"{zone} is not a time zone of tzdata", did_you_mean(zone, time_zones()), "Doubtful")
             draft.set("Timer", "OnCalendar", calendar, leaf)
     for name, key in SCHEDULE.items():
         if leaf := branch.leaf(name):

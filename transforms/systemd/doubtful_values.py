@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ordain.transforms.systemd.calendar import never_comes
+from ordain.transforms.systemd.machine_words import ALIKE, ARCHITECTURES, VIRTUAL
 
 Doubt = tuple[str, str]
 """A doubt in words, and a hint."""
@@ -64,6 +65,10 @@ _HOME = re.compile(r"~(?:[a-z_][a-z0-9_-]*)?(?:/\S*)?")
 _GLOB = re.compile(rf"(?:/{_TOP}|~|\.\.?)/\S*(?:[*?]|\[\S+\]|\{{\S*,\S*\}})\S*")
 _VARIABLE = re.compile(r"\S*(?<!\$)\$(?:[A-Z_][A-Z0-9_]+|\{[A-Za-z_][A-Za-z0-9_]*\})\S*")
 _EXPANSION = re.compile(r"\S*\$\{[A-Za-z_][A-Za-z0-9_]*(?::?[-=+?]|[#%/^,:])\S*\}\S*")
+_BOOLEANS = frozenset("1 yes y true t on 0 no n false f off".split())
+"""The words of parse_boolean() in systemd."""
+_USED_VARIABLE = re.compile(r"(?:^|[/:=,\s])(\$(?:[A-Z][A-Z_]{2,}|\{[A-Z][A-Z0-9_]+\}))(?=$|[/:,\s])")
+"""The use of a variable such as $HOME; a password may have a dollar sign, too."""
 _SHELL = 'for a shell, write [/bin/sh, -c, "…"]'
 
 
@@ -86,6 +91,10 @@ def of_setting(key: str, value: str) -> Doubt:
         return doubt
     if key == "OnCalendar" and (why := never_comes(value)):
         return f"{value!r} never comes: {why}", "write another day"
+    if key.endswith(("ConditionArchitecture", "AssertArchitecture")):
+        return _of_word(value, ARCHITECTURES | {"native"}, "an architecture of systemd")
+    if key.endswith(("ConditionVirtualization", "AssertVirtualization")):
+        return _of_word(value, VIRTUAL | _BOOLEANS, "a virtualization that systemd detects")
     if key in _TOO_FEW and (counts := value.split(":")) and all(map(str.isdecimal, counts)):
         fewest, why = _TOO_FEW[key]
         if min(map(int, counts)) < fewest:
@@ -101,6 +110,27 @@ def of_setting(key: str, value: str) -> Doubt:
     if key == "UMask" and value in ("18", "63", "23"):
         return f"UMask={value} is octal", f"write {int(value):04o} if the decimal number was meant"
     return NO_DOUBT
+
+
+def _of_word(value: str, words: frozenset[str], what: str) -> Doubt:
+    """Return the doubt about a condition: PID 1 takes any word, and an unknown one never holds."""
+    word = value.lstrip("|!")
+    if not word or word in words or "%" in word:
+        return NO_DOUBT
+    hint = f"write {ALIKE[word]}" if word in ALIKE else f"write one of {', '.join(sorted(words))}"
+    return f"{word!r} is not {what}, so no machine ever has it", hint
+
+
+def of_variable(name: str, value: str) -> Doubt:
+    """Return the doubt about an environment variable, in whose value PID 1 expands nothing (systemd.exec(5)).
+
+    >>> of_variable("PATH", "$PATH:/opt/bin")[0]
+    'nothing expands $PATH: the program gets this very text'
+    """
+    used = _USED_VARIABLE.search(value)
+    if used is None:
+        return NO_DOUBT
+    return f"nothing expands {used[1]}: the program gets this very text", f"write the whole value of {name}"
 
 
 def of_size(name: str, value: str) -> Doubt:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from ordain.transforms.model import Facts
+from ordain.transforms.systemd import machine_words
 
 FACTS: Mapping[str, Callable[[Facts], tuple[str, ...]]] = {
     "id": lambda f: (f.id,),
@@ -26,12 +27,8 @@ FACTS: Mapping[str, Callable[[Facts], tuple[str, ...]]] = {
     "system-product-name": lambda f: (f.system_product_name,),
 }
 """The closed list of facts (docs/design/documents.md, rule 4); any other name in ``match`` is a label."""
-ARCHITECTURES = frozenset(
-    """alpha arc arc-be arm arm-be arm64 arm64-be cris ia64 loongarch64 m68k mips mips-le mips64 mips64-le nios2 parisc
-    parisc64 ppc ppc-le ppc64 ppc64-le riscv32 riscv64 s390 s390x sh sh64 sparc sparc64 tilegx x86 x86-64
-    unknown""".split()
-)
-"""The values of ``arch``: systemd's names (systemd.unit(5), ConditionArchitecture=), and that of a failed look."""
+ARCHITECTURES = machine_words.ARCHITECTURES | {"unknown"}
+"""The values of ``arch``: systemd's words, and that of a failed look."""
 ROOTS = frozenset(("disk", "ram"))
 """The values of ``root``."""
 FIRMWARES = frozenset(("bios", "uefi"))

@@ -1,0 +1,28 @@
+"""The form that the source of a mount needs, by the type of its file system."""
+
+from __future__ import annotations
+
+import re
+
+_SHARE, _UNC = re.compile(r"[^/]+:.*|\[[^]]+\]:.*"), re.compile(r"(?://|\\\\)[^/\\]+[/\\].+")
+_DEVICE = re.compile(r"/.*|(?:UUID|LABEL|PARTUUID|PARTLABEL|ID)=.+")
+_FORMS = {
+    **dict.fromkeys(("nfs", "nfs4"), (_SHARE, "HOST:/PATH (nfs(5))")),
+    **dict.fromkeys(("cifs", "smb3", "smbfs"), (_UNC, "//HOST/SHARE (mount.cifs(8))")),
+    **dict.fromkeys(
+        "ext2 ext3 ext4 xfs btrfs f2fs vfat exfat ntfs ntfs3 iso9660 udf jfs reiserfs squashfs erofs".split(),
+        (_DEVICE, "a path, such as /dev/sdb1, or UUID=…, LABEL=…, PARTUUID=…, PARTLABEL=…"),
+    ),
+}
+
+
+def expected(kind: str, source: str) -> str:
+    """Return the form that a source of type ``kind`` needs, "" if ``source`` has it or the type is not known.
+
+    >>> expected("nfs", "nas"), expected("nfs", "nas:/srv"), expected("ext4", "sdb1")[:6]
+    ('HOST:/PATH (nfs(5))', '', 'a path')
+    """
+    if kind not in _FORMS or not source or "%" in source:
+        return ""
+    form, words = _FORMS[kind]
+    return "" if form.fullmatch(source) else words
