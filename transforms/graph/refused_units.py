@@ -16,7 +16,7 @@ from ordain.transforms.graph.places import PlaceOf, place_of_key
 from ordain.transforms.model import Installed
 from ordain.transforms.render.mounts import PROTECTED, is_api
 from ordain.transforms.render.service_directives import COMMANDS, PLAIN
-from ordain.transforms.systemd import mount_sources, splitting, unit_file, unit_name
+from ordain.transforms.systemd import mount_options, mount_sources, splitting, unit_file, unit_name
 from ordain.transforms.systemd.doubtful_values import of_mode, of_size
 from ordain.transforms.systemd.unit_rules import Rule, UnitSettings, broken_rules
 
@@ -26,23 +26,6 @@ _NEUTRAL: Mapping[str, str] = {
     **{"What": "what", "TimeoutSec": "timeout", "Accept": "listen/accept", "OnCalendar": "schedule"},
 }
 """The key of `services` or `mounts` that becomes a directive."""
-
-
-_FOR_FSTAB: Mapping[str, str] = {
-    "noauto": "write `state: stopped`, and `automount: true` for a mount at the first use",
-    "auto": "remove it: a mount is mounted unless its `state` says otherwise",
-    "x-systemd.automount": "write `automount: true`",
-    "x-systemd.idle-timeout": "write `units: {NAME.automount: {Automount: {TimeoutIdleSec: …}}}`",
-    "x-systemd.mount-timeout": "write `timeout`",
-    "x-systemd.makefs": "a service before the mount can call systemd-makefs",
-    "x-systemd.growfs": "write `units: {systemd-growfs@NAME.service: …}`, or a service that grows it",
-}
-"""Options that systemd-fstab-generator makes settings of (systemd.mount(5), FSTAB), and what to write instead."""
-_CONTRADICTIONS: Mapping[str, str] = {
-    **{"ro": "rw", "exec": "noexec", "suid": "nosuid", "dev": "nodev", "sync": "async", "atime": "noatime"},
-    **{"relatime": "norelatime", "hard": "soft", "acl": "noacl", "lock": "nolock"},
-}
-"""Pairs of options of which the later one counts (mount(8)): documents give them no order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +117,15 @@ def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:
         what = "systemd cannot follow an NFS mount in the background (option bg)"
         hint = "remove bg; an automount (`automount: true` in `mounts`) keeps the boot from waiting"
         yield _fault(("Options",), what, hint, "Encode", option="bg")
-    for option, hint in _options_for_fstab(options):
+    for option in options:
+        if not (hint := mount_options.instead(option)):
+            continue
         what = (
             f"only systemd-fstab-generator(8) reads the option {option}, and only in /etc/fstab: it does nothing here"
         )
         yield _fault(("Options",), what, hint, "Doubtful", Severity.WARNING, option)
-    for option, other in _CONTRADICTIONS.items():
-        if option in options and other in options:
+    for option, other in mount_options.OPPOSITES.items():
+        if option < other and option in options and other in options:
             what = f"the options {option} and {other} contradict each other, and only one of them counts"
             yield _fault(("Options",), what, "remove one of them", "Doubtful", Severity.WARNING, option)
     if wanted := mount_sources.expected(kind, unit.last("What")):
@@ -150,12 +135,6 @@ def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:
     for option, (what, hint) in doubts.items() if kind in {"tmpfs", "ramfs"} else ():
         if what:
             yield _fault(("Options",), what, hint, "Doubtful", Severity.WARNING, option)
-
-
-def _options_for_fstab(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for option in options:
-        if option in _FOR_FSTAB or (option.startswith("x-systemd.") and option != "x-systemd.device-bound"):
-            yield option, _FOR_FSTAB.get(option, "write the setting of the unit that systemd.mount(5) names for it")
 
 
 def _option(word: str) -> tuple[str, str]:

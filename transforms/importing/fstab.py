@@ -10,13 +10,12 @@ from ordain.transforms.document.formats import formats
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
 from ordain.transforms.render.mounts import PROTECTED, is_api
-from ordain.transforms.systemd import splitting
+from ordain.transforms.systemd import mount_options, splitting
 
 DEFAULTS = frozenset({"defaults", "auto", "nofail", "sw"})
 """Options that every mount of a document has: the boot wants it, but does not fail without it."""
 MAX_PRIORITY = 32767
 _TAGS = {tag.upper(): f"/dev/disk/by-{tag}/" for tag in ("uuid", "label", "partuuid", "partlabel", "id")}
-_USERS = frozenset({"user", "users", "owner", "group"})
 _UNCHECKED = frozenset("9p bind btrfs ceph cifs nfs nfs4 none overlay proc squashfs sysfs tmpfs xfs".split())
 """File systems that fsck(8) does not check."""
 
@@ -59,6 +58,7 @@ class _Options:
         self.where, self.draft = where, draft
         self.entry: dict[str, Plain] = {}
         self.options: dict[str, str | bool] = {}
+        self.implied: set[str] = set()
         for option in splitting.mount_options(text):
             self.add(option)
         if self.entry.get("automount"):
@@ -80,12 +80,22 @@ class _Options:
             self.not_converted("the option bg: systemd cannot follow a mount in the background", hint)
         elif name == "pri":
             self.set_priority(value)
-        elif name in _USERS:
+        elif name in mount_options.IMPLIED:
             self.not_converted(f"the option {name}: only root starts units", "leave it in fstab")
+            for implied in mount_options.IMPLIED[name]:
+                self.options.pop(mount_options.OPPOSITES[implied], None)
+                self.options[implied] = True
+                self.implied.add(implied)
         elif name.startswith(("x-", "comment")):
-            drop_in = "write it in a drop-in for the mount unit: `units: {….mount.d: {Unit: …}}`"
-            hint = drop_in if name.startswith("x-systemd") else "other programs read it: leave it in fstab"
+            hint = mount_options.instead(name) or "other programs read it: leave it in fstab"
             self.not_converted(f"the option {option}", hint)
+        elif (earlier := mount_options.OPPOSITES.get(name, "")) in self.options:
+            del self.options[earlier]
+            self.options[name] = True
+            if earlier not in self.implied:
+                self.not_converted(f"the option {earlier}, which {name} overrides", "remove it")
+        elif name in self.implied:
+            self.implied.remove(name)
         elif name in self.options:
             self.not_converted(f"the option {option}, because {name} is set twice", "write one of them")
         else:

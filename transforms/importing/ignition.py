@@ -51,7 +51,11 @@ USER_KEYS: Mapping[str, tuple[str, Callable[[Node], Plain]]] = {
     "should_exist": ("state", lambda node: "present" if flag(node) else "absent"),
 }
 """Our key for each key of a user, and the function that converts the value."""
-GROUP_KEYS: Mapping[str, tuple[str, Callable[[Node], Plain]]] = {"gid": ("gid", whole), "system": ("system", flag)}
+GROUP_KEYS: Mapping[str, tuple[str, Callable[[Node], Plain]]] = {
+    "gid": ("gid", whole),
+    "system": ("system", flag),
+    "should_exist": ("", flag),  # a group of a document exists
+}
 
 
 def is_ignition(data: bytes) -> bool:
@@ -177,6 +181,11 @@ class _Config:
         self.add_account("users", USER_KEYS, node)
 
     def add_group(self, node: Node) -> None:
+        keys = self.entry(node, frozenset({"name", *GROUP_KEYS}), "name")
+        if (wanted := keys.get("should_exist")) is not None and not flag(wanted):
+            what = f"groups: the removal of {text(keys['name'])}"
+            self.draft.not_converted(wanted.where, what, "remove it manually: a document makes groups only")
+            return
         self.add_account("groups", GROUP_KEYS, node)
 
     def add_account(self, section: str, known: Mapping[str, tuple[str, Callable[[Node], Plain]]], node: Node) -> None:
@@ -186,6 +195,8 @@ class _Config:
         for key, child in keys.items():
             if key != "name":
                 ours, value = known[key]
+                if not ours:
+                    continue
                 if section == "users" and name == "root" and ours in FIXED_FOR_ROOT:
                     hint = f"remove it: {FIXED_FOR_ROOT[ours]}"
                     self.draft.not_converted(child.where, f"users: {ours} of root cannot be set", hint)

@@ -9,7 +9,7 @@ from ordain.transforms.model import Branch, Leaf, Member, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import mask, wants
-from ordain.transforms.systemd import splitting, unit_name
+from ordain.transforms.systemd import mount_options, splitting, unit_name
 from ordain.transforms.systemd.encode import EncodeError
 
 PROTECTED = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
@@ -17,9 +17,6 @@ PROTECTED = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/
 
 See docs/design/contract.md, rule 11.
 """
-
-_IMPLYING = frozenset(("defaults", "user", "users", "owner", "group"))
-"""Options that stand for others."""
 
 API_FILE_SYSTEMS = frozenset(
     "/dev/pts /dev/shm /sys/kernel/security /sys/fs/smackfs /sys/fs/cgroup /sys/fs/pstore /sys/firmware/efi/efivars"
@@ -129,7 +126,9 @@ def _without_unit(unit: str, place: Leaf, pointer: str, systemd: int, error: Enc
 
 def _options(branch: Branch, draft: UnitDraft, section: str) -> None:
     # mount(8): user and the like imply noexec and nosuid, "unless overridden by subsequent options".
-    options = sorted(branch.branch("options").leaves(), key=lambda option: (option[0] not in _IMPLYING, option[0]))
+    options = sorted(
+        branch.branch("options").leaves(), key=lambda option: (option[0] not in mount_options.IMPLIED, option[0])
+    )
     words = [name if leaf.value is True else f"{name}={leaf.value}" for name, leaf in options]
     for word, (_, leaf) in zip(words, options, strict=True):
         if splitting.mount_options(word) != [word] or any(char.isspace() for char in word):

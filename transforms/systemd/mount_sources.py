@@ -22,6 +22,8 @@ def expected(kind: str, source: str) -> str:
     >>> expected("nfs", "nas"), expected("nfs", "nas:/srv"), expected("ext4", "sdb1")[:6]
     ('HOST:/PATH (nfs(5))', '', 'a path')
     """
+    if kind == "bind":
+        return "`options: [bind]` without a type: bind is an option of mount(8)"
     if kind not in _FORMS or not source or "%" in source:
         return ""
     form, words = _FORMS[kind]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -43,13 +43,39 @@ def mount(text: str) -> dict[str, object]:
             found[key] = value.removesuffix("s")
         elif section == "Mount" and key == "Options":
             options = splitting.mount_options(value.replace("%%", "%"))
-            found["Options"] = {o for o in options if o not in IMPLIED and not o.startswith(("x-", "comment"))}
+            found["Options"] = effective(o for o in options if o not in IMPLIED and not o.startswith(("x-", "comment")))
     return found
+
+
+def effective(options: Iterable[str]) -> set[str]:
+    """Return the options that mount(8) acts on as root: a later one overrides an earlier one."""
+    acted: set[str] = set()
+    for option in options:
+        for one in {"users": ("noexec", "nosuid", "nodev"), "owner": ("nosuid", "nodev")}.get(option, (option,)):
+            acted -= {f"no{one}", one.removeprefix("no"), {"ro": "rw", "rw": "ro"}.get(one, "")}
+            acted.add(one)
+    return acted
 
 
 OPTIONS = st.sampled_from(
     [
-        *("ro", "rw", "noexec", "nodev", "noatime", "defaults", "nofail", "noauto", "_netdev", "size=10%", "mode=1777"),
+        *(
+            "ro",
+            "rw",
+            "noexec",
+            "exec",
+            "suid",
+            "users",
+            "owner",
+            "nodev",
+            "noatime",
+            "defaults",
+            "nofail",
+            "noauto",
+            "_netdev",
+            "size=10%",
+            "mode=1777",
+        ),
         *("uid=1000", "subvol=@home", 'context="a:b:c0,c1"', "x-systemd.automount", "comment=systemd.automount"),
         *("x-systemd.mount-timeout=30s", "x-systemd.device-timeout=5", "x-systemd.requires=a.service", "x-mine=1"),
     ]

@@ -1,0 +1,33 @@
+"""Options of fstab(5) that imply or override others give the mount that they gave before."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.names import names_for
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.importing import fstab
+from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+
+
+@pytest.mark.parametrize(
+    ("options", "kept", "named"),
+    [
+        ("users,exec", ["nosuid", "nodev", "exec"], ["the option users: only root starts units"]),
+        ("exec,users", ["noexec", "nosuid", "nodev"], ["the option users: only root starts units"]),
+        ("owner", ["nosuid", "nodev"], ["the option owner: only root starts units"]),
+        ("ro,rw", ["rw"], ["the option ro, which rw overrides"]),
+        ("noexec,ro,exec", ["ro", "exec"], ["the option noexec, which exec overrides"]),
+    ],
+)
+def test_a_later_option_overrides_an_earlier_one(options: str, kept: list[str], named: list[str]) -> None:
+    draft = DocumentDraft()
+    names, _ = names_for(shipped(), facts_for("debian-12"), {})
+
+    fstab.convert([InputFile(path="fstab", data=f"/dev/b /srv/b ext4 {options} 0 0\n".encode())], names, draft)
+
+    entry = draft.sections["mounts"]["/srv/b"]
+    assert isinstance(entry, dict)
+    assert entry["options"] == kept
+    assert [problem.what.removeprefix("not converted: ") for problem in draft.problems] == named
