@@ -21,6 +21,7 @@ from ordain.transforms.graph import exclusive_boot
 from ordain.transforms.graph.account_checks import account_problems
 from ordain.transforms.graph.conflicts import find_conflicts
 from ordain.transforms.graph.ignored_files import ignored_files
+from ordain.transforms.graph.unexpanded_text import unexpanded_text
 from ordain.transforms.memo import Memo, MemoTable
 from ordain.transforms.model import (
     Branch,
@@ -108,6 +109,7 @@ def _compile(
     found += between
     known = fixed_accounts(resolved.facts) if accounts is None else accounts
     found += account_problems(items, known, renderer.where)
+    found += unexpanded_text(resolved.tree)
     found += ignored_files((a for item in items for a in item.artifacts), resolved.facts, renderer.where)
     blocked_items = {p.item for p in found if p.severity is Severity.BLOCKED}
     kept = [item for item in items if item.pointer not in blocked_items]

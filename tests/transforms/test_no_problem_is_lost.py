@@ -108,6 +108,11 @@ modules: {"a b": {}, c: {options: "a\\\\"}}
 host: {hostname: "a b", time-servers: ["a b"], locale: "a b", timezone: "../a"}
 host: {hostname: a, locale: deutsch, timezone: A/B, keymap: nosuch}
 sysctl: {vm.swappiness: 300}
+services: {x: {command: "/bin/x %i {{ facts.id }}", instances: [a], health: {within: 1s}, environment: {A: $HOME}}}
+services: {x: {command: /bin/x, remain: true, schedule: "*-*-* 03:00 Aa/Bb", health: {http: a}}}
+units: {a@.service: {Service: {ExecStart: /bin/a}, Install: {DefaultInstance: "a/b"}}}
+units: {a.service: {Service: {ExecStart: /bin/a}, Install: {DefaultInstance: a, WantedBy: b.target}}}
+mounts: {/srv/a: {what: b, type: nfs, options: [noauto, ro, rw]}}
 boot: {console: "a b"}
 boot: {mode: exclusive, allow: [nothing.service]}
 """.splitlines()

@@ -11,6 +11,7 @@ from ordain.transforms.render.service_units import hidden_unit
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import INSTALL
 from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd.encode import EncodeError
 
 DROP_IN = "00-ordain.units.conf"
 """Sorts after the drop-in that `services` makes for the same unit, and before any of an administrator."""
@@ -36,17 +37,37 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
     install = branch.branch("Install")
     if not draft.lines and not draft.problems:
         draft.block(place, f"{unit} has no directives, and an empty unit file would mask it", "use `state: masked`")
-    links = tuple(_links(unit, install, pointer, draft))
-    return from_drafts(pointer, [draft], links, _members(unit, install, pointer, drop_in))
+    started = _started(unit, install, draft)
+    links = tuple(_links(unit, started, install, pointer, draft))
+    return from_drafts(pointer, [draft], links, _members(started, install, pointer, drop_in))
 
 
-def _links(unit: str, install: Branch, pointer: str, draft: UnitDraft) -> Iterator[UnitLink]:
+def _started(unit: str, install: Branch, draft: UnitDraft) -> str:
+    """Return the unit that [Install] is about: of a template, its default instance (systemd.unit(5))."""
+    default = install.leaf("DefaultInstance")
+    if default is None:
+        return unit
+    if not unit_name.is_template(unit):
+        draft.warn(
+            default, f"DefaultInstance= has no effect in {unit}, which is not a template", "remove it", "Doubtful"
+        )
+        return unit
+    try:
+        return unit_name.instance_of(unit, "".join(strings(default.value)[-1:]))
+    except EncodeError as error:
+        draft.block(default, error.what, error.hint, "Encode")
+        return unit
+
+
+def _links(unit: str, started: str, install: Branch, pointer: str, draft: UnitDraft) -> Iterator[UnitLink]:
     for key, leaf in install.leaves():
+        if key == "DefaultInstance":
+            continue
         for name in [name for text in strings(leaf.value) for name in text.split()]:
             if not unit_name.is_valid(name):
                 draft.block(leaf, f"{name!r} is not a unit name", "such as multi-user.target", "Encode")
             elif key in INSTALL:
-                yield UnitLink(path=f"normal/{name}.{INSTALL[key]}/{unit}", target=f"../{unit}", item=pointer)
+                yield UnitLink(path=f"normal/{name}.{INSTALL[key]}/{started}", target=f"../{unit}", item=pointer)
             elif key == "Alias":
                 yield UnitLink(path=f"normal/{name}", target=unit, item=pointer)
             else:

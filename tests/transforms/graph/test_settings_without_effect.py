@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ordain.transforms.artifacts import UnitFile
+from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
+from ordain.transforms.model import Wanted
 
 NFS = "what: 'nas:/a', type: nfs"
 TASK = "command: /bin/true, type: oneshot"
@@ -63,6 +64,15 @@ def problems(sections: str) -> list[tuple[str, str, str]]:
         ),
         (f"services: {{a: {{{TASK}, condition: {{architecture: amd64}}}}}}", "", "no machine ever has it", "x86-64"),
         (f"services: {{a: {{{TASK}, condition: {{virtualization: '!vmware-esx'}}}}}}", "", "no machine ever", "vmware"),
+        ("services: {a: {command: '/bin/x %i', instances: {b: {}}}}", "command", "expands %i", "{{ instance }}"),
+        ("services: {a: {command: '/bin/x {{ values.port }}'}}", "command", "expands {{ values.port }}", "template"),
+        (
+            f"services: {{a: {{{TASK}, environment: {{A: '{{{{ facts.hostname }}}}'}}}}}}",
+            "A",
+            "facts.hostname",
+            "template",
+        ),
+        ("files: {/etc/w: {content: 'x {{ values.a }}'}}", "content", "expands {{ values.a }}", "template"),
         ("sysctl: {net.ipv4.ip_forward: true}", "sysctl/net.ipv4.ip_forward", "found true", "write 1: the kernel"),
     ],
 )
@@ -87,6 +97,10 @@ def test_a_setting_that_does_nothing_is_warned_of_at_its_key(sections: str, poin
         "services: {a: {command: /bin/true, health: {http: 'https://[::1]:80/up'}}}",
         f"services: {{a: {{{TASK}, condition: {{architecture: arm64, virtualization: '!container'}}}}}}",
         f"services: {{a: {{{TASK}, condition: {{virtualization: 'no'}}}}}}",
+        "services: {a: {command: [/bin/x, {template: '{{ instance }}'}], instances: {b: {}}}}",
+        "services: {a: {command: '/usr/bin/date +%H:%M'}}",
+        "files: {/etc/w: {template: 'x {{ facts.hostname }}'}, /etc/v: {content: 'a {{ item }} b'}}",
+        "units: {j@.service: {Service: {ExecStart: '/bin/x %i'}}}",
     ],
 )
 def test_a_setting_that_has_its_effect_is_not_warned_of(sections: str) -> None:
@@ -102,3 +116,16 @@ def test_options_that_stand_for_others_come_before_those_that_override_them() ->
     (unit,) = (artifact for artifact in artifacts if isinstance(artifact, UnitFile))
 
     assert "\nOptions=users,dev,exec\n" in unit.content
+
+
+def test_a_template_is_started_as_its_default_instance() -> None:
+    unit = "{Service: {ExecStart: /bin/x}, Install: {WantedBy: multi-user.target, DefaultInstance: tty1}}"
+    documents, _ = read("a.yaml", f"ordain: v1\nkind: Layer\nname: a\nunits: {{j@.service: {unit}}}\n".encode())
+    compiled = compile(documents, facts_for("debian-12"), shipped=shipped())
+
+    assert compiled.problems == ()
+    links = {artifact.path: artifact.target for artifact in compiled.artifacts if isinstance(artifact, UnitLink)}
+    assert links["normal/multi-user.target.wants/j@tty1.service"] == "../j@.service"
+    assert [(member.unit, member.wanted) for member in compiled.members if "j@" in member.unit] == [
+        ("j@tty1.service", Wanted.RUNNING)
+    ]

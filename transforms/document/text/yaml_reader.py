@@ -148,7 +148,7 @@ class _Reader:
         while not isinstance(event := next(self.events), self.yaml.MappingEndEvent):
             at = _where(self.path, event.start_mark)
             if not isinstance(event, self.yaml.ScalarEvent):
-                raise Unreadable("a key must be a string", at)
+                raise Unreadable("a key must be a string", at, "write a value that begins with {{ in quotes")
             key = self.limits.check_key(event.value, at)
             if not event.style:
                 self.limits.check_plain(key, at)
