@@ -6,6 +6,7 @@ A problem is lost if a renderer reads its list before the last one is in it, or 
 from __future__ import annotations
 
 import ast
+import base64
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -117,12 +118,16 @@ boot: {console: "a b"}
 boot: {mode: exclusive, allow: [nothing.service]}
 """.splitlines()
 LONG = "a" * 300
+SEALED, COPY = (base64.b64encode(bytes(length)).decode() for length in (60, 80))
 SAMPLES += [
     "sysctl: {kernel.hostname: a}\nhost: {hostname: b}",
     "sysctl: {kernel.x: 1}\nfiles: {/etc/sysctl.d/a.conf: {content: kernel.x=2}}",
     f"files: {{/etc/a: {{content: {'a' * (MAX_LENGTH + 1)}}}}}",
     f"mounts: {{/{LONG}: {{what: a}}}}",
     f"boot: {{console: {LONG}}}",
+    f"secrets: {{a: {{value: {SEALED}}}}}",
+    f"secrets: {{a: {{value: {SEALED}, keys: [{', '.join(f'{n:016x}:{COPY}' for n in range(10_001))}]}}}}",
+    "services: {x: {command: /bin/x, credentials: {p: {secret: nothing}}}}",
     "services: {nginx: {nice: 5}}\n---\nordain: v1\nkind: Transform\nname: t\nservices: {nginx: {unit: [a]}}",
 ]
 
