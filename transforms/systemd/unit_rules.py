@@ -318,7 +318,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         kinds=("timer",),
         keys=("Persistent", "OnCalendar"),
-        broken_by=lambda u: u.lacks("OnCalendar") and u.flag("Persistent"),
+        broken_by=lambda u: u.lacks("OnCalendar") and u.flag("Persistent") and bool(u.values(*_TIMES)),
         what="Persistent=yes has an effect with OnCalendar= only (systemd.timer(5))",
         hint="remove it, or set a calendar time",
         refused=False,
