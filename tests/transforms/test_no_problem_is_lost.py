@@ -111,6 +111,7 @@ host: {hostname: a, locale: deutsch, timezone: A/B, keymap: nosuch}
 sysctl: {vm.swappiness: 300}
 services: {x: {command: "/bin/x %i {{ facts.id }}", instances: [a], health: {within: 1s}, environment: {A: $HOME}}}
 services: {x: {command: /bin/x, remain: true, schedule: "*-*-* 03:00 Aa/Bb", health: {http: a}}}
+services: {x: {command: /bin/x, schedule: {every: 1h, persistent: true}}}
 units: {a@.service: {Service: {ExecStart: /bin/a}, Install: {DefaultInstance: "a/b"}}}
 units: {a.service: {Service: {ExecStart: /bin/a}, Install: {DefaultInstance: a, WantedBy: b.target}}}
 mounts: {/srv/a: {what: b, type: nfs, options: [noauto, ro, rw]}}

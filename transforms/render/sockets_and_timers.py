@@ -56,6 +56,10 @@ def add_schedule(branch: Branch, draft: UnitDraft) -> None:
     for name, key in SCHEDULE.items():
         if leaf := branch.leaf(name):
             draft.set("Timer", key, leaf.value if isinstance(leaf.value, bool) else str(leaf.value), leaf)
+    persistent = branch.leaf("persistent")
+    if persistent and persistent.value is True and "calendar" not in branch and not draft.drop_in:
+        what = "persistent has an effect on calendar times only (systemd.timer(5), Persistent=)"
+        draft.warn(persistent, what, "remove it, or set `calendar`", "Doubtful")
     if splay := branch.leaf("splay"):
         # Else PID 1 draws a new delay at each start of the timer, and a rare timer might never elapse.
         draft.set("Timer", "FixedRandomDelay", True, splay)

@@ -315,14 +315,6 @@ RULES: tuple[Rule, ...] = (
         what="this is not the name of a slice",
         hint="a slice has words with one - between them, such as user-backup.slice, and no instance",
     ),
-    Rule(
-        kinds=("timer",),
-        keys=("Persistent", "OnCalendar"),
-        broken_by=lambda u: u.lacks("OnCalendar") and u.flag("Persistent") and bool(u.values(*_TIMES)),
-        what="Persistent=yes has an effect with OnCalendar= only (systemd.timer(5))",
-        hint="remove it, or set a calendar time",
-        refused=False,
-    ),
     _service(
         "USBFunctionDescriptors USBFunctionStrings",
         lambda u: u.whole and bool(u.values("USBFunctionDescriptors")) != bool(u.values("USBFunctionStrings")),

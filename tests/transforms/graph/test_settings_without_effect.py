@@ -46,7 +46,12 @@ def problems(sections: str) -> list[tuple[str, str, str]]:
         ("mounts: {/srv/a: {what: /srv/b, type: bind}}", "what", "is not a source", "options: [bind]"),
         ("mounts: {/srv/a: {what: sdb1, type: ext4}}", "what", "is not a source", "UUID="),
         (f"services: {{a: {{{TASK}, remain: true, schedule: daily}}}}", "remain", "never again", "remove"),
-        (f"services: {{a: {{{TASK}, schedule: {{every: 1h, persistent: true}}}}}}", "", "OnCalendar= only", "calendar"),
+        (
+            f"services: {{a: {{{TASK}, schedule: {{every: 1h, persistent: true}}}}}}",
+            "",
+            "on calendar times only",
+            "calendar",
+        ),
         (f"services: {{a: {{{TASK}, schedule: '*-*-* 03:00 Europe/Nowhere'}}}}", "schedule/calendar", "time zone", ""),
         (
             f"services: {{a: {{{TASK}, environment: {{PATH: '$PATH:/opt/bin'}}}}}}",
