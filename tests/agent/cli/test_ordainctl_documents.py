@@ -373,7 +373,9 @@ def test_render_for_all_systems_groups_systems_with_equal_files(
 def test_render_for_all_systems_reports_the_problems_of_each_system(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "docker.yaml").write_text("ordain: v1\nkind: Layer\nname: a\nservices: {docker-registry: {state: running}}\n")
+    (folder / "docker.yaml").write_text(
+        "ordain: v1\nkind: Layer\nname: a\nservices: {docker-registry: {state: running}}\n"
+    )
 
     assert main(["render", "--all-os", "docker.yaml"]) == 3
     assert "! docker.yaml:4:29: blocked: services/docker-registry" in capsys.readouterr().out
