@@ -125,7 +125,8 @@ def main(argv: list[str]) -> int:
         wanted = [file for file in read(choice.cache.files) if file.phase == phase]
         report = FilePlacement(root, phase).run(wanted)
         if phase == "early":
-            report.problems |= kernel_parameters.save_and_restore(root)
+            # No failure: the documents do not ask for the previous value, and a reboot brings it.
+            report.notes |= kernel_parameters.save_and_restore(root)
         report.hash = choice.cache.hash
         target = root / REPORTS[phase]
         target.parent.mkdir(parents=True, exist_ok=True)

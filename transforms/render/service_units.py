@@ -57,7 +57,7 @@ def units_of_service(
         if hidden := hidden_unit(units.with_files, installed):
             what = f"{hidden.name} is a unit of the distribution ({hidden.path}), and ours would hide it"
             return refused(what, f"rename this service, or change the unit with `unit: {hidden.name}`", "Shadows")
-        if units.socket and service.branch("instances"):
+        if (units.socket or units.timer) and service.branch("instances"):
             return refused("a service with instances cannot have listen or schedule", "write raw `units`")
         return units, ()
     unit = named or names.service(name, "unit")

@@ -290,7 +290,7 @@ def _report(outcome: Outcome, request: Namespace, console: Console) -> Exit:
     if not outcome.persistent:
         console.note("this lasts only until the next boot, because /etc is not writable [NotPersistent]", Style.WARN)
     if outcome.plan or status:
-        whole = f"{'repair of ' * repairs}generation {outcome.generation}"
+        whole = f"{'repair of ' * repairs}generation {outcome.rejected or outcome.generation}"
         result = f"{whole}: {RESULTS[status] if outcome.plan else UNCHANGED[status]}"
         console.line(result, Style.BAD if status else Style.GOOD)
     if outcome.confirm_by:

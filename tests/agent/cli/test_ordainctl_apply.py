@@ -374,6 +374,7 @@ def test_a_failed_apply_shows_its_plan_and_that_of_the_rollback(
     assert "generation 8: new.service is failed" in out
     assert "rolled back to generation 7:" in out
     assert "runs as before" in out
+    assert out.splitlines()[-1].startswith("generation 8: failed")
     assert said in out
 
 

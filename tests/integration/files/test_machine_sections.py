@@ -63,10 +63,10 @@ def test_the_sections_take_effect_live_and_at_boot_and_are_undone(machine: Machi
     assert_in_effect(machine)
     assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
 
-    write(machine, TEXT.replace('ip_forward: "1"', 'ip_forward: "0"').replace(f'keys: ["{KEY}"], ', ""))
+    write(machine, TEXT.replace("ip_default_ttl: 77", "ip_default_ttl: 78").replace(f'keys: ["{KEY}"], ', ""))
     status, text = apply(machine)
     assert status == 0, text
-    assert machine.run("sysctl", "-n", "net.ipv4.ip_forward").stdout == "0\n"
+    assert machine.run("sysctl", "-n", "net.ipv4.ip_default_ttl").stdout == "78\n"
     assert not machine.path("/home/alice/.ssh").exists()
 
     write(machine, "services: {}\n")
@@ -76,6 +76,7 @@ def test_the_sections_take_effect_live_and_at_boot_and_are_undone(machine: Machi
     assert machine.run("hostname").stdout == "machine\n"
     assert not machine.path("/run/sysctl.d/99-q-ordain.conf").exists()
     assert machine.run("sysctl", "-n", "net.ipv4.ip_default_ttl").stdout == "64\n", "the value from before"
+    assert machine.run("sysctl", "-n", "net.ipv4.ip_forward").stdout == "0\n", "the kernel asks for CAP_NET_ADMIN"
     assert machine.run("id", "-u", "alice").returncode == 0, "an account is never removed"
 
 

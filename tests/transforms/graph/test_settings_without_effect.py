@@ -78,6 +78,12 @@ def problems(sections: str) -> list[tuple[str, str, str]]:
             "template",
         ),
         ("files: {/etc/w: {content: 'x {{ values.a }}'}}", "content", "expands {{ values.a }}", "template"),
+        (
+            f"services: {{a: {{{TASK}, schedule: daily, instances: {{b: {{}}}}}}}}",
+            "a",
+            "cannot have listen or schedule",
+            "raw",
+        ),
         ("sysctl: {net.ipv4.ip_forward: true}", "sysctl/net.ipv4.ip_forward", "found true", "write 1: the kernel"),
     ],
 )
