@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from ordain.agent.delivery.source.http_source import MachineIdentity
 from ordain.agent.model import RawDocument
 from ordain.transforms.document.reader import read
+from ordain.transforms.document.text.yaml_reader import ORIGIN
 from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.resolve.match import match_layer
@@ -25,7 +26,7 @@ _MARKER = re.compile(rb"^---(?=\s|$)|^\.\.\.\s*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentText:
-    """One document, its text, and the place of the text (``web.yaml:12``)."""
+    """One document, its text, and the place of its first line (``web.yaml:12``)."""
 
     document: Document
     text: bytes
@@ -49,7 +50,7 @@ class MachineDocuments:
         """
         facts = facts_of(identity)
         return b"".join(
-            b"---\n# from " + document.origin.encode() + b"\n" + document.text.strip(b"\n") + b"\n"
+            ORIGIN.encode() + document.origin.encode() + b"\n" + document.text.rstrip(b"\n") + b"\n"
             for document in self.documents
             if could_match(document.document, facts, proven=proven)
         )
@@ -83,7 +84,8 @@ def _split(path: str, data: bytes, documents: tuple[Document, ...]) -> Iterable[
         begin = end
     for document in documents:
         line, text = next(piece for piece in reversed(pieces) if piece[0] <= document.where.line)
-        yield DocumentText(document=document, text=text, origin=f"{name}:{line}")
+        begun = text.lstrip(b"\n")
+        yield DocumentText(document=document, text=begun, origin=f"{name}:{line + len(text) - len(begun)}")
 
 
 def facts_of(identity: MachineIdentity) -> Facts:

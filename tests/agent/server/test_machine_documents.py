@@ -56,11 +56,65 @@ def test_a_machine_gets_the_documents_that_could_match_it() -> None:
     assert names(documents, hostname="x", machine_id=ID, mac=("52:54:00:00:00:01",)) == {"base", "other"}
 
 
+SPACED = b"# a comment\n\nordain: v1\nkind: Layer\nname: a\n---\n\n\nordain: v1\nkind: Layer\nname: b\n"
+ON_THE_LINE = b"--- {ordain: v1, kind: Layer, name: a}\n--- # b\nordain: v1\nkind: Layer\nname: b\n...\n"
+
+
 def test_every_document_names_its_origin() -> None:
     body = split_documents([("/srv/nodes.yaml", NODES)]).for_machine(MachineIdentity(machine_id=ID, hostname="x"))
 
-    assert b"# from nodes.yaml:5\n" in body
-    assert b"# from nodes.yaml:10\n" in body
+    assert b"# from nodes.yaml:6\n" in body
+    assert b"# from nodes.yaml:11\n" in body
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"), [("https://boot/x/{machine-id}.yaml", "https://boot/x/"), ("/run/x.yaml", "")]
+)
+@pytest.mark.parametrize("identity", [{"hostname": "x"}, {"hostname": "web1", "machine_id": "f" * 32}])
+def test_a_machine_names_the_files_of_the_server_and_their_lines(
+    url: str, folder: str, identity: dict[str, str]
+) -> None:
+    texts = [
+        ("/srv/base.yaml", BASE),
+        ("/srv/nodes.yaml", NODES),
+        ("/srv/s.yaml", SPACED),
+        ("/srv/o.yaml", ON_THE_LINE),
+    ]
+    written = {
+        (document.kind, document.name, path.rpartition("/")[2]): document.where.line
+        for path, text in texts
+        for document in read(path, text)[0]
+    }
+
+    body = split_documents(texts).for_machine(MachineIdentity(**{"machine_id": "", **identity}))  # type: ignore[arg-type]
+    documents, problems = read(url, body)
+
+    assert problems == ()
+    assert len(documents) > 5
+    for document in documents:
+        name = document.where.path.removeprefix(folder)
+        assert document.where.path == f"{folder}{name}"
+        assert written[document.kind, document.name, name] == document.where.line
+
+
+def test_a_problem_in_a_served_text_names_the_file_of_the_server() -> None:
+    body = split_documents([("/srv/nodes.yaml", NODES)]).for_machine(MachineIdentity(machine_id=ID, hostname="x"))
+
+    (unknown,) = read("http://boot/a.yaml", body.replace(b"match: {machine-id", b"mtch: {machine-id"))[1]
+    (broken,) = read("http://boot/a.yaml", body.replace(b"name: lab", b"name: [lab"))[1]
+
+    assert str(unknown).startswith("http://boot/nodes.yaml:9:1: ")
+    assert str(broken).startswith("http://boot/nodes.yaml:")
+
+
+@pytest.mark.parametrize(
+    "text", [b"# from a.yaml:7\n" + BASE, b"---\n# from ../a:7\n" + BASE, b"---\n# from a:x\n" + BASE]
+)
+def test_a_text_that_no_boot_server_has_made_keeps_its_own_lines(text: bytes) -> None:
+    (document,) = read("/etc/ordain/documents/b.yaml", text)[0]
+
+    assert document.where.path == "/etc/ordain/documents/b.yaml"
+    assert document.where.line == text[: text.index(b"ordain")].count(b"\n") + 1
 
 
 def test_json_is_served_beside_yaml() -> None:

@@ -203,7 +203,7 @@ def test_a_cache_prebuilt_by_the_boot_server_leaves_the_agent_nothing_to_do(mach
     )
     choice = record(machine)
     assert (choice["from"], choice["hash"]) == ("handed", prebuilt.hash)
-    assert f"# http://127.0.0.1:{port}/{{hostname}}.yaml:" in machine.read("/run/systemd/generator/web.service")
+    assert f"# http://127.0.0.1:{port}/web.json:1 " in machine.read("/run/systemd/generator/web.service")
 
     command = ("ordainctl", "serve", "/srv/documents", "--listen", f"127.0.0.1:{port}")
     machine.run("systemd-run", "--unit=server", "--service-type=exec", "--quiet", *command)

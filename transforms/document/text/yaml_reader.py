@@ -7,6 +7,7 @@ are bounded, and every value needs its place. PyYAML is loaded only when there i
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -41,6 +42,10 @@ DOCUMENT_RULES = Rules()
 _ALLOWED_MARK = re.compile(r"^\ufeff|(?<=\n)\ufeff(?=---|%|#)|(?:(?<=\n)|^)(?P<line>(?:---|\.\.\.)[ \t]*\r?\n)\ufeff")
 """A byte order mark at the beginning of a document, where YAML allows it, or below the line that begins one."""
 
+ORIGIN = "---\n# from "
+"""The beginning of each document in a text of a boot server; file and line follow, such as ``web.yaml:12``."""
+_ORIGIN = re.compile(r"^---\n# from (?P<name>[^/\x00-\x1f\x7f]{1,255}):(?P<line>\d{1,9})\n", re.MULTILINE)
+
 
 def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:
     """Yield the documents of a YAML text; empty ones are left out.
@@ -51,15 +56,16 @@ def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:
         return
     import yaml  # only now: a first boot with documents in JSON does without it
 
+    places = _Places(path, text)
     try:
-        yield from _Reader(path, _without_marks(path, text), yaml, rules).documents()
+        yield from _Reader(places, _without_marks(path, text), yaml, rules).documents()
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
+        line = text.count("\n", 0, error.position)
+        column = error.position - (text.rfind("\n", 0, error.position) + 1)
         code = error.character if isinstance(error.character, int) else ord(error.character)
         raise Unreadable(
             f"the character U+{code:04X} is not allowed in YAML",
-            Where(path=path, line=line, column=column),
+            places.at(line, column),
             'write it in double quotes with an escape, such as "\\x07"',
         ) from None
     except yaml.MarkedYAMLError as error:
@@ -70,7 +76,7 @@ def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:
         what, hint = explain(
             str(error.problem), str(error.context or ""), text.splitlines(), mark.line, mark.column, begin
         )
-        raise Unreadable(what, _where(path, mark), hint) from None
+        raise Unreadable(what, places.of(mark), hint) from None
 
 
 def _without_marks(path: str, text: str) -> str:
@@ -87,16 +93,43 @@ def _without_marks(path: str, text: str) -> str:
     return text
 
 
-def _where(path: str, mark: Any) -> Where:
-    if mark is None:
-        return Where(path=path)
-    return Where(path=path, line=mark.line + 1, column=mark.column + 1)
+class _Places:
+    """The places of the text ``path``: those in the files of a boot server, if it has put the text together of them.
+
+    Such a text names the file and line that each of its documents comes from. Only the last name of ``path`` becomes
+    that of the file, so that a place still names the server.
+    """
+
+    def __init__(self, path: str, text: str) -> None:
+        self._path = path
+        found = list(_ORIGIN.finditer(text)) if text.startswith(ORIGIN) else []
+        folder = f"{path.rpartition('/')[0]}/" if "://" in path else ""
+        self._origins = [(f"{folder}{match['name']}", int(match["line"])) for match in found]
+        self._begins: list[int] = []
+        line = end = 0
+        for match in found:
+            line += text.count("\n", end, match.end())
+            end = match.end()
+            self._begins.append(line)
+
+    def of(self, mark: Any) -> Where:
+        """Return the place of a mark of PyYAML, which may be None."""
+        return Where(path=self._path) if mark is None else self.at(mark.line, mark.column)
+
+    def at(self, line: int, column: int) -> Where:
+        """Return the place of a line and a column of the text, which are counted from 0."""
+        after = bisect_right(self._begins, line)
+        if not after:
+            path, line = self._origins[0] if self._origins else (self._path, line + 1)
+            return Where(path=path, line=line, column=column + 1)
+        path, first = self._origins[after - 1]
+        return Where(path=path, line=first + line - self._begins[after - 1], column=column + 1)
 
 
 class _Reader:
     # PyYAML's events have no common type for tag and anchor, and two types of mark.
-    def __init__(self, path: str, text: str, yaml: Any, rules: Rules) -> None:
-        self.path = path
+    def __init__(self, places: _Places, text: str, yaml: Any, rules: Rules) -> None:
+        self.places = places
         self.rules = rules
         self.yaml = yaml
         self.events: Iterator[Any] = iter(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
@@ -112,7 +145,7 @@ class _Reader:
                     yield node
 
     def node(self, event: Any, depth: int) -> Node:
-        where = _where(self.path, event.start_mark)
+        where = self.places.of(event.start_mark)
         self.limits.count_value(where)
         if depth > MAX_DEPTH:
             raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", where)
@@ -146,7 +179,7 @@ class _Reader:
         keys: dict[str, Where] = {}
         merged: dict[str, Node] = {}
         while not isinstance(event := next(self.events), self.yaml.MappingEndEvent):
-            at = _where(self.path, event.start_mark)
+            at = self.places.of(event.start_mark)
             if not isinstance(event, self.yaml.ScalarEvent):
                 raise Unreadable("a key must be a string", at, "write a value that begins with {{ in quotes")
             key = self.limits.check_key(event.value, at)
