@@ -42,7 +42,7 @@ from ordain.transforms.errors import (
 )
 from ordain.transforms.machine import time_zones
 from ordain.transforms.memo import Memo
-from ordain.transforms.model import Compiled
+from ordain.transforms.model import Compiled, Kind
 
 
 def compile_texts(
@@ -108,17 +108,17 @@ def compile_generation(
 
 
 def require_document(texts: Iterable[RawDocument]) -> None:
-    """Raise `Failure` for texts that hold no document, such as an empty file: to apply them would remove everything.
+    """Raise `Failure` for texts that hold no layer, such as an empty file: to apply them would remove everything.
 
-    If they have errors, raise `Refused`.
+    Documents of other kinds configure nothing alone. If the texts have errors, raise `Refused`.
     """
     readings = [(path, read(path, data)) for path, data in texts]
-    if any(documents for _, (documents, _) in readings):
+    if any(document.kind is Kind.LAYER for _, (documents, _) in readings for document in documents):
         return
     if problems := [problem for _, (_, problems) in readings for problem in problems]:
         raise Refused(problems)
     paths = ", ".join(path for path, _ in readings)
-    message = f"{paths}: no document in there, so applying it would remove everything"
+    message = f"{paths}: no layer in there, so applying it would remove everything"
     raise Failure(f"{message}; to do that, run `ordainctl apply --nothing {paths.replace(',', '')}`")
 
 

@@ -50,7 +50,7 @@ ROWS = (
             FILES,
             Argument(flag="--once", help="continue to follow the source afterwards"),
             Argument(flag="--remove", help="do not ask: remove what FILE does not have and is in force now"),
-            Argument(flag="--nothing", help="apply FILE even if it holds no document, which removes everything"),
+            Argument(flag="--nothing", help="apply FILE even if it holds no layer, which removes everything"),
             Argument(
                 flag="--confirm",
                 metavar="SECONDS",

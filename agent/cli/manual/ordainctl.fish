@@ -229,7 +229,7 @@ complete --command ordainctl --condition '__ordainctl_in plan' --long-option hel
 complete --command ordainctl --condition '__ordainctl_in apply' --force-files
 complete --command ordainctl --condition '__ordainctl_in apply' --long-option once --description 'continue to follow the source afterwards'
 complete --command ordainctl --condition '__ordainctl_in apply' --long-option remove --description 'do not ask: remove what FILE does not have and is in force now'
-complete --command ordainctl --condition '__ordainctl_in apply' --long-option nothing --description 'apply FILE even if it holds no document, which removes everything'
+complete --command ordainctl --condition '__ordainctl_in apply' --long-option nothing --description 'apply FILE even if it holds no layer, which removes everything'
 complete --command ordainctl --condition '__ordainctl_in apply' --long-option confirm --require-parameter --no-files --description 'roll back after SECONDS, or at a power cut, unless `ordainctl confirm` comes first'
 complete --command ordainctl --condition '__ordainctl_in apply' --long-option json --description 'print the result as JSON'
 complete --command ordainctl --condition '__ordainctl_in apply' --long-option help --description 'show this help'

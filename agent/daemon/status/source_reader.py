@@ -38,6 +38,15 @@ def open_configured_source(settings: Settings, root: Path) -> Source:
     return with_boot_documents(open_source(settings.source, root), root, settings.trust)
 
 
+BLANK = frozenset({b"", b"---", b"...", b"null", b"~", b"{}", b"[]"})
+"""The lines of a file that has no document in it, besides comments."""
+
+
+def _holds_text(data: bytes) -> bool:
+    """Return whether a file may hold a document: one that was cut to nothing does not."""
+    return any(line.partition(b"#")[0].strip() not in BLANK for line in data.splitlines())
+
+
 class SourceReader:
     """The source of one machine.
 
@@ -68,7 +77,8 @@ class SourceReader:
     async def read(self) -> Sequence[RawDocument]:
         """Return the documents that this machine accepts from the source.
 
-        Raises `Unavailable` if it cannot be read, and if it is empty although a generation with members is in force.
+        Raises `Unavailable` if it cannot be read, and if it is empty, or holds empty files only, although a generation
+        with members is in force.
         """
         source = self.source
         try:
@@ -80,7 +90,7 @@ class SourceReader:
             snapshot, self.release, self.labels = await asyncio.to_thread(self._admit, snapshot)
             if source is not self.source:  # agent.yaml has changed while the source was read
                 return await self.read()
-            if not snapshot.texts and self._store.applied().members:
+            if not any(_holds_text(data) for _, data in snapshot.texts) and self._store.applied().members:
                 hint = "keep one document, even one without entries, to remove everything else"
                 raise SourceError(f"{self.source.location} holds no documents", code=SourceFault.EMPTY, hint=hint)
         except SourceError as error:

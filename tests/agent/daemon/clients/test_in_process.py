@@ -142,7 +142,11 @@ def test_to_apply_no_documents_at_all_is_refused(client: InProcessClient) -> Non
         asyncio.run(client.apply([]))
 
 
-@pytest.mark.parametrize("text", [b"", b"# nothing\n", b"---\n...\n"])
+RUN = b"ordain: v1\nkind: Run\nname: a\ncommand: /bin/true\n"
+TRANSFORM = b"ordain: v1\nkind: Transform\nname: a\ntier: site\n"
+
+
+@pytest.mark.parametrize("text", [b"", b"# nothing\n", b"---\n...\n", RUN, TRANSFORM])
 def test_a_set_without_a_document_is_applied_only_on_request(client: InProcessClient, text: bytes) -> None:
     applied: list[ApplyRequest] = []
 

@@ -120,6 +120,20 @@ def test_an_empty_source_is_unavailable_only_where_something_is_applied(tmp_path
     assert made.state.code == SourceFault.EMPTY
 
 
+@pytest.mark.parametrize(
+    "text", [b"", b"\n", b"# all of it\n  # is gone\n", b"---\n...\n", b"--- # x\n\nnull\n", b"[]"]
+)
+def test_files_that_were_cut_to_nothing_remove_nothing(tmp_path: Path, text: bytes) -> None:
+    texts = (("a.yaml", text), ("b.yaml", b""))
+    made = reader(tmp_path, Source(Snapshot(texts=texts, own=True)), applied=members("web"))
+    with pytest.raises(Unavailable, match="holds no documents"):
+        asyncio.run(made.read())
+
+    more = (*texts, ("c.yaml", b"ordain: v1\nkind: Layer\nname: empty\n"))
+    made = reader(tmp_path, Source(Snapshot(texts=more, own=True)), applied=members("web"))
+    assert asyncio.run(made.read()) == more
+
+
 def test_documents_fetched_before_a_loss_are_used_and_the_loss_is_shown(tmp_path: Path) -> None:
     made = reader(tmp_path, Source(Snapshot(texts=WEB, revision="7", health=LOST)))
 
