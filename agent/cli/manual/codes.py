@@ -420,7 +420,8 @@ SOURCE = CodeGroup(
             "Restore the connection; the services then start again.",
         ),
         "SourceEmpty": (
-            "The answer is valid but contains no documents: a deleted prefix, a wrong path, or 404.",
+            "The answer is valid but contains no documents: a deleted prefix, a wrong path, 404, or files that are all "
+            "empty.",
             "Check the path, prefix or database.",
         ),
         "SourceShrunken": (
