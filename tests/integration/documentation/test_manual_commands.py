@@ -22,6 +22,7 @@ RUN_BY_PAGE = frozenset(("docs/man/ordainctl.1.rst", "docs/man/ordain-generator.
 """The pages of which every block is run here."""
 _STORES = "it needs a store with machines; tests/agent/cli/test_ordainctl_store.py runs it on one"
 _RELEASES = "it needs keys and a store; tests/agent/cli/test_ordainctl_release.py and the how-to page run it"
+_IMAGES = "it needs images that a boot server has; the tests of netboot make some"
 _SECRETS = "it needs a store with machines; tests/agent/cli/test_ordainctl_secret.py and the how-to page run it"
 _RUNS = "it needs a batch system; the tests of runs have an invented one"
 NOT_RUN = {
@@ -31,11 +32,13 @@ NOT_RUN = {
     "documents edit": "it needs an editor on a terminal, which tests/agent/cli has",
     **{name: _STORES for name in COMMANDS if name.partition(" ")[0] in ("store", "fleet", "query")},
     **{name: _RELEASES for name in COMMANDS if name.startswith("release ")},
+    **{name: _IMAGES for name in COMMANDS if name.startswith("netboot ")},
     **{name: _SECRETS for name in COMMANDS if name.startswith("secret ") and name != "secret key"},
     **{name: _RUNS for name in COMMANDS if name.startswith("run ")},
 }
 """By command, the reason why its examples are not run here."""
 NOT_RUN_EXAMPLES = {
+    "ordainctl image root --netboot /srv/netboot": "the root of this test has no kernel; the tests of netboot make one",
     "ordainctl documents list --store etcd+https://a:2379/ordain/": _STORES,
     'ordainctl documents put web.yaml --why "more memory for the sale"': "a directory keeps no reasons",
     "ordainctl documents history web": "a directory keeps no earlier versions",
