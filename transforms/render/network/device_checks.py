@@ -34,6 +34,8 @@ REQUIRED = {
     "wifis": ("access-points",),
 }
 """The keys that a device of a kind must have."""
+ETHERNET_OCTETS = 6
+LEAST_MTU_OF_IPV6 = 1280
 MODES_WITH_KEYS = frozenset({"gre", "gretap", "ip6gre", "ip6gretap", "vti", "vti6"})
 MODES_OF_IP = frozenset(
     {"gre", "gretap", "ip6gre", "ip6gretap", "ip6ip6", "ipip", "ipip6", "sit", "vti", "vti6"},
@@ -164,6 +166,10 @@ def _unreachable_gateways(device: Device, devices: Devices) -> Iterator[Problem]
         via = ipaddress.ip_address(text)
         own = [address for address in device.addresses if address.version == via.version]
         networks = [ipaddress.ip_interface(address.address).network for address in own]
+        if any(via == ipaddress.ip_interface(address.address).ip for address in own):
+            what = f"the gateway {text} is an address of the device itself, so that the kernel refuses the route"
+            yield replace(problem(device, leaf, what, "write the address of the router"), severity=Severity.WARNING)
+            continue
         if not own or device.flag(f"dhcp{via.version}") or via.is_link_local:
             continue
         if via.version == 6 and device.branch.value("accept-ra") is not False:
@@ -201,6 +207,23 @@ def _link_local(device: Device, devices: Devices) -> Iterator[Problem]:
         if (leaf := device.branch.leaf(key)) and leaf.value is True:
             what = f"{key} needs link-local addresses of IPv6"
             yield problem(device, leaf, what, "add ipv6 to `link-local`")
+
+
+def _hardware_address(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Check that an interface can have the MAC address (is_valid_ether_addr() of the kernel)."""
+    leaf = device.branch.leaf("macaddress")
+    octets = str(leaf.value).split(":") if leaf else []
+    if leaf and len(octets) == ETHERNET_OCTETS and (int(octets[0], 16) & 1 or not any(int(o, 16) for o in octets)):
+        what = f"{leaf.value} is the address of a group or of nobody, and no interface can have it"
+        yield problem(device, leaf, what, "write an address whose first octet is even, such as 02:…")
+
+
+def _mtu_of_ipv6(device: Device, devices: Devices) -> Iterator[Problem]:
+    mtu = device.branch.leaf("mtu")
+    uses_ipv6 = any(address.version == 6 for address in device.addresses) or device.flag("dhcp6")
+    if mtu and uses_ipv6 and isinstance(mtu.value, int) and mtu.value < LEAST_MTU_OF_IPV6:
+        what = f"with an MTU below {LEAST_MTU_OF_IPV6}, the kernel has no IPv6 on the device (RFC 8200, section 5)"
+        yield replace(problem(device, mtu, what, "write a larger MTU"), severity=Severity.WARNING)
 
 
 def _labels(device: Device, devices: Devices) -> Iterator[Problem]:
@@ -365,6 +388,8 @@ _CHECKS: tuple[Callable[[Device, Devices], Iterator[Problem]], ...] = (
         _routes_without_gateway,
         _unreachable_gateways,
         _rules,
+        _hardware_address,
+        _mtu_of_ipv6,
         _labels,
         _link_local,
         _token,

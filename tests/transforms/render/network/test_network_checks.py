@@ -515,6 +515,37 @@ def test_a_gateway_that_the_kernel_refuses_is_warned_of() -> None:
         assert warnings_of({"ethernets": {"a": device}}) == []
 
 
+def test_a_gateway_that_is_the_device_itself_is_warned_of() -> None:
+    route = {"to": "10.6.0.0/16", "via": "10.20.0.1"}
+    text = "the gateway 10.20.0.1 is an address of the device itself, so that the kernel refuses the route"
+
+    assert warnings_of({"ethernets": {"a": {"addresses": ["10.20.0.1/24"], "routes": [route]}}}) == [text]
+    assert warnings_of({"ethernets": {"a": {"addresses": ["10.20.0.2/24"], "routes": [route]}}}) == []
+
+
+@pytest.mark.parametrize(
+    ("mac", "possible"),
+    [
+        ("01:00:5e:00:00:01", False),
+        ("ff:ff:ff:ff:ff:ff", False),
+        ("00:00:00:00:00:00", False),
+        ("52:54:00:12:34:56", True),
+    ],
+)
+def test_a_mac_address_that_no_interface_can_have_is_refused(mac: str, possible: bool) -> None:
+    _, problems = compiled({"ethernets": {"a": {"dhcp4": True, "macaddress": mac}}})
+
+    assert bool(refusals(problems)) is not possible
+
+
+def test_an_mtu_that_switches_ipv6_off_is_warned_of() -> None:
+    (text,) = warnings_of({"ethernets": {"a": {"addresses": ["2001:db8::1/64"], "mtu": 1000}}})
+
+    assert text.startswith("with an MTU below 1280, the kernel has no IPv6")
+    assert warnings_of({"ethernets": {"a": {"addresses": ["192.0.2.1/24"], "mtu": 1000}}}) == []
+    assert warnings_of({"ethernets": {"a": {"addresses": ["2001:db8::1/64"], "mtu": 1280}}}) == []
+
+
 def test_two_default_routes_of_one_device_and_one_address_of_two_devices_are_warned_of() -> None:
     route = {"to": "default", "via": "192.0.2.1"}
     a = {"addresses": ["192.0.2.2/24", "fe80::1/64"], "routes": [route, {**route, "via": "192.0.2.9"}]}
