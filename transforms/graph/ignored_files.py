@@ -17,6 +17,8 @@ from ordain.transforms.model import Facts
 TABLE = Path(__file__).parents[1] / "data" / "drop-in-directories.yaml"
 _ANYWHERE = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 """The directories that a first * in the table means."""
+_FOR_PEOPLE = re.compile(r"README.*|\.placeholder|\.keep")
+"""Files that packages put into such directories, and that no reader is meant to take."""
 _MODES = (("not-writable", 0o022, "that others may write", "0644"), ("private", 0o077, "that others may read", "0600"))
 
 
@@ -49,6 +51,8 @@ def ignored_files(artifacts: Iterable[Artifact], facts: Facts, place_of: PlaceOf
 
 
 def _faults(file: RegularFile | SymbolicLink | CredentialFile, name: str, reader: _Reader) -> Iterator[tuple[str, str]]:
+    if _FOR_PEOPLE.fullmatch(name):
+        return
     if not reader.names.fullmatch(name):
         yield f"{reader.program} ignores {file.path}", f"choose a name {reader.wanted}"
     elif not isinstance(file, SymbolicLink):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.names import names_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
@@ -39,6 +40,10 @@ def found(path: str, keys: str = "content: a", system: str = "debian-12") -> lis
         ("/etc/containers/systemd/web.service", "podman ignores"),
         ("/etc/NetworkManager/system-connections/a", "NetworkManager refuses"),
         ("/etc/ssh/ssh_host_rsa_key", "sshd refuses"),
+        ("/etc/nginx/conf.d/site", "nginx ignores"),
+        ("/etc/mysql/mariadb.conf.d/60-a.conf", "mariadb ignores"),
+        ("/etc/sssd/conf.d/a.conf", "sssd refuses"),
+        ("/etc/drbd.d/r0.conf", "drbdadm ignores"),
     ],
 )
 def test_a_file_that_its_reader_ignores_is_warned_of(path: str, words: str) -> None:
@@ -70,6 +75,9 @@ def test_a_file_that_others_may_write_is_refused_by_its_reader(path: str, mode: 
         ("/etc/NetworkManager/system-connections/a.nmconnection", 'content: a, mode: "0600"'),
         ("/etc/ssh/ssh_host_rsa_key.pub", "content: a"),
         ("/srv/cron.d/my.job", "content: a"),
+        ("/etc/nginx/conf.d/site.conf", "content: a"),
+        ("/etc/mysql/mariadb.conf.d/60-a.cnf", "content: a"),
+        ("/etc/sysctl.d/README", "content: a"),
     ],
 )
 def test_a_file_that_its_reader_takes_is_not(path: str, keys: str) -> None:
@@ -89,4 +97,39 @@ def test_every_directory_of_the_table_is_absolute_and_has_a_manual_page() -> Non
     readers = ignored_files._readers()
 
     assert all(path.startswith("/") for path in readers)
-    assert all(reader.page.endswith(")") and reader.program for row in readers.values() for reader in row)
+    assert all(reader.page.endswith((")", " of the package")) for row in readers.values() for reader in row)
+    assert all(reader.program for row in readers.values() for reader in row)
+
+
+def test_a_file_of_a_service_is_judged_where_it_is_placed() -> None:
+    text = "ordain: v1\nkind: Layer\nname: d\nservices: {nginx: {files: {site: {content: a}}}}\n"
+    documents, _ = read("d.yaml", text.encode())
+
+    (problem,) = compile(documents, facts_for("fedora-42"), shipped=shipped()).problems
+
+    assert problem.what.startswith("nginx ignores /etc/nginx/conf.d/site")
+
+
+@pytest.mark.parametrize("system", ["debian-12", "fedora-42", "arch", "sles-15"])
+def test_each_directory_of_a_service_has_a_row_or_is_known_to_take_every_name(system: str) -> None:
+    names, _ = names_for(shipped(), facts_for(system), {})
+    directories = {names.service(name, "config").rstrip("/") for name in names.services()}
+    drop_ins = {path for path in directories if path.endswith((".d", "-enabled"))}
+
+    assert drop_ins - ignored_files._readers().keys() <= {
+        *(
+            "/etc/apparmor.d",
+            "/etc/exim4/conf.d",
+            "/etc/monit/conf-enabled",
+            "/etc/monit.d",
+            "/etc/munin/plugin-conf.d",
+        ),
+        *(
+            "/etc/network/interfaces.d",
+            "/etc/rspamd/local.d",
+            "/etc/sensors.d",
+            "/etc/smokeping/config.d",
+            "/etc/vault.d",
+        ),
+        *("/etc/named.d", "/etc/clamd.d", "/etc/caddy/conf.d"),
+    }
