@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -59,3 +60,19 @@ def test_every_page_is_reached_from_the_index() -> None:
             waiting += [target for target in targets if target.is_file() and target.is_relative_to(TREE / "docs")]
 
     assert {page for page in PAGES if page.is_relative_to(TREE / "docs")} - seen == set()
+
+
+def test_every_page_is_in_the_menu_of_the_site() -> None:
+    """Sphinx warns of a page that is in no menu, and `make docs` takes warnings for errors."""
+    tree = ast.parse((TREE / "docs/conf.py").read_text())
+    (menu,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CONTENTS"
+    )
+    patterns = [pattern for patterns in menu.values() for pattern in patterns]
+    pages = (path.relative_to(TREE / "docs").with_suffix("") for path in PAGES if path.is_relative_to(TREE / "docs"))
+
+    missing = [str(page) for page in pages if not any(page.match(pattern) for pattern in patterns)]
+
+    assert missing == ["index"]
