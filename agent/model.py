@@ -160,6 +160,7 @@ class Observed:
     are the units that the old and the new generation keep out in addition to their members (`apply.kept_out_units`).
     ``hidden`` are units of ours that a unit file of somebody else replaces, each with the path of that file.
     ``displaced`` are the placed files that somebody has changed (`apply.read_back`), each with the changes back.
+    ``left_over`` are files and accounts that no document has any more, and that could not be removed.
     ``dependents`` are the units that PID 1 stops and restarts together with a unit, for those units that it was asked
     about; ``relations`` are other dependencies, by unit and by their names in PID 1. ``restart_stops``: along
     PropagatesStopTo=, this PID 1 stops units for a restart, too, and not for a conflict (after 252).
@@ -176,6 +177,7 @@ class Observed:
     keeps_out: tuple[Member, ...] = ()
     hidden: Mapping[str, str] = field(default_factory=dict)
     displaced: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
+    left_over: frozenset[str] = frozenset()
     dependents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     relations: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     restart_stops: bool = False

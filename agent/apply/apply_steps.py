@@ -428,7 +428,7 @@ def _is_repair(entry: JournalEntry) -> bool:
 
 
 def _without_differences(observed: Observed) -> Observed:
-    return replace(observed, displaced={}, waits={})
+    return replace(observed, displaced={}, left_over=frozenset(), waits={})
 
 
 @dataclass(frozen=True, slots=True)

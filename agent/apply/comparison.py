@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ordain.agent.apply.admin_overrides import administrator_files, hiding_files
 from ordain.agent.apply.observe import Observer, look
+from ordain.agent.apply.place_files import placement_conditions
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Observed
 from ordain.agent.plan.unit_status import differences, unit_statuses
@@ -55,7 +56,12 @@ async def compare(
     return MachineComparison(
         observed=observed,
         units=units,
-        conditions=(*obstacles, *(difference.condition for difference in found), *differences(units)),
+        conditions=(
+            *obstacles,
+            *placement_conditions(generation, root),
+            *(difference.condition for difference in found),
+            *differences(units),
+        ),
     )
 
 

@@ -180,7 +180,12 @@ class Engine:
                     if (wanted := tuple(c for c in changes if unit in released or c.key in displaced))
                 }
                 return replace(
-                    observed, displaced=displaced, waits=waiting | rotated, released=released, overdue=overdue
+                    observed,
+                    displaced=displaced,
+                    left_over=observed.left_over if mended else NO_UNITS,
+                    waits=waiting | rotated,
+                    released=released,
+                    overdue=overdue,
                 )
 
             planned, observed = await self._machine.observer.plan(now, now, caller=caller, adjust=adjust)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from ordain.agent.apply.jobs.jobs import run_jobs
 from ordain.agent.apply.jobs.verdicts import NOT_LOADED
 from ordain.agent.apply.network_reload import NetworkReload
+from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Verb
 from ordain.agent.plan.diff import same_generation
 from ordain.agent.plan.network_changes import network_change
@@ -27,7 +28,7 @@ from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, Systemd
 from ordain.agent.system.transient_units import run
 from ordain.generator.files import REPORTS
-from ordain.transforms.artifacts import PlacedFile, is_sealed
+from ordain.transforms.artifacts import AbsentFile, PlacedFile, is_sealed
 from ordain.transforms.model import Member
 
 REMOTE = "ordain-files-remote.service"
@@ -36,6 +37,8 @@ UNITS = ("ordain-files-early.service", "ordain-users.service", "ordain-files.ser
 TIMEDATE, TIMEDATE_PATH = "org.freedesktop.timedate1", "/org/freedesktop/timedate1"
 NOT_PLACED, CHECK_FAILED = "not-placed", "check-failed"
 """The results of verdicts of this module: no job of the apply was queued."""
+SHOWN_FILES = 10
+"""The most files that could not be placed that a comparison lists."""
 CHECK = "ordain-check-{unit}"
 CHECK_OUTPUT = "run/ordain/check"
 CHECK_SEC = 60.0
@@ -61,8 +64,11 @@ class LiveFiles:
             return []
         mounts = [job for job in plan.jobs if job.verb is Verb.START and job.unit.endswith(".mount")]
         await run_jobs(self._systemd, mounts, Observed())  # a file may lie on one of them
-        more = {REMOTE: _has_remote, SECRETS: _has_secrets}
-        wrong = await self._place((*UNITS, *(unit for unit, has in more.items() if has(old) or has(new))))
+        more = [(REMOTE, "remote", _has_remote), (SECRETS, "secrets", _has_secrets)]
+        units = [
+            unit for unit, phase, has in more if has(old) or has(new) or read_reports(self._root, "problems", (phase,))
+        ]
+        wrong = await self._place((*UNITS, *units), new)
         await apply_host_settings(self._systemd, old, new)
         if same_generation(old, new):
             wrong += await self._network.repair(new, {file.path for file in plan.files})
@@ -70,8 +76,8 @@ class LiveFiles:
             wrong += await self._network.apply(change, () if rolls_back else changed_devices(old, new))
         return wrong if wrong or rolls_back else await self._check(new, plan)
 
-    async def _place(self, units: Iterable[str]) -> list[UnitVerdict]:
-        """Run the ``units`` that place files; return a verdict for each file that they could not place.
+    async def _place(self, units: Iterable[str], new: Generation) -> list[UnitVerdict]:
+        """Run the ``units`` that place the files of ``new``; return a verdict for each file that they could not place.
 
         The apply is not to blame for a file that could not be placed before either, or that lies in a directory of a
         user: otherwise that user could roll back any apply.
@@ -80,12 +86,15 @@ class LiveFiles:
         jobs = [Job(unit=unit, verb=Verb.RESTART, reason="files changed") for unit in units]
         results = await run_jobs(self._systemd, jobs, Observed())
         problems, excused = read_reports(self._root, "problems"), {*before, *read_reports(self._root, "users")}
-        verdicts = [_not_placed(path, what, path not in excused) for path, what in sorted(problems.items())]
+        verdicts = [
+            _not_placed(path, _placement_problem(path, what, new), path not in excused)
+            for path, what in sorted(problems.items())
+        ]
         for result in results:
             if result.result != "done" and not problems:
                 unit = result.job.unit
                 what = result.refused or f"{result.result or 'was lost'} (see journalctl -u {unit})"
-                verdicts.append(_not_placed(unit, what, True))
+                verdicts.append(_not_placed(unit, f"could not be placed: {what}", True))
         return verdicts
 
     async def _check(self, new: Generation, plan: Plan) -> list[UnitVerdict]:
@@ -115,13 +124,40 @@ class LiveFiles:
         return UnitVerdict(unit=member.unit, ok=False, what=what, result=CHECK_FAILED, blamed=True, public=public)
 
 
-def read_reports(root: Path, part: str) -> dict[str, str]:
-    """Return a part of the reports of the units that place files, by path (`generator.files.PlacementReport`)."""
+def read_reports(root: Path, part: str, phases: Iterable[str] = REPORTS) -> dict[str, str]:
+    """Return a part of the reports of the units that place files, by path (`generator.files.PlacementReport`).
+
+    Problems of accounts have the item as their key.
+    """
     reported: dict[str, str] = {}
-    for path in REPORTS.values():
+    for phase in phases:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            reported |= json.loads(atomic_files.read(root / path))[part]
+            reported |= json.loads(atomic_files.read(root / REPORTS[phase]))[part]
     return reported
+
+
+def left_over(generation: Generation, reported: Iterable[str]) -> frozenset[str]:
+    """Return those of the ``reported`` paths and items that ``generation`` does not have: they could not be removed."""
+    wanted: set[str] = set()
+    for artifact in generation.artifacts:
+        wanted |= {artifact.path, artifact.item, artifact.item.partition("/")[0]}
+    return frozenset(reported) - wanted
+
+
+def placement_conditions(generation: Generation, root: Path) -> Iterator[StatusCondition]:
+    """Yield a condition for each file and account that the units could not place or remove, `SHOWN_FILES` at most."""
+    for path, what in sorted(read_reports(root, "problems").items())[:SHOWN_FILES]:
+        what, hint = (
+            f"{path} {_placement_problem(path, what, generation)}",
+            "remove the obstacle, then run `ordainctl apply`",
+        )
+        yield StatusCondition(code="FileNotPlaced", what=what, hint=hint, fault=True)
+
+
+def _placement_problem(path: str, what: str, generation: Generation) -> str:
+    absent = any(isinstance(artifact, AbsentFile) and artifact.path == path for artifact in generation.artifacts)
+    goes = absent or path in left_over(generation, (path,))
+    return f"could not be {'removed' if goes else 'placed'}: {what}"
 
 
 async def apply_host_settings(systemd: Systemd, old: Generation, new: Generation) -> None:
@@ -164,4 +200,4 @@ def _has_secrets(generation: Generation) -> bool:
 
 
 def _not_placed(path: str, what: str, blamed: bool) -> UnitVerdict:
-    return UnitVerdict(unit=path, ok=False, what=f"could not be placed: {what}", result=NOT_PLACED, blamed=blamed)
+    return UnitVerdict(unit=path, ok=False, what=what, result=NOT_PLACED, blamed=blamed)

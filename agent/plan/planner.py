@@ -79,11 +79,13 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
 
 
 def _displaced(new: Generation, observed: Observed) -> Iterator[FileChange]:
-    """Yield the files of ``new`` that somebody else has changed, and that are placed again."""
+    """Yield the files of ``new`` that somebody else has changed, and others that could not be removed before."""
     for artifact in new.artifacts if observed.displaced else ():
         if artifact.path in observed.displaced:
             changes = observed.displaced[artifact.path]
             yield FileChange(path=artifact.path, what=FileAction.CHANGED, item=artifact.item, changes=changes)
+    for path in sorted(observed.left_over):
+        yield FileChange(path=path, what=FileAction.REMOVED, item="")
 
 
 def _kernel_module_notes(files: Iterable[FileChange]) -> Iterator[Note]:

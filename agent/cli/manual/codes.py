@@ -663,8 +663,8 @@ MACHINE = CodeGroup(
             "Check the disk or the server of the mount, and the journal of the kernel. The agent sees when it answers.",
         ),
         "FileNotPlaced": (
-            "A file of the documents could not be placed. If it lies in a directory of a user, the message names the "
-            "user, and the rest was applied.",
+            "A file of the documents could not be placed, or one that no document has any more could not be removed. "
+            "If it lies in a directory of a user, the message names the user, and the rest was applied.",
             "Remove the obstacle that the message names, then run `ordainctl apply`.",
         ),
         "SlowReload": (

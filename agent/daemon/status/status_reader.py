@@ -12,7 +12,6 @@ from enum import Enum, auto
 
 from ordain.agent.apply.comparison import compare
 from ordain.agent.apply.parts import ApplyParts
-from ordain.agent.apply.place_files import read_reports
 from ordain.agent.apply.rollback import decision_conditions, hold_conditions, instructions_in_force
 from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.status.source_reader import SourceReader
@@ -29,8 +28,6 @@ from ordain.agent.status import AGENT_SILENT, AgentState, Status
 from ordain.agent.system.bounded_reads import BoundedReads, NotAnswering
 from ordain.transforms.errors import Problem, Severity
 
-SHOWN_FILES = 10
-"""The most files that could not be placed that the status lists."""
 ATTEMPTS = 3
 """Observations of the machine until one is not disturbed by the end of an apply."""
 AGENT_DOWN = StatusCondition(
@@ -200,11 +197,6 @@ class StatusReader:
         conditions += expired(self._source.release, datetime.now(UTC))
         notes = read_boot_record(parts.root).get("note", ())
         conditions += [StatusCondition(code="BootChoice", what=note) for note in notes]
-        for path, what in sorted(read_reports(parts.root, "problems").items())[:SHOWN_FILES]:
-            hint = "remove the obstacle, then run `ordainctl apply`"
-            conditions.append(
-                StatusCondition(code="FileNotPlaced", what=f"{path} could not be placed: {what}", hint=hint, fault=True)
-            )
         if stopped := read_source_loss(parts.root).stopped:
             what = f"{', '.join(stopped)}: stopped, because the source cannot be reached (on-source-loss)"
             hint = "they start when it can be reached again"

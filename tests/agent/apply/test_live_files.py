@@ -1,4 +1,4 @@
-"""The blame for files that could not be placed."""
+"""Files that could not be placed or removed: the blame, the condition and the plan."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any, cast
 import pytest
 
 from ordain.agent.apply import place_files
-from ordain.agent.apply.place_files import UNITS, LiveFiles
+from ordain.agent.apply.place_files import UNITS, LiveFiles, left_over, placement_conditions, read_reports
+from ordain.agent.model import FileAction, Generation, Observed
+from ordain.agent.plan.planner import plan
 from ordain.generator.files import REPORTS
+from ordain.transforms.artifacts import AbsentFile, RegularFile
 
 
 def test_a_user_cannot_roll_back_an_apply_with_files_of_their_own(
@@ -25,9 +28,39 @@ def test_a_user_cannot_roll_back_an_apply_with_files_of_their_own(
         return []
 
     monkeypatch.setattr(place_files, "run_jobs", run_jobs)
-    verdicts = asyncio.run(LiveFiles(cast(Any, None), tmp_path)._place(UNITS))
+    verdicts = asyncio.run(LiveFiles(cast(Any, None), tmp_path)._place(UNITS, Generation()))
 
     assert {verdict.unit: (verdict.ok, verdict.blamed) for verdict in verdicts} == {
         "/etc/a": (False, True),
         "/home/alice/.ssh/keys": (False, False),
     }
+
+
+def test_what_could_not_be_removed_is_named_so_and_is_in_the_plan(tmp_path: Path) -> None:
+    now = Generation(
+        artifacts=(
+            RegularFile(path="/etc/a", content="x", item="files/~1etc~1a"),
+            AbsentFile(path="/etc/b", item="files/~1etc~1b"),
+            RegularFile(path="/usr/lib/ordain/sysusers/u", content="", item="users/bob"),
+        )
+    )
+    main, accounts = (tmp_path / REPORTS[phase] for phase in ("main", "users"))
+    main.parent.mkdir(parents=True)
+    main.write_text(json.dumps({"problems": dict.fromkeys(("/etc/a", "/etc/b", "/etc/c"), "Read-only file system")}))
+    accounts.write_text(json.dumps({"problems": {"users/alice": "is used", "users/bob": "is used", "users": "x"}}))
+
+    conditions = {c.what.partition(":")[0] for c in placement_conditions(now, tmp_path) if c.fault}
+    made = plan(now, now, Observed(left_over=left_over(now, read_reports(tmp_path, "problems"))))
+
+    assert conditions == {
+        "/etc/a could not be placed",
+        "/etc/b could not be removed",
+        "/etc/c could not be removed",
+        "users could not be placed",
+        "users/alice could not be removed",
+        "users/bob could not be placed",
+    }
+    assert [(file.path, file.what) for file in made.files] == [
+        ("/etc/c", FileAction.REMOVED),
+        ("users/alice", FileAction.REMOVED),
+    ]

@@ -136,3 +136,18 @@ def test_a_directory_that_users_share_is_refused(machine: Machine) -> None:
     assert "different users" in told
     assert "user alice" in told
     assert not machine.path("/srv/a/b/c").exists()
+
+    # A file that cannot be removed is in the status, in the plan and in the outcome of an apply, until it is gone.
+    machine.run("chown", "root", SSH)
+    machine.write(f"{DOCUMENTS}/base.yaml", "ordain: v1\nkind: Layer\nname: base\nfiles: {/etc/motd: {content: '2'}}\n")
+    machine.until("the other file is placed", lambda: machine.read("/etc/motd") == "2")
+    machine.until("the apply has ended", lambda: agent_status(machine)["state"] not in ("applying", "starting"))
+    assert f"{KEYS} could not be removed" in blame(machine)
+    assert machine.run("ordainctl", "plan", "--exit-code", check=False).returncode == 7
+    again = machine.run("ordainctl", "apply", check=False)
+    assert (again.returncode, "could not be removed" in again.stdout) == (3, True), again.stdout
+    machine.run("chown", "alice", SSH)
+    machine.run("ordainctl", "apply")
+    wait_agent_state(machine, "converged")
+    assert not machine.path(KEYS).exists()
+    assert machine.run("ordainctl", "plan", "--exit-code").returncode == 0
