@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation
+from ordain.agent.plan.diff import PlacedUnit, Values, placed_units
 from ordain.agent.plan.explain import OverrideFile
+from ordain.agent.plan.source_location import directive_causes
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import drop_in_names, read_installed
@@ -97,6 +102,67 @@ def administrator_files(root: Path, units: Iterable[str]) -> Mapping[str, tuple[
     return files
 
 
+def overridden_values(
+    root: Path, generation: Generation, files: Mapping[str, tuple[str, ...]], unread: Collection[str] = ()
+) -> Iterator[StatusCondition]:
+    """Yield a condition for each value of ``generation`` that a drop-in of an administrator overrides.
+
+    ``files`` are those of `administrator_files`; PID 1 has not read them yet for the units in ``unread``. It is not a
+    fault, because an administrator has decided it (docs/design/contract.md, rule 21).
+    """
+    placed = placed_units(generation) if files else {}
+    for unit in sorted(files.keys() & placed.keys()):
+        ours, drop_ins = placed[unit], [path for path in files[unit] if ".d/" in path]
+        actual = replace(ours, files=_in_order(ours, root, drop_ins))
+        assigned = {(s, key): path for path, text in actual.files if path in drop_ins for s, key, _ in parse(text)}
+        for (section, key), path in sorted(assigned.items()):
+            wanted, now = ours.values.get((section, key), ()), actual.values.get((section, key), ())
+            if _is_overridden(section, wanted, now):
+                _, causes = directive_causes(ours.files, section, key)
+                place = f"{causes[-1].path}:{causes[-1].line}: " if causes and causes[-1].path else ""
+                about = f"{place}{unit}: [{section}] {key}"
+                when = "will be, after `systemctl daemon-reload`," if unit in unread else "is"
+                values = [" ".join(value).strip() or "not set" for value in (now, wanted)]
+                yield StatusCondition(
+                    code="OverriddenValue",
+                    what=f"{about} {when} {values[0]}, not {values[1]}: {path} overrides the documents",
+                    hint=f"remove it from {path} and run `systemctl daemon-reload`, or change the documents",
+                    item=ours.item or "",
+                    public=f"{about} is not that of the documents: {path} overrides it",
+                )
+
+
+def _in_order(ours: PlacedUnit, root: Path, drop_ins: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return the files of a unit, with ``drop_ins`` of an administrator, in the order in which PID 1 reads them.
+
+    Drop-ins are read by name; of two with the same name PID 1 reads only that of the first directory.
+    """
+    fragment = tuple(file for file in ours.files if file[0] == ours.fragment)
+    named = {path.rpartition("/")[2]: (path, text) for path, text in ours.files if path != ours.fragment}
+    for path in reversed(tuple(drop_ins)):
+        named[path.rpartition("/")[2]] = path, _text(root, path.lstrip("/"))
+    return (*fragment, *(named[name] for name in sorted(named)))
+
+
+def _is_overridden(section: str, wanted: Values, actual: Values) -> bool:
+    """Return whether ``actual`` is another value than ``wanted``. A dependency that is only added overrides none."""
+    before, after = ([_in_bytes(value) for value in values] for values in (wanted, actual))
+    if not before or before == after:
+        return False
+    return section not in ("Unit", "Install") or not set(before) <= set(after)
+
+
+def _in_bytes(value: str) -> str:
+    """Return a size in bytes, as `systemctl set-property` writes it; any other value as it is.
+
+    >>> _in_bytes("100M"), _in_bytes("yes")
+    ('104857600', 'yes')
+    """
+    if not (size := re.fullmatch(r"([0-9]+)([KMGT])", value)):
+        return value
+    return str(int(size[1]) << 10 * (1 + "KMGT".index(size[2])))
+
+
 def _drop_ins(root: Path, directories: Iterable[str], units: Iterable[str]) -> Iterator[str]:
     names = dict.fromkeys(units)
     for directory in directories:
@@ -114,8 +180,11 @@ def _fragment(root: Path, path: str, *, replaces: bool) -> OverrideFile | None:
 
 
 def _assignments(root: Path, path: str) -> tuple[tuple[str, str, str], ...]:
+    return tuple(parse(_text(root, path)))
+
+
+def _text(root: Path, path: str) -> str:
     try:
-        data = rootfs.read(root, path) or b""
+        return (rootfs.read(root, path) or b"").decode("utf-8", "replace")
     except OSError:
-        return ()
-    return tuple(parse(data.decode("utf-8", "replace")))
+        return ""

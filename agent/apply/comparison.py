@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ordain.agent.apply.admin_overrides import administrator_files, hiding_files
+from ordain.agent.apply.admin_overrides import administrator_files, hiding_files, overridden_values
 from ordain.agent.apply.observe import Observer, look
 from ordain.agent.apply.place_files import placement_conditions
 from ordain.agent.condition import StatusCondition
@@ -61,6 +61,7 @@ async def compare(
             *placement_conditions(generation, root),
             *(difference.condition for difference in found),
             *differences(units),
+            *overridden_values(root, generation, edited, unread),
         ),
     )
 

@@ -335,6 +335,11 @@ WARNINGS = CodeGroup(
             "condition: systemd uses another file than ours for a unit, such as one in /etc/systemd/system.",
             "Remove one of the two. `ordainctl explain UNIT` shows the files of a unit.",
         ),
+        "OverriddenValue": (
+            "A drop-in of an administrator overrides a value of the documents; the message has both values and the "
+            "file. It is not a fault, as the administrator decides: a drop-in lasts until somebody removes it.",
+            "Remove the value from the drop-in and run `systemctl daemon-reload`, or change the documents.",
+        ),
         "Deprecated": ("A key is outdated.", "Use the key in the hint."),
         "Emulated": (
             "The systemd version of this machine lacks a feature, and a similar one is used instead.",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.apply.admin_overrides import administrator_files, hiding_files
+from ordain.agent.apply.admin_overrides import administrator_files, hiding_files, overridden_values
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.model import Member, Wanted
@@ -77,3 +77,73 @@ def test_files_of_an_administrator_are_found_at_every_level(tmp_path: Path) -> N
         "t@1.service": ("/etc/systemd/system/t@.service.d/z.conf",),
         "own.service": ("/etc/systemd/system/own.service",),
     }
+
+
+OURS = """[Unit]
+After=a.service
+[Service]
+# /etc/ordain/documents/web.yaml:7 services/web/limits/memory
+MemoryMax=100M
+Environment=A=1
+ExecStart=/bin/serve
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "told"),
+    [
+        ("etc/systemd/system.control/web.service.d/50-MemoryMax.conf", "[Service]\nMemoryMax=52428800\n", "52428800"),
+        ("run/systemd/system.control/web.service.d/50-MemoryMax.conf", "[Service]\nMemoryMax=52428800\n", "52428800"),
+        ("etc/systemd/system/web.service.d/x.conf", "[Service]\nMemoryMax=104857600\n", ""),
+        ("etc/systemd/system/web.service.d/x.conf", "[Service]\nMemoryHigh=1\n[Unit]\nAfter=b.service\n", ""),
+        ("etc/systemd/system/web.service.d/x.conf", "[Service]\nEnvironment=A=2\n", "A=1 A=2"),
+        ("etc/systemd/system/web.service.d/x.conf", "[Service]\nEnvironment=\n", "not set"),
+        ("etc/systemd/system/web.service.d/x.conf", "[Service]\nExecStart=\nExecStart=/bin/x\n", "/bin/x"),
+    ],
+)
+def test_a_value_that_an_administrator_overrides_is_named_with_both_values(
+    tmp_path: Path, path: str, content: str, told: str
+) -> None:
+    now = Generation(
+        artifacts=(UnitFile(path="normal/web.service", content=OURS, item="services/web"),),
+        members=(Member(unit="web.service", item="services/web", wanted=Wanted.RUNNING, ours=True),),
+    )
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(content)
+
+    found = list(overridden_values(tmp_path, now, administrator_files(tmp_path, ["web.service"])))
+
+    assert [(c.code, c.fault, f" is {told}, not " in c.what, f"/{path}" in c.what) for c in found] == (
+        [("OverriddenValue", False, True, True)] if told else []
+    )
+    assert not any(told in condition.public.replace(path, "") for condition in found)
+
+
+def test_the_place_of_an_overridden_value_is_that_in_the_documents(tmp_path: Path) -> None:
+    now = Generation(artifacts=(UnitFile(path="normal/web.service", content=OURS, item="services/web"),))
+    path = "etc/systemd/system/web.service.d/x.conf"
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text("[Service]\nMemoryMax=1G\n")
+
+    (found,) = overridden_values(tmp_path, now, {"web.service": (f"/{path}",)}, {"web.service"})
+
+    assert found.what == (
+        "/etc/ordain/documents/web.yaml:7: web.service: [Service] MemoryMax will be, after `systemctl daemon-reload`, "
+        "1G, not 100M: /etc/systemd/system/web.service.d/x.conf overrides the documents"
+    )
+
+
+def test_our_drop_in_is_overridden_only_by_those_that_are_read_after_it(tmp_path: Path) -> None:
+    drop_in = UnitFile(path="normal/ssh.service.d/00-ordain.conf", content="[Service]\nMemoryMax=100M\n")
+    for name, size in (("00-a.conf", "1G"), ("x.conf", "2G")):
+        path = tmp_path / "etc/systemd/system/ssh.service.d" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"[Service]\nMemoryMax={size}\n")
+
+        found = list(
+            overridden_values(
+                tmp_path, Generation(artifacts=(drop_in,)), administrator_files(tmp_path, ["ssh.service"])
+            )
+        )
+
+        assert [" is 2G, not 100M" in condition.what for condition in found] == [True] * (name == "x.conf")

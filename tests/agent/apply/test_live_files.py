@@ -36,7 +36,7 @@ def test_a_user_cannot_roll_back_an_apply_with_files_of_their_own(
     }
 
 
-def test_what_could_not_be_removed_is_named_so_and_is_in_the_plan(tmp_path: Path) -> None:
+def test_a_file_that_could_not_be_removed_is_named_so_and_is_in_the_plan(tmp_path: Path) -> None:
     now = Generation(
         artifacts=(
             RegularFile(path="/etc/a", content="x", item="files/~1etc~1a"),

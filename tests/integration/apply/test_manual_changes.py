@@ -73,6 +73,7 @@ def test_changes_by_an_administrator_are_told_apart_and_respected(machine: Machi
     services = {name: sleeps(**never) for name in names}
     hog = ["/usr/bin/python3", "-c", "x = bytearray(200 << 20)"]
     services["hog"] = {"command": hog, "limits": {"memory": "30M"}, **never}
+    services["edited"] |= {"limits": {"memory": "100M"}}
     services["done"] = {"command": ["/usr/bin/sh", "-c", "exit 0"], **never}
     services["died"] = {"command": ["/usr/bin/sh", "-c", "exit 3"], **never}
     boot(machine, **services)
@@ -106,6 +107,11 @@ def test_changes_by_an_administrator_are_told_apart_and_respected(machine: Machi
     assert rows["edited"]["edited"] == ["/etc/systemd/system/edited.service.d/mine.conf"]
     assert rows["edited"]["ok"]
     assert not rows["edited"]["unread"]
+    (overridden,) = [
+        row for row in ordainctl(machine, "status", check=False)["conditions"] if row["code"] == "OverriddenValue"
+    ]
+    assert "edited.service: [Service] MemoryMax is 1G, not 100M" in overridden["what"]
+    assert not overridden["fault"]
     assert {name: show(machine, f"{name}.service", "ActiveState") for name in names} == {
         "stopped": "inactive",
         "masked": "inactive",
