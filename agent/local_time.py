@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
 FORMAT = "%a %Y-%m-%d %H:%M:%S %Z"
@@ -10,9 +11,13 @@ FORMAT = "%a %Y-%m-%d %H:%M:%S %Z"
 
 def local_time(moment: datetime | str) -> str:
     """Return a time, or a text in ISO 8601, in local time; a text that is not a time is returned as it is."""
-    if isinstance(moment, datetime):
-        return moment.astimezone().strftime(FORMAT)
     try:
-        return datetime.fromisoformat(moment).astimezone().strftime(FORMAT)
+        return to_local(datetime.fromisoformat(moment) if isinstance(moment, str) else moment).strftime(FORMAT)
     except ValueError:
-        return moment
+        return str(moment)
+
+
+def to_local(moment: datetime) -> datetime:
+    """Return a time in the time zone that the machine has now, which may have changed since this process started."""
+    time.tzset()
+    return moment.astimezone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ordain.agent.local_time import local_time
 from ordain.agent.model import NoteReason, UnitState
@@ -15,6 +15,9 @@ FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.
 """Signals that a process receives from others, not because of a fault of its own."""
 SAME_MOMENT_USEC = 1_000_000
 """A service that ends by itself stops being active within microseconds of its process; PID 1 may be busy, though."""
+NOT_STARTED = "was not started in this boot"
+"""The words for a unit that PID 1 refused to start, or whose job it dropped without an error (docs/design/systemd.md,
+fact 21)."""
 _RESULTS = {
     "oom-kill": "killed because memory ran out",
     "timeout": "timed out",
@@ -38,6 +41,8 @@ def exit_reason(state: UnitState) -> tuple[NoteReason, str]:
     """
     if state.active_state == "failed":
         return NoteReason.FAILED, f"failed: {failure_words(state)}{_at(state)}"
+    if not state.invocation_id:
+        return NoteReason.STOPPED, NOT_STARTED
     if not state.name.endswith(".service") or stop_was_requested(state):
         return NoteReason.STOPPED, f"was stopped manually{_at(state)}"
     how = "ended by itself" if state.exec_main_code == EXITED else f"was {failure_words(state)}"
@@ -84,4 +89,4 @@ def _signal(number: int) -> str:
 def _at(state: UnitState) -> str:
     if not state.inactive_enter_usec:
         return ""
-    return f" at {local_time(datetime.fromtimestamp(state.inactive_enter_usec // 1_000_000).astimezone())}"
+    return f" at {local_time(datetime.fromtimestamp(state.inactive_enter_usec // 1_000_000, UTC))}"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Note, NoteReason, Observed, UnitState, UnitVerdict
+from ordain.agent.plan.exit_reason import NOT_STARTED
 from ordain.agent.plan.planner import plan
 from ordain.agent.status import UnitStatus
 from ordain.transforms.model import Drift, Member, Wanted
@@ -145,6 +146,5 @@ def _judge(member: Member, state: UnitState, oneshot: bool) -> tuple[bool, str]:
     if not state.condition_result or (oneshot and state.invocation_id):
         return True, ""
     if not state.invocation_id and state.load_state == "loaded":
-        # PID 1 drops a job that is part of a conflict or a cycle without an error: docs/design/systemd.md, fact 21.
-        return False, "was not started in this boot"
+        return False, NOT_STARTED
     return False, ""

@@ -191,7 +191,7 @@ def _print(
         counted = count_machines(release, machines, state, time.time())
         console.json(JsonRollout(release=release.title, state=to_json(state), machines=to_json(counted)))
     else:
-        console.table((), [(local_time(datetime.now()), (text, Style.BAD if state.halted else Style.PLAIN))])
+        console.table((), [(local_time(datetime.now(UTC)), (text, Style.BAD if state.halted else Style.PLAIN))])
     console.out.flush()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
@@ -91,7 +91,7 @@ async def _watch(request: Namespace, console: Console) -> None:
             if request.json:
                 console.text(f"{json.dumps(to_json(now), ensure_ascii=False)}\n")
             else:
-                time = local_time(datetime.now())
+                time = local_time(datetime.now(UTC))
                 console.table((), [(time, change) for change in changes(last, now)])
             console.out.flush()
             last = now

@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ordain.agent.delivery.database.database import Database
@@ -26,6 +26,7 @@ from ordain.agent.delivery.identity.slot_guard import IdentityGuard
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.spread import position
+from ordain.agent.local_time import to_local
 from ordain.agent.system import atomic_files
 from ordain.transforms.document.formats.maintenance_windows import Window
 
@@ -38,7 +39,7 @@ RETRY_SEC = (5.0, 60.0)
 
 
 def _now() -> datetime:
-    return datetime.now().astimezone()
+    return to_local(datetime.now(UTC))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -70,7 +70,7 @@ def observed(states: Mapping[str, Any]) -> Observed:
     for unit, state in states.items():
         fields = {"active_state": state} if isinstance(state, str) else dict(state)
         fields["triggered_by"] = tuple(fields.get("triggered_by", ()))
-        found[unit] = UnitState(**{"name": unit, "load_state": "loaded", **fields})
+        found[unit] = UnitState(**{"name": unit, "load_state": "loaded", "invocation_id": "1", **fields})
     return Observed(units=found)
 
 
@@ -187,7 +187,12 @@ def test_a_plan_is_described_in_the_order_of_its_steps() -> None:
                 **HELD,
                 "db.service": {"Unit.Description": "new"},
             },
-            "observed": {"gone.service": "active", "web.service": "active", "db.service": "active"},
+            "observed": {
+                "gone.service": "active",
+                "web.service": "active",
+                "db.service": "active",
+                "held.service": {"active_state": "inactive", "invocation_id": "1"},
+            },
         }
     )
 

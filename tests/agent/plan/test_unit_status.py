@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ordain.agent.model import Generation, Observed, UnitState
+from ordain.agent.plan.planner import plan
 from ordain.agent.plan.unit_status import unit_statuses
 from ordain.transforms.model import Member, Wanted
 
@@ -68,3 +69,16 @@ def test_a_timer_that_has_no_next_time_is_as_wanted_and_says_so() -> None:
     ]
 
     assert [(status.ok, status.what) for status in found] == [(True, "has elapsed; no further run is due"), (True, "")]
+
+
+@pytest.mark.parametrize("unit", ["web.service", "web.timer"])
+def test_a_start_that_pid_1_refused_is_not_called_a_stop(unit: str) -> None:
+    """The plan and the status say the same."""
+    refused = Observed(units={unit: replace(state("inactive", "dead", ran=""), name=unit)})
+    generation = Generation(number=1, hash="1", members=(replace(member(), unit=unit),))
+
+    (status,) = unit_statuses(generation, refused, [])
+    (note,) = plan(generation, generation, refused).notes
+
+    assert status.what == "was not started in this boot"
+    assert note.what == f"{status.what}; starts when its documents change, or at the next boot"
