@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pluggy
 import pytest
+from _pytest.doctest import DoctestModule
 from hypothesis import settings
 
 from ordain.agent.delivery.database.couchdb import CouchDb
@@ -33,6 +34,22 @@ settings.load_profile("ordain")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--update`` rewrites golden texts; review the diff."""
     parser.addoption("--update", action="store_true", help="rewrite the expected texts of golden cases")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collect_file(file_path: Path) -> Generator[None, pluggy.Result[list[pytest.Collector]], None]:
+    """Search for doctests only in files that have some: each worker would import and search 700 others."""
+    outcome = yield
+    if b">>> " not in file_path.read_bytes():
+        outcome.force_result([found for found in outcome.get_result() if not isinstance(found, DoctestModule)])
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Return the start of a long text as its name, since each worker sends the names of all cases; None for others."""
+    if not isinstance(val, str | bytes) or len(val) <= 200:
+        return None
+    start = val[:60] if isinstance(val, str) else val[:60].decode("latin-1")
+    return f"{start.encode('unicode_escape').decode()}... ({len(val)})"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,18 +16,6 @@ MINUTES = 1.0
 """The limit for the steps; a busy host does fewer of them."""
 
 
-def test_a_seed_determines_steps_of_all_kinds() -> None:
-    first, again, other = (list(itertools.islice(random_steps.steps(seed), 200)) for seed in (SEED, SEED, SEED + 1))
-
-    assert first == again
-    assert first != other
-    assert {step.kill for step in first} >= {"after", "power", "step", *random_steps.PHASES}
-    assert {step.power for step in first} == {"", "reboot", "cut"}
-    assert {step.confirm for step in first} == {"", *random_steps.ENDS}
-    assert {step.back for step in first} == {True, False}
-    assert any(step.shell.startswith("ordainctl hold") for step in first)
-
-
 @pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.one_debian
