@@ -200,7 +200,7 @@ BROKEN = {
     "invalid YAML": b"ordain: v1\n  kind: [Layer\n",
     "an unknown key": b"ordain: v1\nkind: Layer\nname: base\nservices: {web: {comand: [/bin/true]}}\n",
     "invalid UTF-8": b"ordain: v1\nkind: Layer\nname: \xff\n",
-    "10 MB": b"# " + b"x" * 10_000_000 + b"\n",
+    "10 MB": b"ordain: v1\n# " + b"x" * 10_000_000 + b"\n",
 }
 
 
