@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ordain.agent.compile.blocked_items import keep_last_values
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, missing_credentials
 from ordain.agent.compile.executor import COMPILE, Executor
 from ordain.agent.compile.supported_types import unsupported_types
@@ -92,6 +93,7 @@ class CompileCache:
         # The compiler needs only the units of the last generation, for blocked items: the rest is large to send.
         bare = Generation(number=last.number, hash=last.hash, artifacts=last.artifacts, members=last.members)
         new, problems = self._executor(COMPILE, texts, machine, bare)
+        new = keep_last_values(new, last, problems)
         self._made_from, self._hash, self._problems = made_from, new.hash, problems
         return new, problems
 

@@ -2,7 +2,7 @@
 
 texts ──read──▶ Document ──compile──▶ Compiled ──generation──▶ Generation, Problems
                                                      │
-                         without items whose credential is missing, with the last form of blocked items
+                  without items whose credential is missing, with the last form of those that are blocked
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ordain.agent.compile.blocked_items import keep_last_form, keep_last_values
 from ordain.agent.compile.compile_cache import MachineInputs, read_machine
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredential, missing_credentials
 from ordain.agent.compile.load_check import unloadable_units
@@ -23,7 +24,6 @@ from ordain.agent.compile.unopened_secrets import unopened_problems, without_unu
 from ordain.agent.errors import Failure
 from ordain.agent.generation import digest, generation
 from ordain.agent.model import Generation, RawDocument
-from ordain.transforms.artifacts import needed_secrets
 from ordain.transforms.catalog.machine_catalog import read_documents
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
@@ -52,7 +52,9 @@ def compile_texts(
 
     Programs may be missing there, and in an image also credentials. See `compile_generation`.
     """
-    return compile_generation(texts, replace(read_machine(root), live=False, has_credentials=not in_image), last)
+    machine = replace(read_machine(root), live=False, has_credentials=not in_image)
+    new, problems = compile_generation(texts, machine, last)
+    return keep_last_values(new, last, problems), problems
 
 
 RUNNING = Path("/")
@@ -68,7 +70,7 @@ def compile_generation(
     """Return the generation of the documents, without a number, and its problems. Raises `Refused`.
 
     ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
-    (docs/design/documents.md, rule 3).
+    (docs/design/documents.md, rule 3). The document of the result still has its new values; see `keep_last_values`.
     """
     documents, reading = read_documents([*texts, *machine.transforms], memo)
     if only_errors(reading):
@@ -92,7 +94,7 @@ def compile_generation(
     missing += tuple(_impossible_units(compiled, new, last, machine) if machine.live else ())
     new = _without_items(new, {problem.item for problem in missing})
     items = {p.item for p in (*compiled.problems, *missing) if p.severity is Severity.BLOCKED and p.item}
-    new = without_unused_secrets(keep_blocked_items(new, last, items))
+    new = without_unused_secrets(keep_last_form(new, last, items))
     left_out = items - {member.item for member in new.members}
     required = tuple(_required_items(new, left_out))
     programs = _missing_programs(compiled, new, machine.root) if machine.live else ()
@@ -120,29 +122,6 @@ def require_document(texts: Iterable[RawDocument]) -> None:
     paths = ", ".join(path for path, _ in readings)
     message = f"{paths}: no layer in there, so applying it would remove everything"
     raise Failure(f"{message}; to do that, run `ordainctl apply --nothing {paths.replace(',', '')}`")
-
-
-def keep_blocked_items(new: Generation, last: Generation, blocked: Iterable[str]) -> Generation:
-    """Return ``new`` with the artifacts and members that the blocked items have in ``last``.
-
-    Artifacts of ``new`` with the same path, and members of ``new`` with the same unit, take precedence.
-    """
-    items = set(blocked)
-    paths = {artifact.path for artifact in new.artifacts}
-    units = {member.unit for member in new.members}
-    kept = [a for a in last.artifacts if a.item in items and a.path not in paths]
-    members = [m for m in last.members if m.item in items and m.unit not in units]
-    if not kept and not members:
-        return new
-    kept += needed_secrets((*new.artifacts, *kept), last.artifacts)
-    artifacts = tuple(sorted((*new.artifacts, *kept), key=lambda a: a.path))
-    all_members = tuple(sorted((*new.members, *members), key=lambda m: m.unit))
-    return replace(
-        new,
-        artifacts=artifacts,
-        members=all_members,
-        hash=digest(new.document, artifacts, all_members),
-    )
 
 
 def _without_items(new: Generation, items: Container[str]) -> Generation:

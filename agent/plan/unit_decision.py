@@ -155,12 +155,12 @@ def _stays_down(view: UnitView) -> Note:
         later = NoteReason.REBOOT if view.on_change is OnChange.REBOOT else NoteReason.LATER
         return view.note(f"{what}; its changes take effect at its next {at} (on-change: {view.on_change})", later)
     if view.failed:
-        return view.note(f"{description}; starts again when its documents change", reason)
+        return view.note(f"{description}; starts again when its definition changes", reason)
     if _is_done(view):
         return view.note("has run; runs again when its definition changes", NoteReason.DONE)
     if not view.state.condition_result:
         return view.note("its conditions were not met")
-    return view.note(f"{description}; starts when its documents change, or at the next boot", reason)
+    return view.note(f"{description}; starts when its definition changes, or at the next boot", reason)
 
 
 def _hidden(view: UnitView) -> Note:

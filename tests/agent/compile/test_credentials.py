@@ -76,8 +76,10 @@ def test_a_unit_keeps_its_last_good_form_while_its_credential_is_missing(tmp_pat
     (root / "etc/credstore/tls").unlink()
 
     new, _ = made(TEXTS, root, last)
+    edited, _ = made([(path, text.replace(b"/bin/web", b"/bin/web --new")) for path, text in TEXTS], root, last)
 
-    assert new.hash == last.hash
+    assert new.hash == edited.hash == last.hash
+    assert edited.document == last.document
 
 
 def test_documents_are_compiled_again_once_the_credential_exists(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_a_plan_is_described_in_the_order_of_its_steps() -> None:
         "          [Service] User: a\N{REPLACEMENT CHARACTER}[2J → b\n"
         "\n"
         "Left alone:\n"
-        "  held.service  was stopped manually; starts when its documents change, or at the next boot\n"
+        "  held.service  was stopped manually; starts when its definition changes, or at the next boot\n"
     )
     assert describe(Plan()) == "Nothing to do.\n"
 
