@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from subprocess import DEVNULL, PIPE
 
@@ -18,6 +20,8 @@ MAX_LINE = 200
 """The characters of a line that are shown."""
 TIMEOUT_SEC = 2.0
 _LINES = 20
+_JOB_FAILED = "be02cf6855d2428ba40df7e9d022f03d"
+"""SD_MESSAGE_UNIT_FAILED of systemd's sd-messages.h: "Failed to start …", which only repeats that the job failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,10 @@ async def failure_details(
 
 
 async def last_line(state: UnitState, program: str = "journalctl") -> str:
-    """Return the last line of a unit's last run: of its processes, or of PID 1 about it. "" if it cannot be read."""
+    """Return the line of a unit's last run that tells most: of its processes, else an error of PID 1 about it.
+
+    "" if there is none, or if the journal cannot be read.
+    """
     if not state.invocation_id:
         return ""
     run = state.invocation_id
@@ -63,7 +70,8 @@ async def last_line(state: UnitState, program: str = "journalctl") -> str:
     of_pid_1 = ["_PID=1", f"INVOCATION_ID={run}", "PRIORITY=3"]  # errors only: "Failed with result" is a warning
     try:
         process = await asyncio.create_subprocess_exec(
-            program, "--boot", "--quiet", "--no-pager", "--output=cat", f"--lines={_LINES}", *own, "+", *of_pid_1,
+            program, "--boot", "--quiet", "--no-pager", "--output=json", "--output-fields=MESSAGE,MESSAGE_ID,_PID",
+            f"--lines={_LINES}", *own, "+", *of_pid_1,
             stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL,
         )  # fmt: skip
     except OSError:
@@ -74,7 +82,20 @@ async def last_line(state: UnitState, program: str = "journalctl") -> str:
         process.kill()
         await process.wait()
         return ""
-    return best_line(output.decode(errors="replace"))
+    with contextlib.suppress(ValueError):  # no JSON
+        return best_line("\n".join(_messages(output)))
+    return ""
+
+
+def _messages(output: bytes) -> Iterator[str]:
+    """Yield the messages in the JSON lines of journalctl: those of PID 1 about a cause, then the unit's own."""
+    entries = [json.loads(line) for line in output.splitlines()]
+    for entry in sorted(entries, key=lambda entry: entry.get("_PID") != "1"):  # a stable sort
+        message = entry.get("MESSAGE")
+        if isinstance(message, list):  # bytes that are not printable text (journalctl(1), json)
+            message = bytes(byte for byte in message if isinstance(byte, int)).decode(errors="replace")
+        if isinstance(message, str) and entry.get("MESSAGE_ID") != _JOB_FAILED:
+            yield message
 
 
 def best_line(output: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,14 +64,48 @@ def test_a_line_with_a_known_cause_is_preferred_and_lines_are_bounded() -> None:
     assert best_line("") == ""
 
 
-def test_the_journal_of_the_last_run_is_read_if_there_is_a_journalctl(tmp_path: Path) -> None:
-    journalctl = tmp_path / "journalctl"
-    journalctl.write_text('#!/bin/sh\necho "$@" | grep -q _SYSTEMD_INVOCATION_ID=1f && echo started && echo died\n')
-    journalctl.chmod(0o755)
+def journal(folder: Path, *entries: dict[str, object]) -> str:
+    """Make a journalctl that prints these entries for the invocation of `FAILED`, and return its path."""
+    program, lines = folder / "journalctl", folder / "lines"
+    lines.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+    program.write_text(f'#!/bin/sh\necho "$@" | grep -q _SYSTEMD_INVOCATION_ID=1f && cat {lines}\n')
+    program.chmod(0o755)
+    return str(program)
 
-    assert asyncio.run(last_line(FAILED, str(journalctl))) == "died"
+
+def test_the_journal_of_the_last_run_is_read_if_there_is_a_journalctl(tmp_path: Path) -> None:
+    journalctl = journal(
+        tmp_path,
+        {"MESSAGE": "started", "_PID": "70"},
+        {"MESSAGE": list(b"died \xff"), "_PID": "70"},
+        {"MESSAGE": None, "_PID": "70"},
+    )
+
+    assert asyncio.run(last_line(FAILED, journalctl)) == "died \N{REPLACEMENT CHARACTER}"
     assert asyncio.run(last_line(FAILED, str(tmp_path / "missing"))) == ""
-    assert asyncio.run(last_line(replace(FAILED, invocation_id=""), str(journalctl))) == ""
+    assert asyncio.run(last_line(replace(FAILED, invocation_id=""), journalctl)) == ""
+
+
+REPEATED: dict[str, object] = {
+    "MESSAGE": "Failed to start web.service - Web.",
+    "MESSAGE_ID": "be02cf6855d2428ba40df7e9d022f03d",
+    "_PID": "1",
+}
+
+
+def test_the_line_of_pid_1_that_repeats_the_failure_is_not_its_cause(tmp_path: Path) -> None:
+    own: dict[str, object] = {"MESSAGE": "Failed to start the listener", "_PID": "70"}
+
+    assert asyncio.run(last_line(FAILED, journal(tmp_path, own, REPEATED))) == "Failed to start the listener"
+    assert asyncio.run(last_line(FAILED, journal(tmp_path, REPEATED))) == ""
+
+
+def test_a_line_of_the_unit_comes_before_one_of_pid_1(tmp_path: Path) -> None:
+    of_pid_1: dict[str, object] = {"MESSAGE": "Failed to load environment files", "_PID": "1"}
+    own: dict[str, object] = {"MESSAGE": "bad option", "_PID": "70"}
+
+    assert asyncio.run(last_line(FAILED, journal(tmp_path, own, of_pid_1, REPEATED))) == "bad option"
+    assert asyncio.run(last_line(FAILED, journal(tmp_path, of_pid_1, REPEATED))) == "Failed to load environment files"
 
 
 def test_a_journalctl_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
