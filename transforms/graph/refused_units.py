@@ -18,6 +18,7 @@ from ordain.transforms.render.mounts import PROTECTED, is_api
 from ordain.transforms.render.service_directives import COMMANDS, PLAIN
 from ordain.transforms.systemd import mount_options, mount_sources, splitting, unit_file, unit_name
 from ordain.transforms.systemd.doubtful_values import of_mode, of_size
+from ordain.transforms.systemd.hidden_paths import HiddenPath, hidden_paths
 from ordain.transforms.systemd.unit_rules import Rule, UnitSettings, broken_rules
 
 _NEUTRAL: Mapping[str, str] = {
@@ -26,6 +27,10 @@ _NEUTRAL: Mapping[str, str] = {
     **{"What": "what", "TimeoutSec": "timeout", "Accept": "listen/accept", "OnCalendar": "schedule"},
 }
 """The key of `services` or `mounts` that becomes a directive."""
+
+
+_VISIBLE = {"ProtectHome": "read-only", "PrivateTmp": "no"}
+"""The value of a directive of sandboxes with which a service sees the files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,8 @@ def _faults(unit: str, systemd: int, whole: bool, assignments: Assignments) -> t
     settings = UnitSettings(name=unit, systemd=systemd, whole=whole, assignments=assignments)
     of_mount = tuple(_mount_faults(settings)) if settings.kind in ("mount", "automount", "swap") else ()
     vital = any(fault.code == "Vital" and "Where" in fault.keys for fault in of_mount)
-    return (*of_mount, *(_fault_of_rule(unit, rule) for rule in broken_rules(settings) if not vital))
+    of_rules = (_fault_of_rule(unit, rule) for rule in broken_rules(settings) if not vital)
+    return (*of_mount, *of_rules, *map(_fault_of_hidden_path, hidden_paths(settings)))
 
 
 def _fault_of_rule(unit: str, rule: Rule) -> _Fault:
@@ -95,6 +101,14 @@ def _fault_of_rule(unit: str, rule: Rule) -> _Fault:
     else:
         severity, code, what = Severity.WARNING, "Doubtful", f"{unit}: {rule.what}"
     return _Fault(keys=rule.keys, what=what, hint=rule.hint, code=code, severity=severity)
+
+
+def _fault_of_hidden_path(hidden: HiddenPath) -> _Fault:
+    setting = hidden.setting.partition("=")[0]
+    what = f"{hidden.setting} hides {hidden.path} from the service, so it cannot be used"
+    weaker = f"set {setting}={_VISIBLE[setting]}" if setting in _VISIBLE else f"change {setting}="
+    hint = f"move it, for example to /opt or /srv, or {weaker} in `systemd`"
+    return _Fault(keys=(hidden.key, setting), what=what, hint=hint, code="Doubtful", severity=Severity.WARNING)
 
 
 def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:

@@ -13,6 +13,8 @@ from subprocess import DEVNULL, PIPE
 from ordain.agent.model import UnitState
 from ordain.agent.plan.diff import PlacedUnit
 from ordain.agent.plan.exit_status import SUBJECTS
+from ordain.transforms.systemd.hidden_paths import hidden_paths
+from ordain.transforms.systemd.unit_rules import UnitSettings
 
 MAX_UNITS = 3
 """The failed units whose journal is read: one cause often makes many units fail."""
@@ -36,11 +38,23 @@ NO_DETAILS = FailureDetails()
 
 
 def status_subject(state: UnitState, placed: PlacedUnit) -> str:
-    """Return the program, user, … of a unit that its exit status is about, "" if there is none."""
+    """Return the program, user, … of a unit that its exit status is about, "" if there is none.
+
+    A path has the setting of the sandbox that hides it from the service, though it exists.
+    """
     for key in SUBJECTS.get(state.exec_main_status, ()):
         if value := placed.last("Service", key):
-            return value.lstrip("-@:+!|").split()[0].strip('"') if key == "ExecStart" else value
+            subject = value.lstrip("-@:+!|").split()[0].strip('"') if key == "ExecStart" else value
+            setting = _hidden_by(key, subject, state, placed)
+            return f"{subject}, which {setting} hides from it" if setting else subject
     return ""
+
+
+def _hidden_by(key: str, path: str, state: UnitState, placed: PlacedUnit) -> str:
+    """Return the setting of a unit that hides ``path``, "" if none does."""
+    assignments = tuple((section, name, value) for (section, name), values in placed.values.items() for value in values)
+    unit = UnitSettings(name=state.name, systemd=0, whole=bool(placed.fragment), assignments=assignments)
+    return next((hidden.setting for hidden in hidden_paths(unit) if (hidden.key, hidden.path) == (key, path)), "")
 
 
 async def failure_details(

@@ -108,3 +108,37 @@ def test_a_drop_in_is_judged_together_with_its_unit(
     text: str, installed: Installed | None, problems: list[str]
 ) -> None:
     assert [pointer for pointer, code, _ in found(text, installed) if code == "NotLoadable"] == problems
+
+
+HIDDEN = [
+    ("command: /home/alice/run.sh, sandbox: strict", "services/q/command"),
+    ("command: /home/alice/run.sh, sandbox: standard", "services/q/command"),
+    ("command: /root/x, systemd: {Service: {ProtectHome: tmpfs}}", "services/q/command"),
+    ("command: /tmp/x, sandbox: standard", "services/q/command"),
+    ("command: /bin/x, working-directory: /home/alice, sandbox: standard", "services/q/working-directory"),
+    ("command: /bin/x, working-directory: /var/tmp/q, sandbox: standard", "services/q/working-directory"),
+    ("command: /opt/q/x, systemd: {Service: {InaccessiblePaths: -/opt/q}}", "services/q/command"),
+    ("command: /opt/q/x, systemd: {Service: {TemporaryFileSystem: '/opt:ro'}}", "services/q/command"),
+]
+
+
+@pytest.mark.parametrize(("keys", "pointer"), HIDDEN)
+def test_a_path_that_the_sandbox_of_its_service_hides_is_warned_of(keys: str, pointer: str) -> None:
+    assert found(f"services: {{q: {{{keys}}}}}") == [(pointer, "Doubtful", "warning")]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "command: /srv/x, sandbox: strict",
+        "command: /home/alice/run.sh",
+        "command: /home/alice/run.sh, systemd: {Service: {ProtectHome: read-only}}",
+        "command: /home/alice/x, systemd: {Service: {ProtectHome: tmpfs, BindReadOnlyPaths: /home/alice}}",
+        "command: /bin/x, working-directory: /tmp, sandbox: standard",
+        "command: /tmp/x, before-start: [/bin/cp /srv/x /tmp/x], sandbox: standard",
+        "command: /bin/x, environment-files: [/home/alice/env], sandbox: standard",
+        "command: /homestead/x, sandbox: standard",
+    ],
+)
+def test_a_path_that_the_sandbox_leaves_visible_is_not_warned_of(keys: str) -> None:
+    assert found(f"services: {{q: {{{keys}}}}}") == []

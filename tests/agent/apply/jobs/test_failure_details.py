@@ -49,6 +49,20 @@ def test_a_failed_start_names_its_exit_status_and_what_it_is_about(status: int, 
     assert words in job_verdict(RESULT, state, details).what
 
 
+@pytest.mark.parametrize(
+    ("status", "text", "subject"),
+    [
+        (203, "ExecStart=/home/a/x\nProtectHome=yes", "/home/a/x, which ProtectHome=yes hides from it"),
+        (203, "ExecStart=/srv/x\nProtectHome=yes", "/srv/x"),
+        (200, "ExecStart=/x\nWorkingDirectory=/tmp/w\nPrivateTmp=yes", "/tmp/w, which PrivateTmp=yes hides from it"),
+    ],
+)
+def test_a_path_that_the_sandbox_hides_names_the_setting(status: int, text: str, subject: str) -> None:
+    unit = PlacedUnit(fragment="normal/web.service", files=(("normal/web.service", f"[Service]\n{text}\n"),))
+
+    assert status_subject(replace(FAILED, exec_main_status=status), unit) == subject
+
+
 def test_a_failed_start_has_the_last_line_of_the_journal() -> None:
     details = FailureDetails(line="bind: Address already in use")
 
