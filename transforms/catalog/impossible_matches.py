@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ordain.transforms.catalog.known_systems import known_systems
-from ordain.transforms.document.formats.conditions import ARCHITECTURES, FACTS, FIRMWARES, ROOTS
+from ordain.transforms.document.formats.conditions import ARCHITECTURES, FACTS, FIRMWARES, RANGES, ROOTS, is_empty_range
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Document, Kind, MatchCondition
-from ordain.transforms.systemd.machine_words import ALIKE
+from ordain.transforms.systemd.machine_words import ALIKE, VIRTUAL, VIRTUAL_ALIKE, VIRTUALIZATIONS
 
 CLOSE = 0.8
 """The similarity of a misspelt name; `archarm` and `ubuntu-core` are systems of their own."""
@@ -17,8 +18,9 @@ CLOSE = 0.8
 def impossible_conditions(documents: Iterable[Document]) -> Iterator[Problem]:
     """Yield a warning for each value in a ``match`` that no machine has, as far as that is certain without one.
 
-    Architectures and types of root are closed lists. Systems and labels are not, so only a name that nearly is that of
-    a known system, a fact, or a label that a Node among ``documents`` sets, is taken for a misspelling.
+    Architectures, types of virtualization and of root are closed lists, and addresses have a form. Systems and labels
+    are not, so only a name that nearly is that of a known system, a fact, or a label that a Node among ``documents``
+    sets, is taken for a misspelling.
     """
     documents = tuple(documents)
     labels = _node_labels(documents)
@@ -31,6 +33,8 @@ def impossible_conditions(documents: Iterable[Document]) -> Iterator[Problem]:
                         yield _problem(condition, *wrong)
             elif wrong := _wrong_label(name, condition, labels):
                 yield _problem(condition, *wrong)
+        if document.kind is not Kind.RUN and (excluded := _excluded_system(document.match)):
+            yield _problem(*excluded)
 
 
 def _wrong_fact(name: str, value: str) -> tuple[str, str] | None:
@@ -53,7 +57,49 @@ def _wrong_fact(name: str, value: str) -> tuple[str, str] | None:
         return f'"{value}" is not a type of root file system', f"known: {', '.join(sorted(ROOTS))}"
     if name == "system-firmware" and value not in FIRMWARES:
         return f'"{value}" is not a type of firmware', f"known: {', '.join(sorted(FIRMWARES))}"
+    if name == "virtualization" and value not in VIRTUALIZATIONS:
+        hint = "" if value in VIRTUAL else did_you_mean(value, VIRTUALIZATIONS)
+        hint = f"write {name}: {VIRTUAL_ALIKE[value]}" if value in VIRTUAL_ALIKE else hint
+        what = f'"{value}" is not a word of systemd-detect-virt'
+        return what, hint or "`systemd-detect-virt --list` shows the known ones"
+    if name in RANGES and is_empty_range(value):
+        return (
+            f'no version is in the range "{value}"',
+            "all terms of a range have to hold: write a list for either of two",
+        )
+    return _wrong_form(name, value)
+
+
+def _wrong_form(name: str, value: str) -> tuple[str, str] | None:
+    """Return the fault of a value that does not have the form of its fact, and the remedy."""
+    for of_fact, form, kind, hint in _FORMS:
+        if name == of_fact and not form.fullmatch(value):
+            return f'"{value}" is not {kind}', hint
     return None
+
+
+_FORMS = (
+    ("hostname", re.compile(r"[A-Za-z0-9.*?\[\]!-]+"), "a host name", "write letters, digits, - and .; * matches any"),
+    ("machine-id", re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"), "a machine ID",
+     "write the 32 digits of /etc/machine-id"),
+    ("mac", re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5,}"), "a MAC address",
+     "write all six bytes, such as 52:54:00:12:34:56"),
+)  # fmt: skip
+"""Fact, form of its values, the word for it, and the remedy. `resolve.match` compares without regard to some of it."""
+
+
+def _excluded_system(match: Mapping[str, MatchCondition]) -> tuple[MatchCondition, str, str] | None:
+    """Return the condition ``id`` that no system of ``os`` fulfils, with the fault and the remedy."""
+    if not {"id", "os"} <= match.keys() or match["id"].negated or match["os"].negated:
+        return None
+    ids, names = set(match["id"].values), set(match["os"].values)
+    if not ids <= _system_ids() or not names <= _system_names():
+        return None  # a system that Ordain does not know may be like any other
+    rows = [row for row in known_systems().values() if row["id"] in ids]
+    if any({row["id"], *row["like"]} & names for row in rows):
+        return None
+    one, other = (" or ".join(sorted(map(str, words))) for words in (ids, names))
+    return match["id"], f"no system with the ID {one} is {other}, or like it", "remove one of the two"
 
 
 def _wrong_label(name: str, condition: MatchCondition, labels: Mapping[str, Collection[str]]) -> tuple[str, str] | None:

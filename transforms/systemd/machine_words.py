@@ -16,3 +16,8 @@ VIRTUALIZATIONS = frozenset(
 """The words of systemd-detect-virt(1)."""
 VIRTUAL = VIRTUALIZATIONS | {"vm", "container", "private-users"}
 """The words of ConditionVirtualization=, without those of a boolean."""
+VIRTUAL_ALIKE = {
+    "hyper-v": "microsoft", "hyperv": "microsoft", "virtualbox": "oracle", "vbox": "oracle", "esx": "vmware",
+    "esxi": "vmware", "lxd": "lxc", "nspawn": "systemd-nspawn", "wsl2": "wsl", "physical": "none", "bare-metal": "none",
+}  # fmt: skip
+"""Words of others for virtualization."""

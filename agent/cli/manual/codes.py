@@ -70,8 +70,9 @@ DOCUMENTS = CodeGroup(
             "Follow the hint, which names near keys or the expected form. `ordainctl schema` prints the schema.",
         ),
         "NeverMatches": (
-            "A `match` names a system, an architecture or a label that no machine has.",
-            "Correct the name; the hint has a near one. `ordainctl facts` shows the facts and labels of a machine.",
+            "A `match` names a system, an architecture, a label or another value that no machine has, or a range of "
+            "versions that is empty.",
+            "Correct the value; the hint has a near one. `ordainctl facts` shows the facts and labels of a machine.",
         ),
         "UnknownAtNetboot": (
             "A document with `netboot` matches on a fact that nobody knows before a system runs, so it never counts.",

@@ -44,6 +44,15 @@ def documents(match: str, nodes: str = NODES) -> tuple[Document, ...]:
         ("{rolle: web}", "did you mean role?"),
         ("{hostnme: web}", "did you mean hostname?"),
         ("{site: berln}", "did you mean berlin?"),
+        ("{virtualization: vmware-esx}", "did you mean vmware?"),
+        ("{virtualization: virtualbox}", "write virtualization: oracle"),
+        ("{virtualization: vm}", "systemd-detect-virt --list"),
+        ("{machine-id: abc}", "32 digits"),
+        ('{systemd: ">=252 <250"}', "write a list"),
+        ('{version: {not: ">12 <12.5"}}', "write a list"),
+        ('{hostname: "web 1"}', "letters, digits"),
+        ("{mac: 52-54-00-12-34}", "all six bytes"),
+        ("{os: debian, id: fedora}", "remove one of the two"),
     ],
 )
 def test_a_value_that_no_machine_has_is_a_warning(match: str, hint: str) -> None:
@@ -62,6 +71,11 @@ def test_a_value_that_no_machine_has_is_a_warning(match: str, hint: str) -> None
         "{arch: arm64, root: ram}",
         "{role: database, rack: r7, site: null}",
         "{virtualization: kvm, hostname: 'web*', version: '>=12'}",
+        "{hostname: ['web[0-9].example', '!x', null], machine-id: 0A3A5B1C-0000-1111-2222-333344445555}",
+        "{mac: [52-54-00-12-34-56, '52:54:00:12:34:AB'], virtualization: [none, systemd-nspawn]}",
+        "{os: debian, id: [ubuntu, fedora], systemd: ['>=252 <253', 250]}",
+        "{os: {not: debian}, id: debian, version: '>9.4 <10'}",
+        "{os: debian, id: unheard-of}",
     ],
 )
 def test_a_value_that_a_machine_may_have_is_accepted(match: str) -> None:

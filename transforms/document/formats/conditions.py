@@ -77,6 +77,22 @@ def in_range(version: str, text: str) -> bool:
     return all(_term(have, sign, _components(bound)) for sign, bound in _TERM.findall(text))
 
 
+def is_empty_range(text: str) -> bool:
+    """Return whether no version is in the range ``text``.
+
+    Each term holds for an interval that begins or ends at its bound, so the versions at and beside the bounds decide.
+
+    >>> is_empty_range(">=252 <250"), is_empty_range(">9 <9.5"), is_empty_range(">=252 <253"), is_empty_range("<0")
+    (True, True, False, True)
+    """
+    versions = [""]
+    for _, bound in _TERM.findall(text):
+        *start, last = _components(bound)
+        beside = ([*start, last], [*start, last, 1], [*start, last + 1], [*start, max(last - 1, 0)], start)
+        versions += (".".join(map(str, components)) for components in beside)
+    return not any(in_range(version, text) for version in versions)
+
+
 def _components(version: str) -> tuple[int, ...]:
     """Return the numbers between the dots, up to the first component that does not begin with a digit."""
     numbers: list[int] = []
