@@ -41,12 +41,24 @@ def unit_causes(
     return ()
 
 
+def line_cause(content: str, number: int) -> SourceLocation | None:
+    """Return the place that asks for a line of a unit file; None for a default, or if there is no such line."""
+    return next((cause for at, _, _, cause in _directives(content) if at == number), None)
+
+
 def _causes(content: str, section: str, key: str) -> Iterator[SourceLocation | None]:
+    for _, current, line, cause in _directives(content):
+        if current == section and line.startswith(f"{key}="):
+            yield cause
+
+
+def _directives(content: str) -> Iterator[tuple[int, str, str, SourceLocation | None]]:
+    """Yield each line that is not a comment: its number, its section, its text, and the place that asks for it."""
     current, cause = "", None
-    for line in content.split("\n"):
+    for number, line in enumerate(content.split("\n"), start=1):
         if line.startswith("#"):
             cause = read_cause(line)
         elif line.startswith("["):
             current, cause = line.strip("[]"), None
-        elif current == section and line.startswith(f"{key}="):
-            yield cause
+        else:
+            yield number, current, line, cause

@@ -189,6 +189,15 @@ class Systemd:
         words = re.match("[0-9]+", str(await get(self.bus, NAME, PATH, MANAGER, "Version")))
         return int(words[0]) if words else 0
 
+    async def units_read_usec(self) -> tuple[int, int]:
+        """Return when PID 1 last began to read all unit files again, in microseconds: CLOCK_REALTIME, _MONOTONIC.
+
+        Both are 0 before the first reload. Raises `BusError` for a PID 1 before systemd 250, which does not tell it.
+        """
+        names = ("UnitsLoadTimestamp", "UnitsLoadTimestampMonotonic")
+        realtime, monotonic = [int(await get(self.bus, NAME, PATH, MANAGER, name)) for name in names]
+        return realtime, monotonic
+
     async def reloaded(self) -> None:
         """Return when PID 1 is not in a reload: it does nothing else meanwhile, and answers no call."""
         await self.version()

@@ -2,8 +2,8 @@
 
 Generation, files below the root, PID 1 ──ReadBack──▶ Difference: a condition, and the way to correct it if there is one
 
-Units are compared by the plan itself. Placed files, the network and the values of the host have modules of their own;
-here are the addresses and files of sockets, and the options of mounts.
+Units are compared by the plan itself. Placed files, the network, the values of the host and the directives that PID 1
+ignores have modules of their own; here are the addresses and files of sockets, and the options of mounts.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ordain.agent.apply.differences import host_differences
 from ordain.agent.apply.differences.difference import Difference, condition, section
+from ordain.agent.apply.differences.ignored_directives import IgnoredDirectives
 from ordain.agent.apply.differences.network_differences import ReadNetwork, network_differences, network_reader
 from ordain.agent.apply.differences.placed_file_differences import HIDDEN, PlacedFiles
 from ordain.agent.generation import holds_with_starters, use_of
@@ -54,6 +55,7 @@ class ReadBack:
         self._systemd = systemd
         self._root = root
         self._read_network = read_network or network_reader(root)
+        self._ignored = IgnoredDirectives(systemd)
         self.files = PlacedFiles(root)
 
     async def differences(self, generation: Generation, observed: Observed) -> tuple[Difference, ...]:
@@ -68,6 +70,7 @@ class ReadBack:
             *host_differences.locale(generation, self._root, await self._environment(generation)),
             *network_differences(generation, self._read_network, self._root),
             *[difference async for difference in self._units(generation, observed)],
+            *await self._ignored.differences(generation, observed),
         )
         return tuple(_with_holds(difference, generation, observed) for difference in found)
 

@@ -8,11 +8,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from subprocess import DEVNULL, PIPE
 
 from ordain.agent.model import UnitState
 from ordain.agent.plan.diff import PlacedUnit
 from ordain.agent.plan.exit_status import SUBJECTS
+from ordain.agent.system.journal_reader import read_journal
 from ordain.transforms.systemd.hidden_paths import hidden_paths
 from ordain.transforms.systemd.unit_rules import UnitSettings
 
@@ -20,7 +20,6 @@ MAX_UNITS = 3
 """The failed units whose journal is read: one cause often makes many units fail."""
 MAX_LINE = 200
 """The characters of a line that are shown."""
-TIMEOUT_SEC = 2.0
 _LINES = 20
 _JOB_FAILED = "be02cf6855d2428ba40df7e9d022f03d"
 """SD_MESSAGE_UNIT_FAILED of systemd's sd-messages.h: "Failed to start …", which only repeats that the job failed."""
@@ -60,7 +59,7 @@ def _hidden_by(key: str, path: str, state: UnitState, placed: PlacedUnit) -> str
 async def failure_details(
     states: Mapping[str, UnitState], placed: Mapping[str, PlacedUnit]
 ) -> dict[str, FailureDetails]:
-    """Return the details of failed units, by unit. Nothing is awaited longer than `TIMEOUT_SEC`."""
+    """Return the details of failed units, by unit."""
     names = sorted(states)
     lines = await asyncio.gather(*(last_line(states[name]) for name in names[:MAX_UNITS]))
     by_unit = dict(zip(names, lines, strict=False))
@@ -82,28 +81,16 @@ async def last_line(state: UnitState, program: str = "journalctl") -> str:
     run = state.invocation_id
     own = [f"_SYSTEMD_INVOCATION_ID={run}"]
     of_pid_1 = ["_PID=1", f"INVOCATION_ID={run}", "PRIORITY=3"]  # errors only: "Failed with result" is a warning
-    try:
-        process = await asyncio.create_subprocess_exec(
-            program, "--boot", "--quiet", "--no-pager", "--output=json", "--output-fields=MESSAGE,MESSAGE_ID,_PID",
-            f"--lines={_LINES}", *own, "+", *of_pid_1,
-            stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL,
-        )  # fmt: skip
-    except OSError:
-        return ""
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(), TIMEOUT_SEC)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return ""
+    selected = ("--output=json", "--output-fields=MESSAGE,MESSAGE_ID,_PID", f"--lines={_LINES}", *own, "+", *of_pid_1)
+    output = await read_journal(*selected, program=program)
     with contextlib.suppress(ValueError):  # no JSON
         return best_line("\n".join(_messages(output)))
     return ""
 
 
-def _messages(output: bytes) -> Iterator[str]:
+def _messages(output: str) -> Iterator[str]:
     """Yield the messages in the JSON lines of journalctl: those of PID 1 about a cause, then the unit's own."""
-    entries = [json.loads(line) for line in output.splitlines()]
+    entries = [json.loads(line) for line in output.split("\n") if line]
     for entry in sorted(entries, key=lambda entry: entry.get("_PID") != "1"):  # a stable sort
         message = entry.get("MESSAGE")
         if isinstance(message, list):  # bytes that are not printable text (journalctl(1), json)

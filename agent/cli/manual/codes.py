@@ -610,6 +610,11 @@ MACHINE = CodeGroup(
             "A network device waits for a cable, a server, or in the first ten seconds for its program.",
             "Nothing; or connect it. Without an answer of a server within two minutes it is [NetworkDiffers].",
         ),
+        "DirectiveIgnored": (
+            "systemd ignores a line of a unit file that the documents ask for, and runs the unit without it. The "
+            "message has systemd's own words.",
+            "Correct the value at the place that the message names (systemd.exec(5) and others list the values).",
+        ),
         "NotListening": (
             "systemd ignored an address of a socket.",
             "Correct the address (systemd.socket(5), ListenStream=).",

@@ -233,7 +233,7 @@ def test_a_service_starts_after_a_transient_unit_of_its_name_has_ended(followed:
     wait_agent_state(followed, "converged")
 
 
-def test_an_address_a_socket_and_a_mount_option_are_read_back(followed: Machine) -> None:
+def test_an_address_a_socket_a_mount_option_and_an_ignored_directive_are_read_back(followed: Machine) -> None:
     listen = "  s: {command: /bin/cat, listen: {stream: ['[fe80::1%host9]:8053', '127.0.0.1:8053']}}\n"
     mount = "mounts:\n  /srv/t: {what: tmpfs, type: tmpfs, options: [noexec]}\n"
     followed.write(DOCUMENT, f"{HELLO}{mount}")
@@ -263,3 +263,18 @@ def test_an_address_a_socket_and_a_mount_option_are_read_back(followed: Machine)
     followed.write(DOCUMENT, f"{HELLO}{listen}")
     followed.until("it is shown", lambda: codes(followed) & {"NotListening", "Encode", "Refused", "Item"})
     assert status(followed)[0] == 3
+
+    ignored = "  r: {command: /bin/sleep 1000, systemd: {Service: {RestrictAddressFamilies: AF_FOO}}}\n"
+    followed.write(DOCUMENT, f"{HELLO}{ignored}")
+    followed.until("it is shown", lambda: "DirectiveIgnored" in codes(followed))
+    exit_status, shown = status(followed)
+    (what,) = (c["what"] for c in shown["conditions"] if c["code"] == "DirectiveIgnored")
+    assert exit_status == 3
+    assert what.startswith(f"{DOCUMENT}:7: ")
+    assert "r.service" in what
+    assert "AF_FOO" in what
+    followed.run("systemctl", "restart", "ordain-agent")
+    followed.until("it is shown", lambda: "DirectiveIgnored" in codes(followed))
+
+    followed.write(DOCUMENT, f"{HELLO}{ignored.replace('AF_FOO', 'AF_UNIX')}")
+    followed.until("it is well", lambda: status(followed)[0] == 0)

@@ -30,6 +30,7 @@ from ordain.agent.apply.observe import Observer
 from ordain.agent.generation import generation as as_generation
 from ordain.agent.model import Generation, Hold, Observed, UnitState
 from ordain.agent.plan.planner import plan
+from ordain.agent.system.bus import BusError
 from ordain.generator.files import FilePlacement
 from ordain.transforms.artifacts import AbsentFile, PlacedFile, RegularFile, SymbolicLink, UnitFile
 from ordain.transforms.compile import compile
@@ -37,6 +38,13 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.model import Drift, Facts, Member, OnChange, Wanted
 
 PLACE = {"layer": "a", "path": "/etc/ordain/documents/a.yaml", "line": 7}
+
+
+class PidOne:
+    """A PID 1 that does not tell when it read the unit files."""
+
+    async def units_read_usec(self) -> tuple[int, int]:
+        raise BusError("org.freedesktop.DBus.Error.UnknownProperty", "")
 
 
 def _replace_by_file(path: Path) -> None:
@@ -307,7 +315,7 @@ def test_a_placed_file_that_somebody_changed_is_found_and_planned_again(root: Pa
     unit = UnitFile(path="normal/app.service", content="[Service]\nExecStart=/bin/app\n")
     now = Generation(number=1, hash="1", artifacts=(unit, *FILES), members=(member,))
     assert FilePlacement(root, "main").run(FILES).problems == {}
-    read_back = ReadBack(None, root)  # type: ignore[arg-type]
+    read_back = ReadBack(PidOne(), root)  # type: ignore[arg-type]
     assert asyncio.run(read_back.differences(now, Observed())) == ()
 
     _edit(root, change)
@@ -350,7 +358,7 @@ UNHELD = Observed()
 
 def the_difference(root: Path, now: Generation, observed: Observed = UNHELD) -> Difference:
     """Return the one difference of a machine from ``now``."""
-    (found,) = asyncio.run(ReadBack(None, root).differences(now, observed))  # type: ignore[arg-type]
+    (found,) = asyncio.run(ReadBack(PidOne(), root).differences(now, observed))  # type: ignore[arg-type]
     return found
 
 
@@ -425,7 +433,7 @@ def test_a_file_is_enforced_by_itself_or_by_the_service_that_uses_it(
 
 
 def test_a_socket_and_a_mount_are_read_back() -> None:
-    class Answers:
+    class Answers(PidOne):
         async def property(self, unit: str, name: str) -> Any:
             return [("Stream", "127.0.0.1:80")] if name == "Listen" else "rw,nosuid,relatime"
 
@@ -461,7 +469,7 @@ GROUP, OWNER = 4, 1003
 def socket_differences(root: Path, text: str, listen: list[tuple[str, str]]) -> tuple[Difference, ...]:
     """Return what is read back of a socket that PID 1 calls active, and says that it listens on ``listen``."""
 
-    class Answers:
+    class Answers(PidOne):
         async def property(self, unit: str, name: str) -> Any:
             return listen
 
