@@ -81,4 +81,4 @@ def test_a_start_that_pid_1_refused_is_not_called_a_stop(unit: str) -> None:
     (note,) = plan(generation, generation, refused).notes
 
     assert status.what == "was not started in this boot"
-    assert note.what == f"{status.what}; starts when its documents change, or at the next boot"
+    assert note.what == f"{status.what}; starts when its definition changes, or at the next boot"
