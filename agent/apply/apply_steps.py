@@ -33,7 +33,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Protocol
 
-from ordain.agent.apply.comparison import compare
+from ordain.agent.apply.comparison import MachineComparison, compare
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
 from ordain.agent.apply.generator_repair import GeneratorRepair
 from ordain.agent.apply.jobs.jobs import JobResult, run_jobs
@@ -63,6 +63,7 @@ from ordain.agent.plan.stale_processes import affected_units, applied_units, res
 from ordain.agent.state.apply_journal import ApplyPhase, JournalEntry, remaining_jobs
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.decisions import DecisionState, RejectedGeneration
+from ordain.agent.state.futile_corrections import Correction, add_futile_corrections, correction
 from ordain.agent.state.holds import read_holds, write_held_files
 from ordain.agent.state.last_outcome import write_last_outcome
 from ordain.agent.state.store import Store
@@ -363,11 +364,17 @@ class ApplySteps:
 
     async def compared(self, outcome: Outcome, new: Generation, *, caller: int) -> Outcome:
         """Return ``outcome`` with the differences from ``new`` that are left, as a status would find them now."""
-        comparison = await compare(
-            new, systemd=self._machine.systemd, root=self._machine.root, observer=self._machine.observer, caller=caller
-        )
+        comparison = await self._compare(new, caller)
+        if futile := futile_corrections(outcome, comparison.observed):
+            with contextlib.suppress(OSError):  # the next apply tries them again
+                add_futile_corrections(self._machine.root, futile)
+            comparison = await self._compare(new, caller)
         left = comparison.faults
         return replace(outcome, left=left, exit_status=exit_status(outcome.verdicts, outcome.plan, left))
+
+    async def _compare(self, new: Generation, caller: int) -> MachineComparison:
+        machine = self._machine
+        return await compare(new, systemd=machine.systemd, root=machine.root, observer=machine.observer, caller=caller)
 
     def _rolled_back(self, entry: JournalEntry, outcome: Outcome) -> Outcome:
         assert entry.failed is not None
@@ -425,6 +432,13 @@ def _is_repair(entry: JournalEntry) -> bool:
     ``entry`` is the apply or its rollback, whose plans lead in opposite directions.
     """
     return entry.failed is not None and entry.plan.from_hash == entry.plan.to_hash
+
+
+def futile_corrections(outcome: Outcome, observed: Observed) -> frozenset[Correction]:
+    """Return the corrections that jobs of ``outcome`` have done well, and that ``observed`` needs again."""
+    well = {verdict.unit for verdict in outcome.verdicts if verdict.ok}
+    done = {correction(change) for job in outcome.plan.jobs if job.unit in well for change in job.changes}
+    return frozenset(correction(change) for changes in observed.waits.values() for change in changes) & done
 
 
 def _without_differences(observed: Observed) -> Observed:

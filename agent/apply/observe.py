@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.apply.admin_overrides import hiding_files
-from ordain.agent.apply.differences.difference import Difference
+from ordain.agent.apply.differences.difference import BY_APPLY, Difference
 from ordain.agent.apply.differences.read_back import ReadBack
 from ordain.agent.apply.kept_out_units import KeptOutUnits
 from ordain.agent.apply.place_files import left_over, read_reports
@@ -24,6 +24,7 @@ from ordain.agent.plan.file_changes import unchanged_files
 from ordain.agent.plan.planner import plan
 from ordain.agent.plan.stale_processes import pending_changes
 from ordain.agent.plan.unit_view import units_to_observe
+from ordain.agent.state.futile_corrections import Correction, correction, read_futile_corrections
 from ordain.agent.state.holds import read_holds
 from ordain.agent.state.source_loss_record import read_source_loss
 from ordain.agent.state.store import Store
@@ -60,6 +61,20 @@ def _with_waits(observed: Observed, found: Collection[Difference]) -> Observed:
         if difference.path:
             displaced[difference.path] = (*displaced.get(difference.path, ()), *difference.file_changes)
     return replace(observed, waits=waits, displaced=displaced)
+
+
+def _without_futile(difference: Difference, futile: Collection[Correction]) -> Difference:
+    """Return ``difference`` without its changes if an apply has tried all of them without an effect (``futile``)."""
+    tried = [correction(change) in futile for change in difference.changes]
+    if difference.path or not tried or not all(tried):
+        return difference
+    found = difference.condition
+    if found.hint == BY_APPLY:
+        unit = difference.changes[0].unit
+        found = replace(
+            found, hint=f"an apply did not change it; see `journalctl -b -u {unit}`, and correct the documents"
+        )
+    return replace(difference, condition=found, changes=())
 
 
 class Observer:
@@ -189,7 +204,10 @@ class Observer:
         self, observed: Observed, generation: Generation
     ) -> tuple[Observed, tuple[Difference, ...]]:
         """Return ``observed`` with the values that somebody else has changed, and these differences."""
-        found = await self.read_back.differences(generation, observed)
+        futile = read_futile_corrections(self._root)
+        found = tuple(
+            _without_futile(difference, futile) for difference in await self.read_back.differences(generation, observed)
+        )
         return _with_waits(observed, found), found
 
     async def with_obstacles(

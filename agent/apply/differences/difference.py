@@ -9,6 +9,9 @@ from typing import Any
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Change, Generation
 
+BY_APPLY = "`ordainctl apply` corrects it"
+"""The remedy for most differences."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
@@ -47,6 +50,4 @@ def condition(
     """Return a condition that begins with the place in the documents, if that is known."""
     origin = generation.provenance.get(pointer, {})
     place = f"{origin['path']}:{origin['line']}: " if origin.get("path") else ""
-    return StatusCondition(
-        code=code, what=f"{place}{what}", hint=hint or "`ordainctl apply` corrects it", item=item, fault=fault
-    )
+    return StatusCondition(code=code, what=f"{place}{what}", hint=hint or BY_APPLY, item=item, fault=fault)

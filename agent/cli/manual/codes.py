@@ -559,7 +559,7 @@ MACHINE = CodeGroup(
         "KernelParameter": (
             "A kernel parameter of `sysctl` does not exist, or has another value than the documents set.",
             "Check the spelling, the module that brings it, and files that are read later (/etc/sysctl.d/zz.conf); "
-            "else `ordainctl apply` sets the value again.",
+            "else `ordainctl apply` sets the value again. If an apply did not change it, correct the value.",
         ),
         "InterfaceMissing": (
             "A kernel parameter waits for its network interface, and is set when that appears.",
@@ -625,7 +625,7 @@ MACHINE = CodeGroup(
         ),
         "MountOptions": (
             "A file system is mounted with other options than the documents want.",
-            "Run `ordainctl apply` to mount it again with its options.",
+            "Run `ordainctl apply` to mount it again with its options. If an apply did not change them, correct them.",
         ),
         "Undone": (
             "The last apply could not do a part of its work, such as place a file.",

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from ordain.agent.apply.apply_steps import futile_corrections
 from ordain.agent.apply.differences.difference import Difference
 from ordain.agent.apply.differences.host_differences import (
+    SYSCTL_READER,
     accounts,
     host_name,
     kernel_modules,
@@ -28,8 +30,9 @@ from ordain.agent.apply.differences.placed_file_differences import is_mended
 from ordain.agent.apply.differences.read_back import ReadBack, other_flags, unbound
 from ordain.agent.apply.observe import Observer
 from ordain.agent.generation import generation as as_generation
-from ordain.agent.model import Generation, Hold, Observed, UnitState
+from ordain.agent.model import Generation, Hold, Observed, Outcome, UnitState, UnitVerdict
 from ordain.agent.plan.planner import plan
+from ordain.agent.state.futile_corrections import add_futile_corrections
 from ordain.agent.system.bus import BusError
 from ordain.generator.files import FilePlacement
 from ordain.transforms.artifacts import AbsentFile, PlacedFile, RegularFile, SymbolicLink, UnitFile
@@ -547,3 +550,37 @@ units:
     assert [d.actual for d in socket_differences(root, text, [("FIFO", "/run/k")])] == ["adm"]
     path.unlink()
     assert [d.actual for d in socket_differences(root, text, [("FIFO", "/run/k")])] == ["missing"]
+
+
+def test_a_value_that_an_apply_could_not_change_is_not_tried_again(root: Path) -> None:
+    class Store:
+        def read_applied(self) -> None:
+            return None
+
+    now = compiled("sysctl: {net.ipv4.ip_forward: '1 # more'}")
+    observer = Observer(systemd=None, root=root, store=Store())  # type: ignore[arg-type]
+    reader = UnitState(
+        name=SYSCTL_READER, load_state="loaded", active_state="active", sub_state="exited", invocation_id="1"
+    )
+    machine = Observed(units={SYSCTL_READER: reader})
+
+    observed, (before,) = asyncio.run(observer.with_differences(machine, now))
+    tried = plan(now, now, observed)
+    verdicts = (UnitVerdict(unit=SYSCTL_READER, ok=True, what="active"),)
+    done = Outcome(generation=1, hash="1", plan=tried, verdicts=verdicts)
+    assert not futile_corrections(replace(done, verdicts=()), observed)
+    assert not futile_corrections(done, machine)
+    add_futile_corrections(root, futile_corrections(done, observed))
+    again, (after,) = asyncio.run(observer.with_differences(machine, now))
+
+    assert [job.unit for job in tried.jobs] == [SYSCTL_READER]
+    assert plan(now, now, again).jobs == ()
+    assert before.condition.hint == "`ordainctl apply` corrects it"
+    assert after.condition.hint == (
+        f"an apply did not change it; see `journalctl -b -u {SYSCTL_READER}`, and correct the documents"
+    )
+    assert (after.condition.what, after.condition.fault) == (before.condition.what, True)
+
+    (root / "proc/sys/net/ipv4/ip_forward").write_text("2\n")
+    observed, _ = asyncio.run(observer.with_differences(machine, now))
+    assert [job.unit for job in plan(now, now, observed).jobs] == [SYSCTL_READER]
