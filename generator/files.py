@@ -185,7 +185,7 @@ class FilePlacement:
                     f"{user} could replace it, and it would belong to another user; set `owner: {user}`"
                 )
             was = self.placed.get(file.path)
-            if file.home and self._left_to_user(file, current):
+            if file.home and self._left_to_user(file, current, ours if was and not above else None):
                 return None
             if was is None:
                 if current.kind == "directory" and ours.kind not in ("directory", "nothing"):
@@ -226,11 +226,17 @@ class FilePlacement:
         if file.mount and not os.path.ismount(self.root / file.mount.lstrip("/")):
             raise PlacementError(f"{file.mount} is not mounted")
 
-    def _left_to_user(self, file: PlacedFile, current: PathState) -> bool:
-        """Return whether a directory in a home is left as it is: it exists, or the account has another home."""
+    def _left_to_user(self, file: PlacedFile, current: PathState, ours: PathState | None) -> bool:
+        """Return whether a directory in a home is left as it is: it exists, or the account has another home.
+
+        ``ours`` is the state to correct it to, None if that is not safe: in a directory of a user, that user could put
+        another directory at this path meanwhile, and would get it.
+        """
         home = safe_tree.home_of(self.root, file.owner or "root")
         if file.home == home:
-            return isinstance(file, PlacedDirectory) and current.kind == "directory"
+            if not isinstance(file, PlacedDirectory) or current.kind != "directory":
+                return False
+            return ours is None or safe_tree.serves_user(current, ours)
         if not isinstance(file, PlacedDirectory):
             raise PlacementError(f"the home of {file.owner} is {home}, not {file.home}; set `home` of the user")
         return True
@@ -325,7 +331,8 @@ class FilePlacement:
             return PathState(kind="nothing")
 
     def _remove_made(self, was: PlacedRecord) -> None:
-        for folder in sorted(was.made, reverse=True):
+        """Remove the directories that were made above a path, except those that the documents place themselves."""
+        for folder in sorted(set(was.made) - self.placed.keys(), reverse=True):
             with contextlib.suppress(OSError, PlacementError):  # it contains files of others
                 if safe_tree.read_state(self.root, folder)[0].kind == "directory":
                     safe_tree.write_state(self.root, folder, PathState(kind="nothing"))

@@ -165,6 +165,15 @@ def home_of(root: Path, user: str) -> str:
     return ""
 
 
+def serves_user(current: PathState, ours: PathState) -> bool:
+    """Return whether a directory of a home, which was made as ``ours``, still serves its user, who may change it.
+
+    sshd(8) takes no key from below a directory of somebody else, or one that others can write to (StrictModes).
+    """
+    own = current.kind == "directory" and current.uid == ours.uid
+    return own and current.mode & 0o500 == 0o500 and not current.mode & 0o022
+
+
 def _missing(root: Path, path: str) -> list[str]:
     """Return the missing directories above ``path``, the topmost first."""
     folder = os.open(root, _FOLDER)

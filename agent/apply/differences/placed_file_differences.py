@@ -78,8 +78,9 @@ class PlacedFiles:
         for file in files:
             if file.mount and not os.path.ismount(self._root / file.mount.lstrip("/")):
                 continue
-            actual = self._actual(file.path)
-            if actual != (ours := placed[file.path]):
+            actual, ours = self._actual(file.path), placed[file.path]
+            # A directory in a home belongs to its user, who may change it as long as it serves its purpose.
+            if not safe_tree.serves_user(actual, ours) if _is_of_home(file) else actual != ours:
                 states[file.path] = actual, tuple(self._file_changes(file, ours, actual, generation))
         return states
 
@@ -123,10 +124,15 @@ class PlacedFiles:
         causes = item_causes(file, generation.provenance)
         place = f"{causes[0].path}:{causes[0].line}: " if causes and causes[0].path else ""
         shown = "; ".join(_in_words(change) for change in changes)
+        left_to_user = _is_of_home(file) and actual.kind == "directory" and self._user_above(file.path)
+        owner = f"{file.owner}:{file.group}"
+        remedy = (
+            f"run `chown {owner} {file.path}` and `chmod {ours.mode:04o} {file.path}`; an apply changes no directory"
+        )
         condition = StatusCondition(
             code="FileChanged",
             what=f"{place}{file.path} was changed by somebody else: {shown}",
-            hint="`ordainctl apply` places it again",
+            hint=f"{remedy} in a directory of its user" if left_to_user else "`ordainctl apply` places it again",
             item=file.item,
             fault=True,
             enforced=is_enforced(file, generation),
@@ -135,9 +141,9 @@ class PlacedFiles:
             condition=condition,
             pointer=causes[0].pointer if causes else file.item,
             actual=shown,
-            changes=tuple(_changes_of_readers(file, generation.members, ours, actual)),
-            path=file.path,
-            file_changes=changes,
+            changes=() if left_to_user else tuple(_changes_of_readers(file, generation.members, ours, actual)),
+            path="" if left_to_user else file.path,
+            file_changes=() if left_to_user else changes,
         )
 
     def _file_changes(
@@ -183,13 +189,23 @@ class PlacedFiles:
             return str((self._root / path.lstrip("/")).readlink())[:MAX_VALUE]
         return ""
 
+    def _user_above(self, path: str) -> bool:
+        """Return whether a user can replace a directory at ``path``; then `FilePlacement` leaves it as it is."""
+        with contextlib.suppress(OSError):
+            return safe_tree.user_above(self._root, path) != 0
+        return False
+
     def _account(self, key: str, number: int) -> str:
         return safe_tree.account_name(self._root, number, "passwd" if key == "owner" else "group")
 
 
 def _is_compared(file: PlacedFile) -> bool:
-    """Return whether a file can be compared: a directory in a home is left to its user once it exists."""
-    return not (file.home and isinstance(file, PlacedDirectory)) and not file.path.startswith(HIDDEN)
+    """Return whether the agent can see a file."""
+    return not file.path.startswith(HIDDEN)
+
+
+def _is_of_home(file: PlacedFile) -> bool:
+    return bool(file.home) and isinstance(file, PlacedDirectory)
 
 
 def _not_compared(mount: str, files: Sequence[PlacedFile]) -> Difference:

@@ -566,8 +566,10 @@ MACHINE = CodeGroup(
             "Nothing; or check the name of the interface.",
         ),
         "FileChanged": (
-            "Somebody has changed, deleted or replaced a file that the documents place.",
-            "Run `ordainctl apply` to place it again, or change the documents. `drift: enforce` has the agent place it "
+            "Somebody has changed, deleted or replaced a file that the documents place, or a home directory or `.ssh` "
+            "that Ordain made does not serve its user any more.",
+            "Run `ordainctl apply` to place it again, or change the documents; for `.ssh`, run the commands of the "
+            "message. `drift: enforce` has the agent place it "
             "again at once; `ordainctl hold` of the service that uses it keeps it.",
         ),
         "Account": (

@@ -57,6 +57,16 @@ def test_the_sections_take_effect_live_and_at_boot_and_are_undone(machine: Machi
     assert_in_effect(machine)
     assert "LANG=C.UTF-8" in machine.run("systemctl", "show-environment").stdout
 
+    machine.run("chmod", "777", "/home/alice")
+    machine.run("chown", "root", "/home/alice/.ssh")
+    status, text = apply(machine)
+    assert status == 3, text
+    assert "`chown alice:alice /home/alice/.ssh`" in text, "a user could put another directory there"
+    machine.run("chown", "alice", "/home/alice/.ssh")
+    status, text = apply(machine)
+    assert status == 0, text
+    assert_in_effect(machine)
+
     machine.power_cut()
     machine.boot()
     machine.until("job runs", lambda: machine.show("job.service", "ActiveState")["ActiveState"] == "active")

@@ -584,3 +584,68 @@ def test_a_value_that_an_apply_could_not_change_is_not_tried_again(root: Path) -
     (root / "proc/sys/net/ipv4/ip_forward").write_text("2\n")
     observed, _ = asyncio.run(observer.with_differences(machine, now))
     assert [job.unit for job in plan(now, now, observed).jobs] == [SYSCTL_READER]
+
+
+HOME = """
+users:
+  web:
+    uid: 1003
+    home: /home/web
+    keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl web]
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a home gets an owner")
+@pytest.mark.parametrize(
+    ("path", "change", "shown", "corrected"),
+    [
+        ("home/web", lambda path: path.chmod(0o777), "mode 0700 → 0777", True),
+        ("home/web", lambda path: os.chown(path, 0, 0), "owner web → root", True),
+        ("home/web", lambda path: path.chmod(0o750), "", True),
+        ("home/web/.ssh", lambda path: path.chmod(0o777), "mode 0700 → 0777", False),
+        ("home/web/.ssh", lambda path: os.chown(path, 0, 0), "owner web → root", False),
+        ("home/web/.ssh", lambda path: path.chmod(0o0), "mode 0700 → 0000", False),
+        ("home/web/.ssh", lambda path: path.chmod(0o755), "", False),
+    ],
+)
+def test_a_home_that_does_not_serve_its_user_is_found_and_corrected_where_no_user_can_replace_it(
+    root: Path, path: str, change: Callable[[Path], None], shown: str, corrected: bool
+) -> None:
+    passwd = root / "etc/passwd"
+    passwd.write_text(passwd.read_text().replace("web:x:1003:1003::/:", "web:x:1003:1003::/home/web:"))
+    now = compiled(HOME)
+    wanted = [file for file in now.artifacts if isinstance(file, PlacedFile) and file.path.startswith("/home")]
+    read_back = ReadBack(PidOne(), root)  # type: ignore[arg-type]
+
+    def found() -> list[Difference]:
+        differences = asyncio.run(read_back.file_differences(now, Observed()))
+        return [d for d in differences if not d.condition.what.partition(": ")[2].startswith("/home/web/.ssh/")]
+
+    assert FilePlacement(root, "main").run(wanted).problems == {}
+    assert found() == []
+    change(root / path)
+    differences = found()
+    FilePlacement(root, "main").run(wanted)
+
+    assert [d.condition.code for d in differences] == (["FileChanged"] if shown else [])
+    for difference in differences:
+        assert difference.condition.fault
+        assert f"/{path} was changed by somebody else: " in difference.condition.what
+        assert shown in difference.condition.what
+        assert bool(difference.path) is corrected
+        assert ("`ordainctl apply`" in difference.condition.hint) is corrected
+        assert (f"`chown web:web /{path}` and `chmod 0700 /{path}`" in difference.condition.hint) is not corrected
+    assert bool(found()) is (bool(shown) and not corrected)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a home gets an owner")
+def test_an_empty_home_stays_when_its_keys_are_removed(root: Path) -> None:
+    passwd = root / "etc/passwd"
+    passwd.write_text(passwd.read_text().replace("web:x:1003:1003::/:", "web:x:1003:1003::/home/web:"))
+    wanted = [a for a in compiled(HOME).artifacts if isinstance(a, PlacedFile) and a.path.startswith("/home")]
+
+    FilePlacement(root, "main").run(wanted)
+    FilePlacement(root, "main").run([file for file in wanted if "/.ssh" not in file.path])
+
+    assert (root / "home/web").is_dir()
+    assert not (root / "home/web/.ssh").exists()
