@@ -159,7 +159,8 @@ class Observed:
     ``lost`` units were stopped because the source is lost, ``overdue`` units have to be. ``kept_out`` and ``keeps_out``
     are the units that the old and the new generation keep out in addition to their members (`apply.kept_out_units`).
     ``hidden`` are units of ours that a unit file of somebody else replaces, each with the path of that file.
-    ``displaced`` are the placed files that somebody has changed (`apply.read_back`), each with the changes back.
+    ``displaced`` are the placed files that somebody has changed (`apply.differences.read_back`), each with the changes
+    back.
     ``left_over`` are files and accounts that no document has any more, and that could not be removed.
     ``dependents`` are the units that PID 1 stops and restarts together with a unit, for those units that it was asked
     about; ``relations`` are other dependencies, by unit and by their names in PID 1. ``restart_stops``: along

@@ -37,9 +37,9 @@ class AgentState(StrEnum):
 class SourceState:
     """The source of the documents. ``problem`` is the reason why the last documents were not accepted, or ``""``.
 
-    ``code`` is a `delivery.protocol.Fault`, ``hint`` the remedy. ``since`` is the time of the loss (ISO 8601, UTC),
-    ``""`` while the source is ``connected``. ``release`` is the signed release of the documents (``stable 42``), or
-    ``""``; ``waiting`` is the reason why the machine does not get a newer one yet.
+    ``code`` is a `delivery.protocol.SourceFault`, ``hint`` the remedy. ``since`` is the time of the loss (ISO 8601,
+    UTC), ``""`` while the source is ``connected``. ``release`` is the signed release of the documents (``stable 42``),
+    or ``""``; ``waiting`` is the reason why the machine does not get a newer one yet.
     """
 
     type: str = "directory"

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ordain.generator import kernel_parameters, safe_tree
+from ordain.generator import safe_tree, sysctl_restore
 from ordain.generator.cache import CacheError
 from ordain.generator.choose import choose
 from ordain.generator.safe_tree import Obstructed, PathState, PlacementError
@@ -126,7 +126,7 @@ def main(argv: list[str]) -> int:
         report = FilePlacement(root, phase).run(wanted)
         if phase == "early":
             # No failure: the documents do not ask for the previous value, and a reboot brings it.
-            report.notes |= kernel_parameters.save_and_restore(root)
+            report.notes |= sysctl_restore.save_and_restore(root)
         report.hash = choice.cache.hash
         target = root / REPORTS[phase]
         target.parent.mkdir(parents=True, exist_ok=True)

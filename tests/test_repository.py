@@ -385,3 +385,41 @@ def test_no_loop_follows_the_order_of_a_set(module: str) -> None:
 
     wrong = [f"line {iterated.lineno}: sorted({ast.unparse(iterated)})" for iterated in loops if is_set(iterated)]
     assert wrong == []
+
+
+NAMED = re.compile(r"(?<!`)`((?:[a-z_]+\.)+[A-Za-z_]+)`(?!`)")
+"""A module or something in it, as docstrings and comments name it: `plan.planner`, `delivery.protocol.SourceFault`."""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_that_a_docstring_names_exist(module: str) -> None:
+    wrong = [
+        name for name in NAMED.findall(MODULES[module].read_text()) if names_a_package(name) and not resolves(name)
+    ]
+
+    assert wrong == []
+
+
+@cache
+def packages_of_the_tree() -> frozenset[str]:
+    """Return the names of packages that are no common word of a document or of Python."""
+    folders = {word for module in MODULES for word in module.split(".")[1:-1]}
+    return frozenset(
+        folders - {"systemd", "source", "network", "boot", "store", "status", "text", "machine", "runs", "files"}
+    )
+
+
+def names_a_package(name: str) -> bool:
+    """Return whether a dotted name begins with a package of the tree."""
+    return name.split(".")[0] in packages_of_the_tree()
+
+
+def resolves(name: str) -> bool:
+    """Return whether a dotted name is the end of a module's name, or of something that a module defines."""
+    if any(module.endswith(f".{name}") for module in MODULES):
+        return True
+    module, _, attribute = name.rpartition(".")
+    return any(
+        known.endswith(f".{module}") and re.search(rf"^(?:class|def|async def)? ?{attribute}\b", path.read_text(), re.M)
+        for known, path in MODULES.items()
+    )

@@ -1,1 +1,1 @@
-"""ordainctl: one module for each group of commands."""
+"""ordainctl: a package for each group of commands; the modules here are what they share."""

@@ -346,15 +346,15 @@ class AgentInterface(ServiceInterface):
         return [generation, why]
 
     def planned(self, plan: Plan) -> None:
-        """See `engine.Listener`."""
+        """See `apply_steps.ApplyListener`."""
         self.PlanStarted(json.dumps(to_json(public_plan(plan))))
 
     def judged(self, verdict: UnitVerdict) -> None:
-        """See `engine.Listener`."""
+        """See `apply_steps.ApplyListener`."""
         self.UnitConverged(verdict.unit, verdict.ok, public_verdict(verdict).what)
 
     def ended(self, outcome: Outcome) -> None:
-        """See `engine.Listener`."""
+        """See `apply_steps.ApplyListener`."""
         if outcome.rejected:
             self.RolledBack(outcome.rejected, public_reason(outcome))
         elif outcome.exit_status == 0 and not outcome.confirm_by:

@@ -1,1 +1,1 @@
-"""The ways of documents to a machine: source above fleet above release above database, and the protocol below all."""
+"""The ways of documents to a machine: sources above fleet, identity, release, setup, database and the protocol."""

@@ -1,6 +1,7 @@
 """The state that the programs of the network were told to bring about, read from the files that we gave them.
 
-    Generation ──expected_devices──▶ ExpectedDevice, … , which `apply.network_differences` compares with the kernel
+    Generation ──expected_devices──▶ ExpectedDevice, …, which `apply.differences.network_differences` holds against
+                                     the kernel
 
 The files are our own, so they have only the forms that `transforms.render.network` writes. A device without a file is
 blocked, and nothing is expected of it.

@@ -30,9 +30,3 @@ def read_boot_record(root: Path) -> dict[str, tuple[str, ...]]:
 def placed_hash(root: Path) -> str:
     """Return the hash of the generation that was placed last, ``""`` if none was placed."""
     return read_boot_record(root).get("hash", ("",))[0]
-
-
-def placed_number(root: Path) -> int:
-    """Return the number of the generation that was placed last, 0 if none was placed."""
-    number = read_boot_record(root).get("number", ("0",))[0]
-    return int(number) if number.isdecimal() else 0

@@ -1,6 +1,6 @@
 """Golden texts: every section on every family of systems, from the examples of its page, in one text per family.
 
-``pytest --update tests/test_sections.py`` rewrites them; the diff is reviewed.
+``pytest --update tests/transforms/test_sections.py`` rewrites them; the diff is reviewed.
 """
 
 from __future__ import annotations

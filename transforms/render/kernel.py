@@ -11,8 +11,8 @@ from ordain.transforms.model import Branch, Member, OnChange, Wanted
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.text_file import TextFile
-from ordain.transforms.systemd.kernel_parameters import wanted_value
 from ordain.transforms.systemd.sysctl_files import parameter_path
+from ordain.transforms.systemd.sysctl_values import wanted_value
 
 SYSCTL = "/run/sysctl.d/99-q-ordain.conf"
 """systemd-sysctl reads the files of all directories by name, and the last assignment wins.

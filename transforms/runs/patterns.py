@@ -1,4 +1,4 @@
-"""Fills the patterns of the rows for schedulers with values; `document.pattern_syntax` has their syntax."""
+"""Fills the patterns of the rows for schedulers with values; `document.formats.pattern_syntax` has their syntax."""
 
 from __future__ import annotations
 

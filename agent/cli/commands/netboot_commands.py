@@ -82,7 +82,7 @@ ROWS = (
             "Prints the Node, the image in the last good script, and the last request of each machine, then the "
             "problems that keep a machine from a newer script. Exits with 3 if there are any."
         ),
-        run="boot.discovered:status",
+        run="boot.netboot_machines:status",
         arguments=(STATE, JSON),
         examples=(("ordainctl netboot status /var/lib/netboot", "all machines"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
@@ -95,7 +95,7 @@ ROWS = (
             "Prints what each machine said of itself. Anybody in the network can ask in the name of a machine, so the "
             "list is a list of claims; it has 1,000 machines at most."
         ),
-        run="boot.discovered:discovered",
+        run="boot.netboot_machines:discovered",
         arguments=(STATE, JSON),
         examples=(("ordainctl fleet discovered /var/lib/netboot", "new machines"),),
     ),
@@ -107,7 +107,7 @@ ROWS = (
             "The Node matches the MAC address and has the labels. Without --documents, it is printed, for "
             "`ordainctl documents put -` or a commit."
         ),
-        run="boot.discovered:adopt",
+        run="boot.netboot_machines:adopt",
         arguments=(
             Argument(metavar="MAC", required=True, help="its MAC address, as `ordainctl fleet discovered` prints it"),
             Argument(flag="--name", metavar="NAME", required=True, help="the name of the Node, and its host name"),
@@ -141,7 +141,7 @@ ROWS = (
             "The next time when the machine asks the boot server, it gets IMAGE, once; later boots start what its "
             "documents say. Without --once, a choice that still waits is taken away. The machine is not rebooted."
         ),
-        run="boot.discovered:boot",
+        run="boot.netboot_machines:boot",
         arguments=(
             Argument(metavar="MACHINE", required=True, help="the name of its Node, or its MAC address"),
             Argument(flag="--once", metavar="IMAGE", help="the image, as `netboot: {image: …}` takes it"),

@@ -1,6 +1,7 @@
 """The keys of /etc/ordain/agent.yaml as one table: the settings of the agent on one machine, see ordain-agent.yaml(5).
 
-    SETTINGS ─▶ the JSON Schema (`ordainctl schema agent`), the manual page (`agent_reference`), the reader
+    SETTINGS ─▶ the JSON Schema (`ordainctl schema agent`), the pages (`agent_yaml_page`,
+                `agent_yaml_reference`), the reader
                 (`machine.agent_yaml`)
 
 The file is not a document: it has no ``kind``, is never merged, and holds no templates. An absent key has its default.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.generator import kernel_parameters
+from ordain.generator import sysctl_restore
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def says(root: Path, text: str) -> dict[str, str]:
-    (root / kernel_parameters.FILE).write_text(text)
-    return kernel_parameters.save_and_restore(root)
+    (root / sysctl_restore.FILE).write_text(text)
+    return sysctl_restore.save_and_restore(root)
 
 
 def test_the_previous_value_is_restored(root: Path) -> None:
@@ -32,8 +32,8 @@ def test_the_previous_value_is_restored(root: Path) -> None:
     assert (root / "proc/sys/net/ipv4/ip_forward").read_text() == "0\n"
     assert (root / "proc/sys/kernel/x").read_text() == "3\n", "systemd-sysctl sets it"
 
-    (root / kernel_parameters.FILE).unlink()
-    kernel_parameters.save_and_restore(root)
+    (root / sysctl_restore.FILE).unlink()
+    sysctl_restore.save_and_restore(root)
 
     assert (root / "proc/sys/kernel/x").read_text() == "9\n"
 
@@ -49,5 +49,5 @@ def test_dots_belong_to_names_if_a_slash_comes_first(root: Path) -> None:
 
 
 def test_nothing_is_recorded_without_a_file_of_ours(root: Path) -> None:
-    assert kernel_parameters.save_and_restore(root) == {}
-    assert not (root / kernel_parameters.RECORD).exists()
+    assert sysctl_restore.save_and_restore(root) == {}
+    assert not (root / sysctl_restore.RECORD).exists()
