@@ -392,7 +392,7 @@ NAMED = re.compile(r"(?<!`)`((?:[a-z_]+\.)+[A-Za-z_]+)`(?!`)")
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_modules_that_a_docstring_names_exist(module: str) -> None:
+def test_docstrings_name_modules_that_exist(module: str) -> None:
     wrong = [
         name for name in NAMED.findall(MODULES[module].read_text()) if names_a_package(name) and not resolves(name)
     ]
@@ -402,7 +402,7 @@ def test_modules_that_a_docstring_names_exist(module: str) -> None:
 
 @cache
 def packages_of_the_tree() -> frozenset[str]:
-    """Return the names of packages that are no common word of a document or of Python."""
+    """Return the names of packages, except those that are common words as well."""
     folders = {word for module in MODULES for word in module.split(".")[1:-1]}
     return frozenset(
         folders - {"systemd", "source", "network", "boot", "store", "status", "text", "machine", "runs", "files"}
