@@ -199,11 +199,11 @@ def test_a_secret_is_stale_after_a_change_of_its_recipients(change: str) -> None
     assert any(reason in line for line in compare_keys(secret, ["role=web"], known).stale)
 
 
-TEXTS = {
-    "block": "# kept\nsecrets:\n  db:   # kept\n    for: [role=web]\n    value: VALUE\n    keys:\n    - KEY\n# kept\n",
-    "one key": "secrets: {db: {value: VALUE, keys: 'KEY'}}  # kept\n",
-    "JSON": '{"secrets": {"db": {"keys": ["KEY"], "value": "VALUE"}}}\n',
-    "a document after another": "a: 1\n---\nsecrets:\n  db:\n      keys:\n          - KEY\n      value: VALUE\n",
+TEXTS = {  # no sealed value has an @
+    "block": "# kept\nsecrets:\n  db:   # kept\n    for: [role=web]\n    value: @V@\n    keys:\n    - @K@\n# kept\n",
+    "one key": "secrets: {db: {value: @V@, keys: '@K@'}}  # kept\n",
+    "JSON": '{"secrets": {"db": {"keys": ["@K@"], "value": "@V@"}}}\n',
+    "a document after another": "a: 1\n---\nsecrets:\n  db:\n      keys:\n          - @K@\n      value: @V@\n",
 }
 
 
@@ -212,7 +212,7 @@ def test_only_the_list_of_keys_is_replaced_in_a_text(form: str) -> None:
     before = seal("db", b"x", [OWN.public])
     (copy,) = before.copies.values()
     after = reseal(before, OWN, [OWN.public, OTHER.public])
-    text = TEXTS[form].replace("VALUE", before.value).replace("KEY", f"{OWN.id}:{copy}")
+    text = TEXTS[form].replace("@V@", before.value).replace("@K@", f"{OWN.id}:{copy}")
 
     new = with_keys(text, {before.value: after})
 
