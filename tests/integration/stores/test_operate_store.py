@@ -197,7 +197,7 @@ def site(etcd_here: None) -> Iterator[Site]:
 
 @pytest.mark.skipif(not PAGE.exists() or os.geteuid() != 0, reason="needs the source tree, and root to mount a file")
 def test_a_store_is_set_up_backed_up_repaired_and_restored_as_the_page_says(site: Site) -> None:
-    reason = f"tests/integration/{Path(__file__).name}"
+    reason = str(Path(__file__).relative_to(TREE))
     found = iter([dedent(block.text) for block in blocks(PAGE, TREE) if block.reason == reason])
     certificates, members, init, environment, backup, replace, successor, defragment, full = (
         next(found) for _ in range(9)
