@@ -66,10 +66,11 @@ class Etcd:
         raise SourceError(message, code=SourceFault.UNREACHABLE)
 
     async def _list(self, prefixes: tuple[str, ...]) -> Listing:
+        known = self._highest_revision
         entries, header = await self._read_pages(prefixes)
         if header is None:
             return Listing(entries=(), revision="")
-        self._require_no_rewind(header)
+        self._require_no_rewind(header, known)
         self._listed[prefixes] = tuple(
             (len(entries[prefix]), max((int(entry.version) for entry in entries[prefix]), default=0))
             for prefix in prefixes
@@ -268,20 +269,26 @@ class Etcd:
     async def _has_changed(self, prefixes: tuple[str, ...]) -> bool:
         """Return whether the content differs from the last listing."""
         spans = [etcd_wire.span(self.prefix + prefix) for prefix in prefixes]
+        known = self._highest_revision
         answer = await self._call("kv/txn", etcd_wire.newest(spans))
         with self._parsing():
-            self._require_no_rewind(etcd_wire.header(answer))
+            self._require_no_rewind(etcd_wire.header(answer), known)
             state = etcd_wire.state(answer)
         if self._transport.endpoint != self._watched_server:
             # Another server has answered in its place, so that the watch on it may be dead as well.
             raise SourceError(f"{self._watched_server}: no answer in time", code=SourceFault.UNREACHABLE)
         return state != self._listed.get(prefixes)
 
-    def _require_no_rewind(self, header: etcd_wire.Header) -> None:
-        """Raise `SourceError`, once, if the store is older than it was: a restored backup, or another store."""
-        before, self._highest_revision = self._highest_revision, header.revision
-        if header.revision < before:
-            raise self._rewound(header.revision, before)
+    def _require_no_rewind(self, header: etcd_wire.Header, known: int) -> None:
+        """Raise `SourceError`, once, if the store is older than it was: a restored backup, or another store.
+
+        ``known`` is the highest revision at the time of the request: of two requests at a time, the answer to the
+        earlier one may come last.
+        """
+        if header.revision < known:
+            self._highest_revision = header.revision
+            raise self._rewound(header.revision, known)
+        self._highest_revision = max(self._highest_revision, header.revision)
 
     def _rewound(self, now: int, before: int) -> SourceError:
         message = (
