@@ -20,8 +20,9 @@ from _pytest.doctest import DoctestModule
 from hypothesis import settings
 
 from ordain.agent.delivery.database.couchdb import CouchDb
-from rig import debian_roots, oracles, package, source_harness, store_servers
+from rig import debian_roots, oracles, package
 from rig.machine import Machine, Machines
+from rig.stores import source_harness, store_servers
 from support.shared_by_workers import folder_of_run, shared
 from support.store_fixtures import connect_store as connect_store
 from support.store_fixtures import open_store as open_store

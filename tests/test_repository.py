@@ -42,7 +42,8 @@ MAY_IMPORT = {
     # The effects.
     "agent/system": "",
     "agent/state": "system",
-    "agent/plan": "",
+    "agent/plan/changes": "",
+    "agent/plan": "plan/changes",
     "agent/delivery": "",
     "agent/delivery/database": "delivery system",
     "agent/delivery/setup": "delivery/database delivery",
@@ -52,15 +53,15 @@ MAY_IMPORT = {
     "agent/delivery/source": "delivery/fleet delivery/release delivery/database delivery system",
     "agent/secrets": "delivery/identity delivery/release delivery/database delivery system",
     "agent/compile": "delivery/source delivery/release delivery state system",
-    "agent/apply/differences": "plan system",
-    "agent/apply/jobs": "plan system",
-    "agent/apply": "apply/differences apply/jobs secrets compile plan state system",
+    "agent/apply/differences": "plan plan/changes system",
+    "agent/apply/jobs": "plan plan/changes system",
+    "agent/apply": "apply/differences apply/jobs secrets compile plan plan/changes state system",
     "agent/netboot": "system",
     "agent/server": "netboot compile delivery/source delivery/release delivery/database delivery state",
     "agent/source_daemon": "delivery/source delivery/fleet delivery/identity delivery/database delivery system",
     "agent/runs": "",
     "agent/daemon/status": "apply compile delivery/source delivery plan state system",
-    "agent/daemon/minders": "daemon/status apply compile delivery/source delivery plan state system",
+    "agent/daemon/minders": "daemon/status apply compile delivery/source delivery plan plan/changes state system",
     "agent/daemon/clients": "daemon/status apply/differences apply compile delivery/fleet plan state system",
     "agent/daemon": "daemon/minders daemon/clients daemon/status apply compile delivery/source delivery/fleet"
     " delivery/identity delivery plan state system",
@@ -71,7 +72,7 @@ MAY_IMPORT = {
     "agent/cli/boot": "cli cli/commands cli/documents compile delivery netboot server system",
     "agent/cli/runs": "cli cli/commands cli/documents runs",
     "agent/cli/machine": "cli cli/commands cli/documents apply compile daemon/clients daemon/status delivery/source"
-    " delivery plan state system",
+    " delivery plan plan/changes state system",
     "agent/cli/store": "cli cli/commands cli/documents apply delivery/source delivery/fleet delivery/release"
     " delivery/setup delivery/database delivery system",
     "agent/cli/fleet": "cli cli/commands cli/documents cli/machine cli/store delivery/fleet delivery/identity"

@@ -54,9 +54,9 @@ from ordain.agent.model import (
     UnitVerdict,
     Verb,
 )
+from ordain.agent.plan.changes.diff import placed_units
+from ordain.agent.plan.changes.network_changes import touches_network
 from ordain.agent.plan.describe import announcements
-from ordain.agent.plan.diff import placed_units
-from ordain.agent.plan.network_changes import touches_network
 from ordain.agent.plan.outcome import ROLLED_BACK, blame, exit_status, rolled_back
 from ordain.agent.plan.rollback_plan import rollback_plan
 from ordain.agent.plan.stale_processes import affected_units, applied_units, restart_if_running

@@ -15,7 +15,7 @@ from ordain.agent.apply.reachability import NetworkPeer, PeerKind, lost_peers, r
 from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
 from ordain.agent.generation import digest
 from ordain.agent.model import Generation, Observed, Plan, UnitVerdict
-from ordain.agent.plan.network_changes import network_change, touches_network
+from ordain.agent.plan.changes.network_changes import network_change, touches_network
 from ordain.agent.settings import CALLER_HOST, GATEWAY, SOURCE, Settings, read_settings
 from ordain.agent.state.store import Store
 from ordain.agent.system.bus import BusError, get

@@ -37,7 +37,7 @@ from ordain.agent.model import (
     Plan,
     RawDocument,
 )
-from ordain.agent.plan.network_changes import without_repairs
+from ordain.agent.plan.changes.network_changes import without_repairs
 from ordain.agent.state.decisions import DecisionState, RejectedGeneration
 from ordain.agent.system.apply_lock import locked
 from ordain.transforms.errors import Problem

@@ -31,7 +31,7 @@ from ordain.agent.apply.differences.network_differences import (
 from ordain.agent.apply.network_snapshot import NetworkSnapshot
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, UnitVerdict, to_json
-from ordain.agent.plan.network_changes import DeviceRepair, NetworkChange, network_repair
+from ordain.agent.plan.changes.network_changes import DeviceRepair, NetworkChange, network_repair
 from ordain.agent.plan.network_expectation import ExpectedDevice, expected_devices
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError

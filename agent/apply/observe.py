@@ -18,9 +18,9 @@ from ordain.agent.apply.place_files import left_over, read_reports
 from ordain.agent.apply.protected_units import roles
 from ordain.agent.generation import holds_with_starters, keep_running
 from ordain.agent.model import Change, Effect, Generation, Observed, Plan, Verb
+from ordain.agent.plan.changes.diff import PlacedUnit, diff, placed_units, same_generation
+from ordain.agent.plan.changes.file_changes import unchanged_files
 from ordain.agent.plan.consequences import CONFLICTS, PULLS_IN, STOPS_WITH, Dependencies
-from ordain.agent.plan.diff import PlacedUnit, diff, placed_units, same_generation
-from ordain.agent.plan.file_changes import unchanged_files
 from ordain.agent.plan.planner import plan
 from ordain.agent.plan.stale_processes import pending_changes
 from ordain.agent.plan.unit_view import units_to_observe

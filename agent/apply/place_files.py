@@ -19,8 +19,8 @@ from ordain.agent.apply.jobs.verdicts import NOT_LOADED
 from ordain.agent.apply.network_reload import NetworkReload
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Verb
-from ordain.agent.plan.diff import same_generation
-from ordain.agent.plan.network_changes import network_change
+from ordain.agent.plan.changes.diff import same_generation
+from ordain.agent.plan.changes.network_changes import network_change
 from ordain.agent.plan.network_expectation import changed_devices
 from ordain.agent.secrets.exchange import UNIT as SECRETS
 from ordain.agent.system import atomic_files

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ordain.agent.model import Job, Note, NoteReason, Observed, Verb
-from ordain.agent.plan.diff import PlacedUnit
+from ordain.agent.plan.changes.diff import PlacedUnit
 from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView
 
 PULLS_IN = {"Requires": "requires", "BindsTo": "is bound to", "Wants": "wants"}

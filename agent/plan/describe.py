@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ordain.agent.model import Change, Effect, FileAction, FileChange, Job, Plan, Verb
-from ordain.agent.plan.diff import FRAGMENT
+from ordain.agent.plan.changes.diff import FRAGMENT
 from ordain.transforms.render.provenance import SourceLocation
 
 _MAX_LENGTH = 60

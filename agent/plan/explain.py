@@ -16,7 +16,7 @@ from typing import Any
 from ordain.agent.errors import OrdainError
 from ordain.agent.generation import TRANSFORMS
 from ordain.agent.model import Generation
-from ordain.agent.plan.diff import placed_units
+from ordain.agent.plan.changes.diff import placed_units
 from ordain.transforms.artifacts import Artifact, SymbolicLink, UnitLink, content_of
 from ordain.transforms.document.text.node import unescape_key
 from ordain.transforms.errors import did_you_mean

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ordain.agent.model import Job, Verb
-from ordain.agent.plan.diff import PlacedUnit
+from ordain.agent.plan.changes.diff import PlacedUnit
 from ordain.agent.plan.unit_view import UnitView
 
 MOUNT, AUTOMOUNT = ".mount", ".automount"

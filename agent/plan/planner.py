@@ -13,13 +13,13 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from ordain.agent.model import FileAction, FileChange, Generation, Job, Note, NoteReason, Observed, Plan, Verb
+from ordain.agent.plan.changes.diff import PlacedUnit, needs_reload, same_generation
+from ordain.agent.plan.changes.file_changes import changed_files
+from ordain.agent.plan.changes.removed_entries import removed_entries
+from ordain.agent.plan.changes.setting_changes import setting_changes
 from ordain.agent.plan.consequences import Dependencies, consequences, spare_conflicting
-from ordain.agent.plan.diff import PlacedUnit, needs_reload, same_generation
-from ordain.agent.plan.file_changes import changed_files
 from ordain.agent.plan.mount_jobs import unmount_below_automounts
 from ordain.agent.plan.propagation import Dependents, restart_together, spare_dependents, start_again
-from ordain.agent.plan.removed_entries import removed_entries
-from ordain.agent.plan.setting_changes import setting_changes
 from ordain.agent.plan.split_restarts import split_restarts
 from ordain.agent.plan.unit_decision import decide
 from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView, unit_views

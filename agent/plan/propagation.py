@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from ordain.agent.model import Job, Note, NoteReason, Observed, Verb
-from ordain.agent.plan.diff import PlacedUnit
+from ordain.agent.plan.changes.diff import PlacedUnit
 from ordain.agent.plan.mount_jobs import needs_mount
 from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ordain.agent.model import Applied, AppliedUnit, Change, Effect, Job, Plan, UnitState, Verb
-from ordain.agent.plan.directive_effects import effect
+from ordain.agent.plan.changes.directive_effects import effect
 
 _ACTS = frozenset({Effect.RELOAD, Effect.RESTART})
 

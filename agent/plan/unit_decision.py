@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ordain.agent.instruction import describe
 from ordain.agent.model import Change, Effect, Job, Note, NoteReason, Verb
-from ordain.agent.plan.diff import FRAGMENT
+from ordain.agent.plan.changes.diff import FRAGMENT
 from ordain.agent.plan.exit_reason import exit_reason, killed_by_others
 from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView
 from ordain.transforms.graph.essential_units import BOOT_ITEM

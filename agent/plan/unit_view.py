@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ordain.agent.generation import holds_with_starters
 from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, NoteReason, Observed, UnitState, Verb
-from ordain.agent.plan.diff import PlacedUnit, compare_units, placed_units, same_generation
+from ordain.agent.plan.changes.diff import PlacedUnit, compare_units, placed_units, same_generation
 from ordain.agent.plan.stale_processes import merge_pending
 from ordain.transforms.graph.essential_units import REPLACED
 from ordain.transforms.model import Drift, Member, OnChange, Wanted

@@ -12,7 +12,7 @@ from ordain.agent.settings import Settings, Trust, read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.document.keys import agent_keys
 from ordain.transforms.machine.agent_yaml import IN_FORCE, PATH, read
-from support.agent_yaml_samples import BAD, GOOD, UNKNOWN
+from support.samples.agent_yaml_samples import BAD, GOOD, UNKNOWN
 
 
 def machine(tmp_path: Path, data: bytes) -> Path:

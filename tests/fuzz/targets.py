@@ -64,7 +64,7 @@ from ordain.transforms.systemd.quoting import INSTANCE
 from ordain.transforms.systemd.splitting import split
 from ordain.transforms.systemd.values import EncodeError
 from ordain.transforms.template.jinja_sandbox import NoResult, expand_text
-from support.odd_values import places
+from support.samples.odd_values import places
 
 TESTS = Path(__file__).parents[1]
 CORPUS = TESTS / "fuzz" / "corpus"

@@ -26,8 +26,8 @@ from ordain.generator import first_boot as early
 from ordain.generator.cache import unpack
 from ordain.generator.choose import TRUST, trust_record
 from ordain.generator.main import main as generate
-from support.agent_yaml_samples import BAD, GOOD
 from support.generator_machine import cache
+from support.samples.agent_yaml_samples import BAD, GOOD
 
 LAYER = b'{"ordain": "v1", "kind": "Layer", "name": "a", "services": {"a": {"command": ["/bin/true"]}}}\n'
 OTHER = LAYER.replace(b'"a"', b'"b"')

@@ -14,7 +14,7 @@ from ordain.agent.apply.differences.difference import Difference
 from ordain.agent.condition import StatusCondition
 from ordain.agent.generation import use_of
 from ordain.agent.model import Change, Effect, Generation
-from ordain.agent.plan.file_contents import MAX_VALUE, content_changes, item_causes
+from ordain.agent.plan.changes.file_contents import MAX_VALUE, content_changes, item_causes
 from ordain.agent.system.bounded_reads import HINT, BoundedReads, NotAnswering, mount_of, mount_points
 from ordain.agent.system.cached_file import CachedFile
 from ordain.generator import safe_tree

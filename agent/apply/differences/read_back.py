@@ -23,7 +23,7 @@ from ordain.agent.apply.differences.network_differences import ReadNetwork, netw
 from ordain.agent.apply.differences.placed_file_differences import HIDDEN, PlacedFiles
 from ordain.agent.generation import holds_with_starters, use_of
 from ordain.agent.model import Change, Effect, Generation, Observed
-from ordain.agent.plan.diff import PlacedUnit, placed_units
+from ordain.agent.plan.changes.diff import PlacedUnit, placed_units
 from ordain.agent.system.bounded_reads import NotAnswering, mount_of, mount_points
 from ordain.agent.system.bus import BusError, get
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, Systemd

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ordain.agent.model import UnitState
-from ordain.agent.plan.diff import PlacedUnit
+from ordain.agent.plan.changes.diff import PlacedUnit
 from ordain.agent.plan.exit_status import SUBJECTS
 from ordain.agent.system.journal_reader import read_journal
 from ordain.transforms.systemd.hidden_paths import hidden_paths

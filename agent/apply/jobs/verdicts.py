@@ -18,7 +18,7 @@ from ordain.agent.apply.jobs.failure_details import NO_DETAILS, FailureDetails, 
 from ordain.agent.apply.jobs.health_probe import probe
 from ordain.agent.apply.jobs.jobs import JobResult
 from ordain.agent.model import Generation, Job, Observed, UnitState, UnitVerdict, Verb
-from ordain.agent.plan.diff import placed_units
+from ordain.agent.plan.changes.diff import placed_units
 from ordain.agent.plan.exit_reason import failure_words, stop_was_requested
 from ordain.agent.system.bus import get
 from ordain.agent.system.systemd1 import NAME, UNIT, Systemd, unit_path

@@ -20,12 +20,12 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.local_time import local_time
 from ordain.agent.model import Change, ChangeCause, FileChange, Generation, to_json
+from ordain.agent.plan.changes.diff import diff as differences
+from ordain.agent.plan.changes.diff import same_generation
+from ordain.agent.plan.changes.file_changes import changed_files
+from ordain.agent.plan.changes.file_contents import shown_changes
+from ordain.agent.plan.changes.setting_changes import setting_changes
 from ordain.agent.plan.describe import describe_change
-from ordain.agent.plan.diff import diff as differences
-from ordain.agent.plan.diff import same_generation
-from ordain.agent.plan.file_changes import changed_files
-from ordain.agent.plan.file_contents import shown_changes
-from ordain.agent.plan.setting_changes import setting_changes
 from ordain.agent.state.boot_record import boot_id, placed_hash
 from ordain.agent.state.history_events import SOURCE, HistoryEvent
 from ordain.agent.state.store import HistoryEntry, Store

@@ -14,7 +14,7 @@ from ordain.agent.apply.generator_repair import OVERRIDDEN
 from ordain.agent.daemon.status.status_publisher import StatusPublisher
 from ordain.agent.errors import Failure
 from ordain.agent.model import Change, ChangesByUnit, Effect
-from ordain.agent.plan.diff import FRAGMENT
+from ordain.agent.plan.changes.diff import FRAGMENT
 from ordain.agent.plan.unit_decision import TRANSIENT
 from ordain.agent.state.decisions import Decisions
 from ordain.agent.status import Status, UnitStatus

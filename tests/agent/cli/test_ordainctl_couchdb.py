@@ -14,8 +14,8 @@ from ordain.agent.cli.main import main
 from ordain.agent.delivery.database.database import StoredEntry
 from ordain.agent.delivery.release.manifest import ReleaseDraft
 from ordain.agent.delivery.source.source_factory import open_database
-from rig import store_servers
-from rig.source_harness import new_couchdb_databases
+from rig.stores import store_servers
+from rig.stores.source_harness import new_couchdb_databases
 
 BASE = "ordain: v1\nkind: Layer\nname: base\nsysctl: {vm.swappiness: 10}\n"
 THEIRS = BASE.replace("10", "20")

@@ -6,7 +6,7 @@ from typing import Any
 
 from ordain.agent.compile.blocked_items import keep_last_form, keep_last_values
 from ordain.agent.model import Generation
-from ordain.agent.plan.setting_changes import setting_changes
+from ordain.agent.plan.changes.setting_changes import setting_changes
 from ordain.transforms.artifacts import UnitFile, content_of
 from ordain.transforms.errors import NOWHERE, blocked
 from ordain.transforms.model import Member, Wanted

@@ -20,7 +20,7 @@ from ordain.agent.instruction import Instruction, InstructionKind, StandingInstr
 from ordain.agent.model import Hold
 from ordain.agent.status import AgentState, SourceState, Status
 from ordain.agent.system.dbus_guard import current_call
-from support.status_samples import unit_status
+from support.samples.status_samples import unit_status
 
 DOCS = Path(__file__).parents[3] / "docs/reference/dbus.md"
 METHODS = {

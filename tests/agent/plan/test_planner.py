@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ordain.agent.generation import digest, keep_running, member_from_json
 from ordain.agent.model import RUNNING, Change, Effect, Generation, Hold, NoteReason, Observed, Plan, UnitState, Verb
+from ordain.agent.plan.changes.diff import diff
 from ordain.agent.plan.describe import describe
-from ordain.agent.plan.diff import diff
 from ordain.agent.plan.outcome import exit_status
 from ordain.agent.plan.planner import plan
 from ordain.agent.plan.unit_view import units_to_observe

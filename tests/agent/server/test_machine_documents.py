@@ -12,7 +12,7 @@ from ordain.agent.delivery.source.http_source import HOSTNAME, MACHINE, MachineI
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
-from rig.boot_server import running_boot_server
+from rig.stores.boot_server import running_boot_server
 
 ID = "0123456789abcdef" * 2
 BASE = b"ordain: v1\nkind: Layer\nname: base\nmatch: {role: web}\n"

@@ -20,7 +20,7 @@ from ordain.agent.model import Generation
 from ordain.agent.server import prebuilt_caches
 from ordain.agent.server.prebuilt_caches import PrebuiltCaches, image_digest
 from ordain.generator.cache import Cache, CacheError, unpack
-from rig.boot_server import running_boot_server
+from rig.stores.boot_server import running_boot_server
 
 HANDOVER = Path(__file__).parents[3] / "packaging/initrd/handover"
 ID = "0123456789abcdef" * 2

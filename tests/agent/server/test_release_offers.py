@@ -19,7 +19,7 @@ from ordain.agent.settings import Trust
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
-from rig.boot_server import running_boot_server
+from rig.stores.boot_server import running_boot_server
 
 ID = "0123456789abcdef" * 2
 BASE = b"---\n# for all\nordain: v1\nkind: Layer\nname: base\n---\nordain: v1\nkind: Layer\nname: more\n"

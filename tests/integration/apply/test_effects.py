@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from ordain.agent.model import Effect
-from ordain.agent.plan.directive_effects import EFFECT_RULES
+from ordain.agent.plan.changes.directive_effects import EFFECT_RULES
 from ordain.transforms.systemd.directives import lookup
 from rig import debian_roots
 from rig.machine import Machine

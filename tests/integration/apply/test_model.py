@@ -15,8 +15,8 @@ import pytest
 
 from rig.machine import Machine
 from rig.machine_agent import DOCUMENTS, wait_agent_state
-from support.random_documents import edited
 from support.reports import PROPERTIES, disagreements
+from support.samples.random_documents import edited
 
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 AGENT = ("org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")

@@ -15,8 +15,8 @@ from ordain.agent.compile.image import bake
 from ordain.agent.model import Generation
 from ordain.agent.server.prebuilt_caches import PrebuiltCaches
 from ordain.generator.cache import unpack
-from rig.boot_server import running_boot_server
 from rig.machine import Machine, Machines
+from rig.stores.boot_server import running_boot_server
 
 pytestmark = pytest.mark.integration
 

@@ -1,4 +1,4 @@
-"""Faults of CouchDB: on pouchdb-server if it can have them, otherwise on the scripted `rig.fake_couchdb`."""
+"""Faults of CouchDB: on pouchdb-server if it can have them, otherwise on the scripted `rig.stores.fake_couchdb`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from ordain.agent.delivery.release.manifest import ReleaseDraft
 from ordain.agent.delivery.release.publish import publish
 from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.agent.source_settings import SourceKind, SourceSettings
-from rig import store_servers
-from rig.fake_couchdb import LOCKED, MAX_FAILURES, FakeCouchDb, ending_feed, feed_of, silent_feed
-from rig.signing_keys import key_of
-from rig.source_harness import (
+from rig.stores import store_servers
+from rig.stores.fake_couchdb import LOCKED, MAX_FAILURES, FakeCouchDb, ending_feed, feed_of, silent_feed
+from rig.stores.signing_keys import key_of
+from rig.stores.source_harness import (
     BASE,
     FACTS,
     FIRST,

@@ -18,9 +18,9 @@ from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.source_daemon import fetcher
 from ordain.agent.source_settings import SourceKind, SourceSettings
-from rig import store_servers
-from rig.certificates import Authority
-from rig.source_harness import (
+from rig.stores import store_servers
+from rig.stores.certificates import Authority
+from rig.stores.source_harness import (
     BASE,
     FIRST,
     IGNORE_OPEN_SOCKET,
@@ -32,7 +32,7 @@ from rig.source_harness import (
     put_until_accepted,
     writing_to,
 )
-from rig.tcp_proxy import Proxy
+from rig.stores.tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.integration, IGNORE_OPEN_SOCKET, pytest.mark.usefixtures("etcd_here")]
 etcd = pytest.mark.parametrize("store", ["etcd"], indirect=True)

@@ -17,9 +17,9 @@ from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.watch import WatchTiming
 from ordain.agent.delivery.protocol import SourceFault
 from ordain.agent.source_settings import SourceSettings
-from rig import source_harness, store_servers
-from rig.lossy_tun import LossyLink
-from rig.source_harness import (
+from rig.stores import source_harness, store_servers
+from rig.stores.lossy_tun import LossyLink
+from rig.stores.source_harness import (
     BASE,
     FIRST,
     IGNORE_OPEN_SOCKET,

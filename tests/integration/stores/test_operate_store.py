@@ -24,7 +24,7 @@ import pytest
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.trusted_keys import PublicKey
 from rig.debian_roots import CLEAN_ENVIRONMENT
-from rig.store_servers import MEMORY
+from rig.stores.store_servers import MEMORY
 from support.page_blocks import blocks
 
 pytestmark = pytest.mark.integration

@@ -25,9 +25,9 @@ from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.source_settings import SourceKind, SourceSettings
-from rig.certificates import Authority
-from rig.fake_couchdb import FakeCouchDb
-from rig.source_harness import (
+from rig.stores.certificates import Authority
+from rig.stores.fake_couchdb import FakeCouchDb
+from rig.stores.source_harness import (
     BASE,
     FACTS,
     FIRST,
@@ -40,7 +40,7 @@ from rig.source_harness import (
     SourceMachine,
     writing_to,
 )
-from rig.tcp_proxy import Proxy
+from rig.stores.tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.integration, IGNORE_OPEN_SOCKET]
 SERVERS = ("etcd", "couchdb")

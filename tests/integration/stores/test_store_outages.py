@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from rig import store_servers
 from rig.machine import Machine
 from rig.machine_agent import (
     agent_status,
@@ -19,6 +18,7 @@ from rig.machine_agent import (
     wait_agent_state,
 )
 from rig.netns_link import HostLink
+from rig.stores import store_servers
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ import pytest
 from ordain.agent.cli.main import main
 from ordain.agent.delivery.identity.key_file import read_machine_key
 from ordain.agent.delivery.identity.machine_key import PrivateKey
-from rig import store_servers
+from rig.stores import store_servers
 
 pytestmark = pytest.mark.integration
 ROOT = "root:rootpw"

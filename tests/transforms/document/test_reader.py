@@ -13,7 +13,7 @@ from ordain.transforms.document.keys.schema import schema
 from ordain.transforms.document.reader import read
 from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.model import Kind, Leaf, Template
-from support.document_samples import BAD_DOCUMENTS, HEAD
+from support.samples.document_samples import BAD_DOCUMENTS, HEAD
 
 
 def problems(text: str | bytes, path: str = "x.yaml") -> list[str]:

@@ -22,8 +22,8 @@ from ordain.transforms.document.schema_errors import validator
 from ordain.transforms.document.text.node import Number, Plain
 from ordain.transforms.document.validate import fits
 from ordain.transforms.model import Kind
-from support.document_samples import BAD_DOCUMENTS, HEAD
-from support.network_samples import SAMPLES
+from support.samples.document_samples import BAD_DOCUMENTS, HEAD
+from support.samples.network_samples import SAMPLES
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 ODD: tuple[Plain, ...] = (None, True, False, "", "x", "-1", Number("-1"), Number("1.5"), Number("99999999999"), [], {})

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ordain.transforms.importing import compose_container, quadlet, quadlet_objects
 from ordain.transforms.importing.document_draft import InputFile
 from ordain.transforms.importing.file_types import FileType
-from support.encode_samples import TAKEN
 from support.import_accounting import dropped_from_yaml, dropped_lines
+from support.samples.encode_samples import TAKEN
 
 SAMPLES = Path(__file__).parents[2] / "imports"
 ACCOUNTED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,8 +12,8 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.importing.document_draft import InputFile
 from ordain.transforms.systemd import directives, encode
 from ordain.transforms.systemd.unit_file import Setting, write
-from support.encode_samples import TAKEN
 from support.import_round_trips import RoundTrip, differences, round_trip
+from support.samples.encode_samples import TAKEN
 
 FACTS = facts_for("debian-sid")
 KNOWN = [row for row in TAKEN if (known := directives.lookup(*row[:2])) and known.gone_after is None]

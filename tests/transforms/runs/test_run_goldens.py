@@ -18,7 +18,7 @@ from ordain.transforms.errors import Refused
 from ordain.transforms.runs.run_render import cause_texts, render_runs, script_text
 from ordain.transforms.runs.scheduler_rows import run_systems
 from support.golden import compare
-from support.run_samples import SYSTEMS
+from support.samples.run_samples import SYSTEMS
 
 HERE = Path(__file__).parents[2] / "runs"
 NAMES = sorted(path.stem for path in (HERE / "documents").glob("*.yaml"))

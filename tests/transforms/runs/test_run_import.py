@@ -21,7 +21,7 @@ from ordain.transforms.runs.script_import import convert
 from ordain.transforms.runs.script_options import Dialect
 from ordain.transforms.runs.xml_elements import read_elements
 from support.golden import compare
-from support.run_samples import refused, rendered, run
+from support.samples.run_samples import refused, rendered, run
 
 IMPORTS = Path(__file__).parents[2] / "runs/imports"
 SAMPLES = sorted(path.name for path in IMPORTS.iterdir() if path.suffix in {".slurm", ".pbs", ".lsf", ".jsdl"})

@@ -9,7 +9,7 @@ from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.runs.run_render import cause_texts
-from support.run_samples import documents_of, lines, refused, rendered, run
+from support.samples.run_samples import documents_of, lines, refused, rendered, run
 
 LAYER = "ordain: v1\nkind: Run\nname: {}\nmatch: {}\n{}\n---\n"
 HPC = "ordain: v1\nkind: Transform\nname: t\nsystems: {hpc: {scheduler: slurm}}\n"

@@ -20,7 +20,7 @@ from ordain.transforms.runs.directive_lines import directive_form
 from ordain.transforms.runs.run_render import script_text
 from ordain.transforms.runs.scheduler_rows import run_systems
 from ordain.transforms.runs.shell_words import RESERVED
-from support.run_samples import SYSTEMS, refused, run, script
+from support.samples.run_samples import SYSTEMS, refused, run, script
 
 SHELLS = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell)]
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)

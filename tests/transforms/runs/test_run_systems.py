@@ -13,7 +13,7 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused
 from ordain.transforms.runs.run_render import cause_texts, render_runs, script_text
 from ordain.transforms.runs.scheduler_rows import run_systems
-from support.run_samples import SYSTEMS, documents_of, lines, refused, rendered, run, script
+from support.samples.run_samples import SYSTEMS, documents_of, lines, refused, rendered, run, script
 
 INVENTED = """
 ordain: v1

@@ -8,7 +8,7 @@ from ordain.transforms.systemd import directives, encode, parser_table, splittin
 from ordain.transforms.systemd.encode import EncodeError
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
 from ordain.transforms.systemd.setting_kinds import Neutral
-from support.encode_samples import REFUSED, TAKEN
+from support.samples.encode_samples import REFUSED, TAKEN
 
 
 def test_every_parse_function_has_a_kind() -> None:

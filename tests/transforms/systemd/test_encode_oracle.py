@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from ordain.transforms.systemd import calendar, directives, encode, unit_file, values
 from ordain.transforms.systemd.encode import EncodeError
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
-from support.encode_samples import REFUSED, TAKEN
+from support.samples.encode_samples import REFUSED, TAKEN
 
 SYSTEMD = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if Path(p).exists()), None)
 ANALYZE = shutil.which("systemd-analyze")

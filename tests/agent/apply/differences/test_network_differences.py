@@ -22,7 +22,7 @@ from ordain.agent.apply.differences.network_differences import (
     network_reader,
 )
 from ordain.agent.apply.network_reload import NetworkReload
-from ordain.agent.plan.network_changes import network_change
+from ordain.agent.plan.changes.network_changes import network_change
 from ordain.agent.plan.network_expectation import ExpectedDevice, changed_devices, expected_devices
 from ordain.agent.system.netlink import (
     KernelAddress,

@@ -13,7 +13,7 @@ from ordain.agent.apply.jobs.failure_details import MAX_LINE, FailureDetails, be
 from ordain.agent.apply.jobs.jobs import JobResult
 from ordain.agent.apply.jobs.verdicts import job_verdict
 from ordain.agent.model import Job, UnitState, Verb
-from ordain.agent.plan.diff import PlacedUnit
+from ordain.agent.plan.changes.diff import PlacedUnit
 from ordain.agent.plan.exit_reason import EXITED
 
 FAILED = UnitState(

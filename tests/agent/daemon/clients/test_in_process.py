@@ -38,7 +38,7 @@ from ordain.agent.status import Status, UnitExplanation
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Member, Wanted
-from support.status_samples import unit_status
+from support.samples.status_samples import unit_status
 
 WEB = Member(unit="web.service", item="services/web", wanted=Wanted.RUNNING, ours=True)
 SOCKET = Member(unit="db.socket", item="services/db", wanted=Wanted.RUNNING, ours=True, starter=True)

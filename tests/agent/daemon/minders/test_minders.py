@@ -26,7 +26,7 @@ from ordain.agent.state.decisions import Decisions, RejectedGeneration
 from ordain.agent.state.history_events import read_events
 from ordain.agent.state.holds import read_holds, write_holds
 from ordain.agent.status import Status, UnitStatus
-from support.status_samples import unit_status
+from support.samples.status_samples import unit_status
 
 
 def answer(calls: list[str], name: str, value: object = None) -> Callable[..., Awaitable[Any]]:

@@ -26,7 +26,7 @@ from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEn
 from ordain.agent.state.decisions import Decisions, RejectedGeneration
 from ordain.agent.status import AgentState, Status
 from ordain.transforms.machine.agent_yaml import IN_FORCE, PATH
-from support.status_samples import unit_status
+from support.samples.status_samples import unit_status
 
 FAULT = StatusCondition(code="Drift", what="a.service", fault=True)
 NOTE = StatusCondition(code="Pinned", what="generation 2")

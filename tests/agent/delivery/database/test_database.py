@@ -16,7 +16,7 @@ from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.transforms.document.reader import read
-from rig.source_harness import FACTS
+from rig.stores.source_harness import FACTS
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
 

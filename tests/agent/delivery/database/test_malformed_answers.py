@@ -21,7 +21,7 @@ from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.database.watch import WatchTiming
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import MalformedAnswer
-from support.odd_values import places
+from support.samples.odd_values import places
 
 ETCD = {
     "etcdserver": "3.5.0",

@@ -23,7 +23,7 @@ from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.agent.status import AgentState as Phase
 from ordain.transforms.model import Facts
-from rig.signing_keys import key_of
+from rig.stores.signing_keys import key_of
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
 pytestmark = pytest.mark.parametrize("connect_store", ["directory", "etcd"], indirect=True)

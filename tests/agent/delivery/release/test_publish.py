@@ -23,7 +23,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.settings import Trust
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
-from rig.signing_keys import key_of
+from rig.stores.signing_keys import key_of
 
 BASE = b"ordain: v1\nkind: Layer\nname: base\n"
 WEB = b"ordain: v1\nkind: Layer\nname: web\nmatch: {role: web}\nservices: {web: {command: /bin/web}}\n"

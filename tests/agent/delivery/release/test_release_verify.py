@@ -25,7 +25,7 @@ from ordain.agent.delivery.release.trusted_keys import InvalidKey, PublicKey, pa
 from ordain.agent.delivery.release.verify import AcceptedRelease, highest_release, require_newer, trusted_signers
 from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
-from rig.signing_keys import key_of
+from rig.stores.signing_keys import key_of
 
 GOLDEN = Path(__file__).parents[3] / "golden/release"
 WEB = b"ordain: v1\nkind: Layer\nname: web\n"

@@ -14,7 +14,7 @@ from ordain.agent.delivery.fleet.reports import read_reports
 from ordain.agent.delivery.release.change_log import Author, ChangeAction, new_change, read_changes, record_change
 from ordain.agent.delivery.release.manifest import ReleaseDraft
 from ordain.agent.delivery.release.publish import publish, read_blobs, read_head
-from rig import store_servers
+from rig.stores import store_servers
 
 TEXT = b"ordain: v1\nkind: Layer\nname: base\n"
 SHA256 = hashlib.sha256(TEXT).hexdigest()

@@ -17,8 +17,8 @@ import pytest
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.source.http_source import HttpSource, MachineIdentity
 from ordain.agent.source_settings import SourceKind, SourceSettings
-from rig.certificates import Authority
-from rig.source_harness import IGNORE_OPEN_SOCKET
+from rig.stores.certificates import Authority
+from rig.stores.source_harness import IGNORE_OPEN_SOCKET
 
 # After close(), a session of aiohttp ends TLS in the background, and here the loop ends before that.
 pytestmark = [

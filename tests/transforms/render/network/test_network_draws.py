@@ -19,7 +19,7 @@ import pytest
 from rig import debian_roots
 from support import network_roots
 from support.network_compile import compiled, refusals
-from support.network_draws import section
+from support.samples.network_draws import section
 
 DRAWS = int(os.environ.get("ORDAIN_DRAWS", "60"))
 BLOCKS = 10

@@ -22,7 +22,7 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Severity
 from rig import debian_roots
 from support import network_roots
-from support.network_samples import SAMPLES
+from support.samples.network_samples import SAMPLES
 
 DEFAULTS = {
     # Values that NetworkManager does not print because they are its defaults.

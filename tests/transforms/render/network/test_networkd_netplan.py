@@ -23,7 +23,7 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.systemd import unit_file
 from support import network_roots
-from support.network_samples import SAMPLES
+from support.samples.network_samples import SAMPLES
 
 Assignments = tuple[tuple[str, str], ...]
 Sections = dict[str, list[Assignments]]

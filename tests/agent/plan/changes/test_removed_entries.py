@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.agent.model import Generation
-from ordain.agent.plan.removed_entries import removed_entries
+from ordain.agent.plan.changes.removed_entries import removed_entries
 from ordain.transforms.model import Member, Wanted
 
 BEFORE = Generation(

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ordain.agent.generation import canonical
 from ordain.agent.model import Change, Effect, FileAction, FileChange, Generation
-from ordain.agent.plan.file_contents import content_changes, item_causes
+from ordain.agent.plan.changes.file_contents import content_changes, item_causes
 from ordain.transforms.artifacts import PlacedFile, row
 from ordain.transforms.model import OnChange
 

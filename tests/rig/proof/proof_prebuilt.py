@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rig import qemu
 from rig.machine import MachineError
-from rig.proof_machine import ProofMachine, require_active, require_equal, step, wait_applied
+from rig.proof.proof_machine import ProofMachine, require_active, require_equal, step, wait_applied
 
 SERVE = "import sys; from ordain.agent.cli.main import main; sys.exit(main(sys.argv[1:]))"
 NO_CACHE = "no prebuilt boot cache"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ordain.agent.model import Change, Generation
-from ordain.agent.plan.network_changes import (
+from ordain.agent.plan.changes.network_changes import (
     DeviceRepair,
     NetworkChange,
     network_change,

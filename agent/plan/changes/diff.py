@@ -16,9 +16,9 @@ from typing import Any
 
 from ordain.agent.generation import canonical
 from ordain.agent.model import Change, Effect, Generation
-from ordain.agent.plan.directive_effects import effect
-from ordain.agent.plan.file_changes import FilesRead, file_changes, files_read
-from ordain.agent.plan.source_location import directive_causes, unit_causes
+from ordain.agent.plan.changes.directive_effects import effect
+from ordain.agent.plan.changes.file_changes import FilesRead, file_changes, files_read
+from ordain.agent.plan.changes.source_location import directive_causes, unit_causes
 from ordain.transforms.artifacts import MASK, PlacedFile, UnitArtifact, UnitFile, UnitLink
 from ordain.transforms.render.provenance import SourceLocation
 from ordain.transforms.systemd.directives import is_private, lookup

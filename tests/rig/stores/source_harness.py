@@ -23,7 +23,7 @@ from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.source_daemon.fetcher import Fetcher
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.transforms.model import Facts
-from rig import store_servers
+from rig.stores import store_servers
 
 HANDOVER = NAME
 # aiohttp 3.8 leaves a socket to the garbage collector when it is cancelled during a connect.

@@ -24,8 +24,8 @@ from ordain.agent.compile.image import bake
 from ordain.generator.cache import Cache
 from rig import debian_roots, qemu
 from rig.machine import MachineError
-from rig.proof_handover import prove_handover
-from rig.proof_machine import (
+from rig.proof.proof_handover import prove_handover
+from rig.proof.proof_machine import (
     BASELINE,
     PATH,
     ProofMachine,
@@ -37,10 +37,10 @@ from rig.proof_machine import (
     step,
     wait_applied,
 )
-from rig.proof_netboot import prove_netboot
-from rig.proof_network import prove_network
-from rig.proof_prebuilt import prove_prebuilt
-from rig.proof_secrets import prove_secrets
+from rig.proof.proof_netboot import prove_netboot
+from rig.proof.proof_network import prove_network
+from rig.proof.proof_prebuilt import prove_prebuilt
+from rig.proof.proof_secrets import prove_secrets
 
 PARTS = ("ram", "disk", "handover", "prebuilt", "netboot", "secrets", "dracut", "network")
 DOCUMENT = """\

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from rig import qemu
 from rig.machine import MachineError
-from rig.proof_machine import PATH, ProofMachine, step
+from rig.proof.proof_machine import PATH, ProofMachine, step
 
 SETTINGS = "network: {reach: [gateway], within: 20s}\n"
 WAIT_SEC = 600

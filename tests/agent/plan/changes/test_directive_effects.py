@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from ordain.agent.model import Effect
-from ordain.agent.plan.directive_effects import EFFECT_RULES, effect, effect_rule
+from ordain.agent.plan.changes.directive_effects import EFFECT_RULES, effect, effect_rule
 from ordain.transforms.systemd.directives import lookup
 
 ROWS = [(section, key) for row in EFFECT_RULES for section in row.sections for key in row.keys]

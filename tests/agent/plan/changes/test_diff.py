@@ -9,7 +9,7 @@ import pytest
 
 from ordain.agent.generation import digest, generation, member_from_json
 from ordain.agent.model import Change, Effect, Generation, to_json
-from ordain.agent.plan.diff import FRAGMENT, diff, needs_reload, placed_units
+from ordain.agent.plan.changes.diff import FRAGMENT, diff, needs_reload, placed_units
 from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.errors import Where
 from ordain.transforms.model import Branch, Compiled, Facts, Leaf, Member, OnChange, Resolved, Template, Wanted

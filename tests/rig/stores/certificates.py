@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from rig.store_servers import TlsFiles
+from rig.stores.store_servers import TlsFiles
 
 DAY = datetime.timedelta(days=1)
 

@@ -8,7 +8,7 @@ from ordain.agent.delivery.identity.sealing import seal
 from ordain.agent.delivery.identity.secret_key import CREDENTIAL, generate_secret_key
 from ordain.agent.delivery.identity.secret_text import as_document
 from rig import qemu
-from rig.proof_machine import PATH, ProofMachine, require_active, require_equal, step, wait_applied
+from rig.proof.proof_machine import PATH, ProofMachine, require_active, require_equal, step, wait_applied
 
 BOOTS = 3
 MUNGE, HOST = "/etc/munge/munge.key", "/etc/ssh/ssh_host_ed25519_key"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ordain.agent.model import Generation
+from ordain.agent.plan.changes.diff import diff
 from ordain.agent.plan.describe import describe_change
-from ordain.agent.plan.diff import diff
 from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.model import Member, Wanted
 from ordain.transforms.render.provenance import SourceLocation

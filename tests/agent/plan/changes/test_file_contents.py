@@ -11,9 +11,9 @@ import pytest
 
 from ordain.agent.generation import generation as as_generation
 from ordain.agent.model import FileAction, Generation, Observed
-from ordain.agent.plan import file_contents
+from ordain.agent.plan.changes import file_contents
+from ordain.agent.plan.changes.file_changes import changed_files
 from ordain.agent.plan.describe import describe
-from ordain.agent.plan.file_changes import changed_files
 from ordain.agent.plan.planner import plan
 from ordain.transforms.artifacts import Artifact, CredentialFile, PlacedDirectory, RegularFile, SymbolicLink
 from ordain.transforms.compile import compile

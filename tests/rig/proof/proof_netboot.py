@@ -15,7 +15,7 @@ from ordain.agent.netboot.machine_records import read_records
 from ordain.agent.netboot.pack import pack
 from rig import qemu
 from rig.machine import MachineError
-from rig.proof_machine import PATH, ProofMachine, require_active, require_equal, step, wait_applied
+from rig.proof.proof_machine import PATH, ProofMachine, require_active, require_equal, step, wait_applied
 
 MAC = "52:54:00:0d:0a:01"
 ADDRESS = "10.0.2.2"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ordain.generator.cache import Cache
 from rig import qemu
-from rig.proof_machine import PATH, ProofMachine, require_active, require_equal, step, wait_applied
+from rig.proof.proof_machine import PATH, ProofMachine, require_active, require_equal, step, wait_applied
 
 HANDED = ("appended.yaml", "labelled.yaml", "source.yaml")
 

@@ -1,0 +1,1 @@
+"""The differences between two generations, entry by entry, and the effect that each change has on running units."""
