@@ -141,6 +141,23 @@ def spoken_span(seconds: float) -> str:
     return f"{max(0, seconds):.0f} s"
 
 
+def spoken_ago(seconds: float) -> str:
+    """Return how long ago something was, as people say it.
+
+    >>> spoken_ago(3), spoken_ago(3600)
+    ('just now', '60 min ago')
+    """
+    return "just now" if seconds < 10 else f"{spoken_span(seconds)} ago"
+
+
+def seconds_of(option: str, text: str) -> float:
+    """Return the time span of an option in seconds. Raises `Usage`."""
+    try:
+        return timespan(text) / 1_000_000
+    except EncodeError as error:
+        raise Usage(f"{option} {text}: {error}") from None
+
+
 def time_range(request: Namespace) -> tuple[datetime | None, datetime | None]:
     """Return the times of --since and --until. Raises `Usage`."""
     now = datetime.now().astimezone()

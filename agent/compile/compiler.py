@@ -57,7 +57,7 @@ def compile_texts(
     return keep_last_values(new, last, problems), problems
 
 
-RUNNING = Path("/")
+THIS_MACHINE = Path("/")
 """The root of the system whose systemd-analyze runs."""
 
 # Usually one of many documents changes. The process that compiles for the agent remembers the results of the others.
@@ -100,7 +100,7 @@ def compile_generation(
     programs = _missing_programs(compiled, new, machine.root) if machine.live else ()
     units = _missing_requirements(compiled, new, last, machine.root) if machine.live else ()
     units = (problem for problem in units if problem.item not in {of_blocked.item for of_blocked in required})
-    past = _past_calendars(compiled, new) if machine.root == RUNNING else ()
+    past = _past_calendars(compiled, new) if machine.root == THIS_MACHINE else ()
     found = compiled.problems
     if machine.live:  # the machine knows better than a table which time zones it has
         found = (*(p for p in found if p.code != "TimeZone"), *_missing_zone(compiled, machine.root))
@@ -165,7 +165,7 @@ def _impossible_units(
         kind = unit.rpartition(".")[2]
         what = f"this system cannot have a unit of the type {kind}, because {reason}"
         yield blocked(item, _place(compiled, item), what, code="UnsupportedType")
-    for item, unit, reason in unloadable_units(new, last) if machine.root == RUNNING else ():
+    for item, unit, reason in unloadable_units(new, last) if machine.root == THIS_MACHINE else ():
         what = f"PID 1 would not load {unit}: {reason}"
         hint = "correct the directives in `systemd` or `units`; `systemctl --version` shows whose rules apply"
         yield blocked(item, _place(compiled, item), what, hint, "NotLoadable")

@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 
 from ordain.agent.apply.machine_parts import MachineParts
+from ordain.agent.daemon.status.boot_chart import BOOT_GOOD_UNIT
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.state.boot_record import read_boot_record
 from ordain.agent.state.decisions import RejectedGeneration
 from ordain.generator.choose import MAX_ATTEMPTS
 
-GOOD = "ordain-boot-good.service"
 COMPLETE = "boot-complete.target"
 CHECK_SEC = 5.0
 """The time between two looks if the checks of the boot have ended."""
@@ -70,9 +70,9 @@ class BootVerdict:
         if self._ended:
             return None
         if not self._asked:
-            await self._machine.systemd.start(GOOD)
+            await self._machine.systemd.start(BOOT_GOOD_UNIT)
             self._asked = True
-        if await self._machine.systemd.has_job(GOOD):
+        if await self._machine.systemd.has_job(BOOT_GOOD_UNIT):
             return now + CHECK_SEC
         if (await self._machine.systemd.list_units([COMPLETE]))[COMPLETE].active_state != "active":
             what = f"this boot is not recorded as good: {COMPLETE} was not reached; see `systemctl --failed`"

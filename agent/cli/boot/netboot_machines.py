@@ -14,7 +14,8 @@ from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.documents.document_files import read_valid
 from ordain.agent.cli.json_shapes import JsonAdopted, JsonNetbootMachine
-from ordain.agent.cli.moments import spoken_span
+from ordain.agent.cli.labels import parse_labels
+from ordain.agent.cli.moments import spoken_ago
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import Failure
 from ordain.agent.netboot.boot_count import rolls_back
@@ -44,8 +45,8 @@ def status(request: Namespace, console: Console) -> Exit:
                 record.machine,
                 record.node or ("discovered", Style.DIM),
                 _image(record.good_image if rolls_back(record) else record.image),
-                _ago(now - record.last),
-                _ago(now - record.reported) if record.reported else ("never reported", Style.DIM),
+                spoken_ago(now - record.last),
+                spoken_ago(now - record.reported) if record.reported else ("never reported", Style.DIM),
             )
             for record in records
         ],
@@ -67,7 +68,7 @@ def discovered(request: Namespace, console: Console) -> Exit:
     console.table(
         ("MACHINE", "MANUFACTURER", "PRODUCT", "SERIAL", "ARCH", "FIRMWARE", "LAST REQUEST"),
         [
-            (record.machine, *(record.said.get(name, "") for name in facts), _ago(now - record.last))
+            (record.machine, *(record.said.get(name, "") for name in facts), spoken_ago(now - record.last))
             for record in records
         ],
     )
@@ -81,7 +82,8 @@ def adopt(request: Namespace, console: Console) -> Exit:
         raise Usage(f"MAC must be a MAC address such as 52:54:00:12:34:56, not {request.mac!r}")
     if request.state:
         _require_discovered(machine, read_records(Path(request.state)))
-    text = node_text(request.name, machine, _labels(request.label))
+    labels = {name: values[-1] for name, values in parse_labels(request.label).items()}
+    text = node_text(request.name, machine, labels)
     path = f"{request.name}.yaml"
     _, problems = read(path, text.encode())
     if only_errors(problems):
@@ -187,22 +189,8 @@ def _require_new(name: str, machine: str, documents: Iterable[Document]) -> None
         raise Failure(f"the Node {node} already matches {machine}; edit that one")
 
 
-def _labels(words: Iterable[str]) -> Mapping[str, str]:
-    labels: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (name and equals):
-            raise Usage(f"--label must be KEY=VALUE, not {word!r}")
-        labels[name] = value
-    return labels
-
-
 def _image(text: str) -> str:
     if not text:
         return "none"
     reference = parse_reference(text)
     return f"{reference.name}:{reference.version} ({reference.digest[:SHORT]})"
-
-
-def _ago(seconds: float) -> str:
-    return "just now" if seconds < 10 else f"{spoken_span(seconds)} ago"

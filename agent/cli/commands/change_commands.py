@@ -117,7 +117,7 @@ ROWS = (
             "so, and are listed. With UNIT, brings that unit to the state in the documents: ends a hold, and "
             "starts or stops what an administrator stopped or started."
         ),
-        run="machine.apply:follow",
+        run="machine.instructions:follow",
         arguments=(UNITS, JSON),
         examples=(
             ("ordainctl follow", "after a rollback, once the documents are corrected"),
@@ -138,7 +138,7 @@ ROWS = (
             "machine has run for so long. `ordainctl status`, `explain`, `history` and `fleet status` show the author, "
             "the reason and the end of a hold."
         ),
-        run="machine.apply:hold",
+        run="machine.instructions:hold",
         arguments=(
             UNIT,
             Argument(flag="--unmask", help="remove the mask of the documents, which `systemctl unmask` cannot do"),
@@ -157,7 +157,7 @@ ROWS = (
         group=GROUP,
         purpose="end a hold: the older name of `ordainctl follow UNIT`",
         text="`ordainctl status` shows the units that are held.",
-        run="machine.apply:unhold",
+        run="machine.instructions:unhold",
         arguments=(UNIT, JSON),
         examples=(("ordainctl unhold web", "after the work"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED, Exit.BUSY),
@@ -170,7 +170,7 @@ ROWS = (
             "Services are not affected. The pause also lasts after reboots. With --for or --until it ends by itself, "
             "as `ordainctl hold` describes; a later `pause` replaces an earlier one."
         ),
-        run="machine.apply:pause",
+        run="machine.instructions:pause",
         arguments=(WHY, *ENDS, JSON),
         examples=(
             ("ordainctl pause", "before working on a machine manually"),
@@ -182,7 +182,7 @@ ROWS = (
         group=GROUP,
         purpose="end a pause: the older name of `ordainctl follow`",
         text="",
-        run="machine.apply:resume",
+        run="machine.instructions:resume",
         examples=(("ordainctl resume", "after the work"),),
     ),
 )

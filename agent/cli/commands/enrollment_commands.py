@@ -44,7 +44,7 @@ ROWS = (
             "was approved; then reports of this machine are signed. A machine that lost its disk runs it again with a "
             "new token."
         ),
-        run="fleet.fleet_enrollment:enroll",
+        run="fleet.machine_enrollment:enroll",
         arguments=(
             Argument(
                 flag="--token-file",

@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ordain.agent.cli.labels import parse_labels
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
@@ -42,7 +43,7 @@ def machine(request: Namespace, documents: Iterable[Document]) -> tuple[Facts, I
         facts = dataclasses.replace(facts, arch=request.arch)
     if request.node:
         facts = as_node(facts, request.node, documents)
-    labels = _labels(request.label)
+    labels = parse_labels(request.label)
     facts = dataclasses.replace(facts, labels={**facts.labels, **labels}, pinned=facts.pinned | frozenset(labels))
     return facts, read_installed(request.root) if here else None
 
@@ -79,16 +80,6 @@ def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise Usage(f"--systemd must be a number, not {text!r}")
     return int(text)
-
-
-def _labels(settings: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-    labels: dict[str, tuple[str, ...]] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not name or not equals:
-            raise Usage(f"--label must be KEY=VALUE, not {setting!r}")
-        labels[name] = (*labels.get(name, ()), value)
-    return labels
 
 
 def as_node(facts: Facts, name: str, documents: Iterable[Document]) -> Facts:

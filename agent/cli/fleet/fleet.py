@@ -14,8 +14,9 @@ from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.documents.document_files import STANDARD_INPUT
 from ordain.agent.cli.json_shapes import JsonReportMore
+from ordain.agent.cli.labels import parse_label
 from ordain.agent.cli.machine.status import STATES
-from ordain.agent.cli.moments import spoken_span
+from ordain.agent.cli.moments import spoken_ago, spoken_span
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store.open_store import opened, wait_for_reports, with_store
 from ordain.agent.delivery.database.database import ANY, Database
@@ -288,12 +289,4 @@ def _state(report: MachineReport, now: float) -> tuple[str, Style]:
 def _ago(seconds: float) -> str:
     if seconds < -LOST_SEC:
         return f"{spoken_span(-seconds)} in the future: check the clock"
-    return "just now" if seconds < 10 else f"{spoken_span(seconds)} ago"
-
-
-def parse_label(word: str) -> tuple[str, str]:
-    """Return the name and the value of ``KEY=VALUE``. Raises `Usage`."""
-    name, equals, value = word.partition("=")
-    if not (name and equals):
-        raise Usage(f"--label must be KEY=VALUE, not {word!r}")
-    return name, value
+    return spoken_ago(seconds)

@@ -17,7 +17,7 @@ from ordain.agent.system.bus import Bus, get
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, UNIT, unit_path
 
 AGENT = "ordain-agent.service"
-GOOD = "ordain-boot-good.service"
+BOOT_GOOD_UNIT = "ordain-boot-good.service"
 ONESHOTS = {
     "ordain-boot-attempt.service": "this boot is counted",
     "ordain-files-early.service": "files below /run, before anything reads them",
@@ -51,7 +51,7 @@ async def read_boot_chart(bus: Bus, root: Path) -> BootChart:
         int(await get(bus, NAME, PATH, MANAGER, f"{name}TimestampMonotonic"))
         for name in ("Userspace", "GeneratorsStart", "GeneratorsFinish", "Finish")
     ]
-    units = [*ONESHOTS, AGENT, TARGET, GOOD]
+    units = [*ONESHOTS, AGENT, TARGET, BOOT_GOOD_UNIT]
     times = {unit: await _times(bus, unit) for unit in units}
     record = {key: values[0] for key, values in read_boot_record(root).items()}
     own = record.get("boot_usec", "")
@@ -71,7 +71,7 @@ async def read_boot_chart(bus: Bus, root: Path) -> BootChart:
         BootStep(
             name="first converge",
             what="from the time when the agent was ready until everything was as the documents want it",
-            **_span(times[AGENT][1], times[GOOD][0]),
+            **_span(times[AGENT][1], times[BOOT_GOOD_UNIT][0]),
         ),
     ]
     return BootChart(

@@ -12,13 +12,14 @@ from typing import Any, cast
 import pytest
 
 from ordain.agent.condition import StatusCondition
-from ordain.agent.daemon.boot_verdict import CHECK_SEC, COMPLETE, GOOD, BootVerdict
+from ordain.agent.daemon.boot_verdict import CHECK_SEC, COMPLETE, BootVerdict
 from ordain.agent.daemon.minders import idle_release, instruction_end, late_installation
 from ordain.agent.daemon.minders.drift_enforcement import ENFORCE_SEC, DriftEnforcement
 from ordain.agent.daemon.minders.idle_release import IdleRelease
 from ordain.agent.daemon.minders.instruction_end import InstructionEnd
 from ordain.agent.daemon.minders.late_installation import SETTLE_SEC, LateInstallation
 from ordain.agent.daemon.minders.minder import REAPPLY, Work
+from ordain.agent.daemon.status.boot_chart import BOOT_GOOD_UNIT
 from ordain.agent.errors import Failure
 from ordain.agent.instruction import ClockReading, Expiry, Instruction, Terms, instruct
 from ordain.agent.model import Generation, Hold
@@ -130,7 +131,7 @@ def test_a_boot_is_recorded_as_good_once_when_its_checks_have_ended(tmp_path: Pa
     assert boot.tick() is None
     assert boot.tick() is None
 
-    assert boot.started == [GOOD]
+    assert boot.started == [BOOT_GOOD_UNIT]
     assert boot.marked == [("good", frozenset())]
 
 
