@@ -42,7 +42,7 @@ def from_json(kind: type[T], data: Any) -> T:
 
 
 class _Misfit(OrdainError, ValueError):
-    """Data of another type than the reader is for; ``path`` grows while the error leaves the readers, inmost first."""
+    """Data of a wrong type. Each reader that the error passes adds its key to ``path``, the innermost first."""
 
     def __init__(self, wanted: str, data: object) -> None:
         shown = repr(data) if isinstance(data, str | int | float | None) else type(data).__name__

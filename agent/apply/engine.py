@@ -237,7 +237,7 @@ class Engine:
         return not planned and old.hash == new.hash and bool(old.number) and stays_proven
 
     def _decided(self, request: ApplyRequest, new: Generation) -> DecisionState:
-        """Return the decisions that are in force once ``new`` is."""
+        """Return the decisions that apply once ``new`` is in force."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         asked = Instruction(since=now, by=user_of_process(request.caller), why=request.why)
         return self._machine.decisions.after_apply(new, request.instead_of, pause=request.pause, asked=asked)

@@ -70,7 +70,7 @@ class GeneratorRepair:
         conditions = []
         if self._absent:
             shown = ", ".join(self._absent[:3]) + " …" * (len(self._absent) > 3)
-            what = f"the generator did not place {shown}; what runs has lost its definition"
+            what = f"the generator did not place {shown}; the running units have lost their definitions"
             what += f", and {', '.join(self._dropped)} ended" if self._dropped else ""
             hint = "see `ordainctl doctor`; once a reload places them again, what has ended is started"
             conditions.append(StatusCondition(code="NotPlaced", what=what, hint=hint, fault=True))

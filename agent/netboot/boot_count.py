@@ -13,7 +13,7 @@ from dataclasses import replace
 from ordain.agent.netboot.machine_records import NetbootRecord
 
 MAX_BOOTS = 3
-"""The boots of an image that may fail to complete, as for a generation on a disk."""
+"""The number of incomplete boots after which an image is given up, as for a generation on a disk."""
 
 
 def count_boot(record: NetbootRecord, script: str, image: str, *, again: bool) -> tuple[NetbootRecord, str]:

@@ -1,8 +1,8 @@
 """Restarts that are a stop before the reload, and a start after it; a part of `planner`.
 
-After the reload, PID 1 ends a unit in the way of its new definition. A unit whose end depends on its definition is
-stopped before, so that the old run ends by the old one (docs/design/contract.md, rule 17). That costs the time of the
-reload, so other units restart with one job.
+After the reload, PID 1 stops a unit with the commands of its new definition. A unit whose end depends on its definition
+is stopped before, so that the old run ends by the old one (docs/design/contract.md, rule 17). That costs the time of
+the reload, so other units restart with one job.
 """
 
 from __future__ import annotations

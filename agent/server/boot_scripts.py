@@ -103,7 +103,7 @@ class BootScripts:
         return script
 
     def _script_once(self, target: BootTarget, once: str, name: str) -> str:
-        """Return the script for a boot with the image ``once``, "" if there is no such image."""
+        """Return the script for a boot with the image ``once``, "" if the image is missing."""
         self._records.end_once(name)
         try:
             image = find_image(self._files or Path(), boot_image.parse_reference(once))

@@ -32,7 +32,7 @@ class UnitSettings:
         return unit_name.unit_type(self.name)
 
     def values(self, *keys: str) -> tuple[str, ...]:
-        """Return the values of ``keys``, which no two sections of a unit have in common."""
+        """Return the values of ``keys``. No key exists in two sections, so the section is not needed."""
         return tuple(value for _, key, value in self.assignments if key in keys)
 
     def last(self, key: str) -> str:

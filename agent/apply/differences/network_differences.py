@@ -51,7 +51,7 @@ LINK_STATES = "run/systemd/netif/links"
 DHCP_SEC = 120.0
 """A DHCP server that has not answered after this time is missing."""
 SETTLE_SEC = 10.0
-"""The time that a program has to configure a device after its file was placed, before that is a fault."""
+"""A device that is not configured for so long after its file was placed is a fault."""
 ROUTE_TYPES = {
     1: "unicast",
     2: "local",
@@ -97,7 +97,7 @@ class Repair(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFinding:
-    """Something about a device that is not as its program was told. ``key`` is the key of the document, or ``""``.
+    """A difference between a device and its configuration. ``key`` is the key of the document, or ``""``.
 
     ``code`` is that of its condition, ``actual`` and ``wanted`` are the state of the machine and that of the documents
     in a few words. ``fault`` is False while the device waits. A repair would take the ``foreign`` addresses away.

@@ -1,4 +1,4 @@
-"""The cause of a failed start: the program or user that its exit status is about, and the last line of its journal."""
+"""The cause of a failed start: the program or user that its exit status refers to, and the last line of its journal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NO_DETAILS = FailureDetails()
 
 
 def status_subject(state: UnitState, placed: PlacedUnit) -> str:
-    """Return the program, user, … of a unit that its exit status is about, "" if there is none.
+    """Return the program, user, … of a unit that its exit status refers to, "" if there is none.
 
     A path has the setting of the sandbox that hides it from the service, though it exists.
     """

@@ -93,7 +93,7 @@ ROWS = (
             "Without N, rolls back to the previous generation; during a trial, to the one before the trial. The "
             "machine also boots with it, and ignores the current documents until one of them changes, or until "
             "`ordainctl follow`. "
-            "If that generation fails now, the machine returns to its present one, and the exit status is 4."
+            "If that generation fails, the machine goes on with the one that it has, and the exit status is 4."
         ),
         run="machine.apply:rollback",
         arguments=(Argument(metavar="N", help="the number of a generation, from `ordainctl history`"), WHY, JSON),
@@ -111,7 +111,7 @@ ROWS = (
     Subcommand(
         name="follow",
         group=GROUP,
-        purpose="follow the documents again, after everything that ends that",
+        purpose="follow the documents again after a pause or a rollback",
         text=(
             "Ends `pause`, `rollback` and `apply FILE`: the machine follows its source again. Units that are held stay "
             "so, and are listed. With UNIT, brings that unit to the state in the documents: ends a hold, and "

@@ -54,7 +54,7 @@ ROWS = (
             ),
             Argument(
                 flag="--new-key",
-                help="replace the keys of this machine; the key before does not vouch for one that opens secrets",
+                help="replace the keys of this machine; the old key cannot vouch for a new one that opens secrets",
             ),
             Argument(flag="--wait", metavar="TIME", help="wait so long until the request is approved"),
             *STORE,
@@ -100,7 +100,7 @@ ROWS = (
         text=(
             "A machine without a disk gets its key at each boot, as the systemd credential ordain.machine-key: from "
             "the hypervisor (SMBIOS, fw_cfg), from the boot server, or sealed to its TPM. The key is a secret, and is "
-            "printed once. The machine need not exist yet. If it was enrolled before, its earlier key counts no more."
+            "printed once. The machine need not exist yet. If it was enrolled before, its earlier key becomes invalid."
         ),
         run="fleet.fleet_enrollment:prepare",
         arguments=(
@@ -127,7 +127,7 @@ ROWS = (
         name="fleet revoke",
         group=FAMILY.name,
         purpose="withdraw the identity of a machine",
-        text="From now on, its reports and its slots in rollouts count for nothing until it is approved anew.",
+        text="From now on, its reports and its slots in rollouts are ignored until it is approved again.",
         run="fleet.fleet_enrollment:revoke",
         arguments=(
             Argument(metavar="MACHINE", required=True, help="a hostname, or the first characters of a machine-id"),

@@ -34,7 +34,9 @@ _COPY = Argument(
 NAME = Argument(
     metavar="NAME", required=True, help="a document, such as web; or layer/web if several documents are called web"
 )
-FORCE = Argument(flag="--force", help="write the documents, although by their reports some machines would refuse them")
+FORCE = Argument(
+    flag="--force", help="write the documents even if some machines would refuse them, by their last reports"
+)
 PREVIEW = Argument(flag="--preview", help="write nothing; show the effect on every machine that reports to the store")
 _ETCD = "etcd+https://a:2379/ordain/"
 

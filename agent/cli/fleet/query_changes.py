@@ -64,7 +64,7 @@ def changes(request: Namespace, console: Console) -> Exit:
     if log.unreadable:
         console.note(
             f"the answer is not complete: {plural(len(log.unreadable), 'key')} of the log cannot be read, such as "
-            f"{log.unreadable[0]}; see who writes there",
+            f"{log.unreadable[0]}; find the program that writes there",
             Style.WARN,
         )
         return Exit.DEGRADED

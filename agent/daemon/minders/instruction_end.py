@@ -21,7 +21,7 @@ COUNT_SEC = 600.0
 LOOK_SEC = 60.0
 """The longest time until the clocks are looked at again: somebody may set them, or suspend the machine."""
 STEP_SEC = 1.0
-"""A time of day that moves by more against the clock of the boot was set."""
+"""If the time of day and the clock of the boot diverge by more than this, somebody has set the time."""
 TRIAL_SEC = 5.0
 ENDED = "its time was over"
 

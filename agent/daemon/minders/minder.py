@@ -1,4 +1,4 @@
-"""The two words between the agent's loop and what it looks after: requested work, and those who look (`Follower`)."""
+"""`Work`, the kinds of requested work of the agent's loop, and `Minder`, the protocol of its tasks between applies."""
 
 from __future__ import annotations
 

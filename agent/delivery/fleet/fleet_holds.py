@@ -129,7 +129,7 @@ async def read_holds(database: Database) -> tuple[FleetHolds, str | None]:
     try:
         return decode_holds(entry.data), entry.version
     except ValueError as error:
-        raise Failure(f"{HOLDS}: {error}; see who writes there") from None
+        raise Failure(f"{HOLDS}: {error}; find the program that writes there, and remove its key") from None
 
 
 def _moment(text: str) -> datetime | None:

@@ -135,7 +135,7 @@ def encode_record(record: FleetRecord | MachineRecord | TokenRecord | RecoveryRe
 
 
 def decode_record(kind: type[R], data: bytes) -> R:
-    """Read a record. Raises ValueError, also for the format of a later version: it may say more than is read here."""
+    """Read a record. Raises ValueError, also for the format of a later version, which may have unknown fields."""
     if len(data) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES:,} bytes")
     try:

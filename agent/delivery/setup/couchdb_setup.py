@@ -129,7 +129,7 @@ class CouchDbSetup:
         return deviations
 
     async def _validation_deviations(self) -> list[Deviation]:
-        """Return that machines may write documents, or that another function decides on it."""
+        """Return a deviation if machines may write documents, or if a function other than ours checks writes."""
         path = f"{_path(self._read)}/{DESIGN}"
         design = await self._get(path)
         if design is not None and design.get("validate_doc_update") == VALIDATE:

@@ -22,7 +22,7 @@ class StoreUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetUsers:
-    """The users that are held against their rights: the one of the machines, and one that writes documents, if any."""
+    """The users whose rights are checked: the one of the machines, and the one that writes documents, if any."""
 
     machine: StoreUser
     writer: StoreUser | None = None

@@ -113,7 +113,7 @@ def _content(old: PlacedFile, new: PlacedFile, before: Provenance, after: Proven
 
 
 def _lines(file: RegularFile, provenance: Provenance) -> Sequence[_Line]:
-    """Return the lines of a file, without the comments and empty lines of a file that Ordain words."""
+    """Return the lines of a file, without the comments and empty lines of a file whose text Ordain writes."""
     own = pointer_below(f"{file.item}/files", file.path)
     of_documents = file.item.startswith("files/") or f"{own}/content" in provenance or f"{own}/template" in provenance
     if of_documents or (file.item == HOST and file.path in HOST_KEYS):

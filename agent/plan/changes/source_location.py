@@ -42,7 +42,7 @@ def unit_causes(
 
 
 def line_cause(content: str, number: int) -> SourceLocation | None:
-    """Return the place that asks for a line of a unit file; None for a default, or if there is no such line."""
+    """Return the place that asks for a line of a unit file, or None if the line is a default or missing."""
     return next((cause for at, _, _, cause in _directives(content) if at == number), None)
 
 

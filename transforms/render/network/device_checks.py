@@ -214,7 +214,7 @@ def _hardware_address(device: Device, devices: Devices) -> Iterator[Problem]:
     leaf = device.branch.leaf("macaddress")
     octets = str(leaf.value).split(":") if leaf else []
     if leaf and len(octets) == ETHERNET_OCTETS and (int(octets[0], 16) & 1 or not any(int(o, 16) for o in octets)):
-        what = f"{leaf.value} is the address of a group or of nobody, and no interface can have it"
+        what = f"{leaf.value} is a multicast address or zero, and no interface can have it"
         yield problem(device, leaf, what, "write an address whose first octet is even, such as 02:…")
 
 
