@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import http.server
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from support.http_server import QuietHandler, serving
+
 HANDOVER = Path(__file__).parents[2] / "packaging/initrd/handover"
-SHELLS = [["sh"], ["bash", "--posix"], ["busybox", "sh"]]
 DOCUMENT = b"ordain: v1\nkind: Layer\nname: a\n"
 
 pytestmark = pytest.mark.skipif(not HANDOVER.exists(), reason="needs the source tree")
-
-
-@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
-def shell(request: pytest.FixtureRequest) -> list[str]:
-    """Return each installed shell in turn."""
-    command: list[str] = request.param
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"needs {command[0]}")
-    return command
 
 
 def run(
@@ -51,24 +41,15 @@ def handed(home: Path) -> dict[str, bytes]:
 def served(answer: bytes | None) -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
     asked: list[tuple[str, dict[str, str]]] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
             self.send_response(404 if answer is None else 200)
             self.end_headers()
             self.wfile.write(answer or b"")
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}", asked
 
 
 def test_the_last_value_of_a_kernel_parameter_counts(shell: list[str], tmp_path: Path) -> None:
@@ -182,24 +163,15 @@ def test_the_wget_of_busybox_works(tmp_path: Path) -> None:
 def redirecting(target: str) -> Iterator[str]:
     """Serve a redirect to ``target``."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self.send_response(302)
             self.send_header("Location", target)
             self.end_headers()
             self.wfile.write(DOCUMENT)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_curl_does_not_follow_a_redirect(shell: list[str], tmp_path: Path) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import os
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from support.http_server import QuietHandler, serving
+
 FOLDER = Path(__file__).parents[2] / "packaging/initrd"
-SHELLS = [["sh"], ["bash", "--posix"], ["busybox", "sh"]]
 TOOLS = ("curl", "zstd", "tar", "sha256sum", "mkfifo")
 ABSENT = [tool for tool in TOOLS if shutil.which(tool) is None]
 PIECE = 100_000
@@ -28,15 +27,6 @@ pytestmark = [
     pytest.mark.skipif(bool(ABSENT), reason=f"needs {', '.join(ABSENT)}"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: tar gives files their owners"),
 ]
-
-
-@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
-def shell(request: pytest.FixtureRequest) -> list[str]:
-    """Return each installed shell in turn."""
-    command: list[str] = request.param
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"needs {command[0]}")
-    return command
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +45,7 @@ def served(data: bytes, answer: Answer = lambda number, first, right: right, *, 
     """Serve ``data`` at the URL; a connection that sends fewer bytes than it announces breaks off."""
     count = 0
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             nonlocal count
             match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
@@ -69,17 +59,8 @@ def served(data: bytes, answer: Answer = lambda number, first, right: right, *, 
             self.end_headers()
             self.wfile.write(sent)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/root"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}/root"
 
 
 def run(

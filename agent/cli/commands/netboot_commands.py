@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ordain.agent.cli.commands.fleet_commands import GROUP
 from ordain.agent.cli.commands.shared_arguments import JSON
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
@@ -26,6 +28,7 @@ STATE = Argument(
     completion=Completion.DIRECTORIES,
     help="the directory of `ordainctl serve --state`",
 )
+STATE_OPTION = replace(STATE, flag="--state", into="")
 
 ROWS = (
     Subcommand(
@@ -59,13 +62,7 @@ ROWS = (
                 completion=Completion.DIRECTORIES,
                 help="the documents that `ordainctl serve` serves",
             ),
-            Argument(
-                flag="--state",
-                metavar="STATE",
-                required=True,
-                completion=Completion.DIRECTORIES,
-                help="the directory of `ordainctl serve --state`",
-            ),
+            STATE_OPTION,
             Argument(flag="--keep", metavar="N", help="keep the latest N versions of each name; default: 2"),
             Argument(flag="--dry-run", help="remove nothing"),
             JSON,
@@ -145,13 +142,7 @@ ROWS = (
         arguments=(
             Argument(metavar="MACHINE", required=True, help="the name of its Node, or its MAC address"),
             Argument(flag="--once", metavar="IMAGE", help="the image, as `netboot: {image: …}` takes it"),
-            Argument(
-                flag="--state",
-                metavar="STATE",
-                required=True,
-                completion=Completion.DIRECTORIES,
-                help="the directory of `ordainctl serve --state`",
-            ),
+            STATE_OPTION,
             Argument(
                 flag="--files",
                 metavar="FILES",

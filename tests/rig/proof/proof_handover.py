@@ -7,8 +7,6 @@ a credential by SMBIOS, or by fw_cfg                        ─PID 1▶ /run/cre
 from __future__ import annotations
 
 import base64
-import http.server
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 from ordain.generator.cache import Cache
 from rig import qemu
 from rig.proof.proof_machine import PATH, ProofMachine, require_active, require_equal, step, wait_applied
+from support.http_server import QuietHandler, serving
 
 HANDED = ("appended.yaml", "labelled.yaml", "source.yaml")
 
@@ -80,7 +79,7 @@ def _credential(way: str, file: Path) -> list[str]:
 def _served(files: Mapping[str, bytes]) -> Iterator[int]:
     """Run a boot server on a port of this host; yield the port."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             data = files.get(self.path)
             self.send_response(404 if data is None else 200)
@@ -88,14 +87,5 @@ def _served(files: Mapping[str, bytes]) -> Iterator[int]:
             self.end_headers()
             self.wfile.write(data or b"")
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        yield port

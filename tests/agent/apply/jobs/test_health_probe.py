@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import http.server
 import socket
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ import pytest
 from ordain.agent.apply.jobs import health_probe
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.model import HealthCheck, Probe
+from support.http_server import QuietHandler, serving
 
 NOBODY = cast(Systemd, None)
 """These probes do not need systemd."""
@@ -43,23 +42,17 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-class Answers(http.server.BaseHTTPRequestHandler):
+class Answers(QuietHandler):
     def do_GET(self) -> None:
         self.send_response(int(self.path.rpartition("/")[2]))
         self.send_header("Location", "/elsewhere")
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None: ...
-
 
 @pytest.fixture(scope="module")
 def web() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Answers) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_an_open_port_works() -> None:

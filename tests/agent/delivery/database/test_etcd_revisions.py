@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from ordain.agent.delivery.database.database import Listing
 from ordain.agent.delivery.database.etcd import Etcd
@@ -18,7 +19,7 @@ class ScriptedEtcd(Etcd):
         super().__init__(HttpTransport(ServerAccess(endpoints=("http://127.0.0.1:1",))), "/ordain/")
         self.answers: list[asyncio.Future[int]] = []
 
-    async def _read_pages(self, prefixes: tuple[str, ...]) -> tuple[dict[str, list[object]], Header]:  # type: ignore[override]
+    async def _read_pages(self, prefixes: tuple[str, ...]) -> Any:
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.answers.append(answer)
         return {prefix: [] for prefix in prefixes}, Header(cluster="1", revision=await answer)
