@@ -137,24 +137,7 @@ def reseal_(request: Namespace, console: Console) -> Exit:
         _require_names(request.name, texts)
         changed = 0
         for text in texts:
-            new: dict[str, SealedSecret] = {}
-            for one in text.secrets:
-                if request.name and one.secret.name not in request.name:
-                    continue
-                keys = recipient_keys(one.recipients, known)
-                try:
-                    secret = reseal(one.secret, key, keys.keys.values())
-                except ValueError as error:
-                    remedy = "seal it again with `ordainctl secret seal`"
-                    raise Failure(f"{one.where}: cannot seal {one.secret.name} again: {error}; {remedy}") from None
-                if not secret.copies:
-                    raise Failure(f"{one.where}: nobody could open {one.secret.name}: {'; '.join(keys.without)}")
-                for reason in keys.without:
-                    console.note(f"{one.secret.name}: {reason}", Style.WARN)
-                if secret.copies.keys() != one.secret.copies.keys():
-                    new[one.secret.value] = secret
-                    console.line(_resealed(one.secret, secret, text.title), Style.GOOD)
-            if new:
+            if new := _resealed_secrets(text, request.name, key, known, console):
                 changed += len(new)
                 await _write(request, text, with_keys(text.data.decode(), new).encode(), console)
         return changed
@@ -164,6 +147,33 @@ def reseal_(request: Namespace, console: Console) -> Exit:
         f"{plural(changed, 'secret')} sealed again" if changed else "every secret has the right keys", Style.DIM
     )
     return Exit.OK
+
+
+def _resealed_secrets(
+    text: SecretText, names: Sequence[str], key: SecretKey, known: Identities, console: Console
+) -> dict[str, SealedSecret]:
+    """Return the secrets of ``text`` whose keys change, by their sealed value. Raises `Failure`.
+
+    ``names`` are the secrets to seal again, all if it is empty.
+    """
+    new: dict[str, SealedSecret] = {}
+    for one in text.secrets:
+        if names and one.secret.name not in names:
+            continue
+        keys = recipient_keys(one.recipients, known)
+        try:
+            secret = reseal(one.secret, key, keys.keys.values())
+        except ValueError as error:
+            remedy = "seal it again with `ordainctl secret seal`"
+            raise Failure(f"{one.where}: cannot seal {one.secret.name} again: {error}; {remedy}") from None
+        if not secret.copies:
+            raise Failure(f"{one.where}: nobody could open {one.secret.name}: {'; '.join(keys.without)}")
+        for reason in keys.without:
+            console.note(f"{one.secret.name}: {reason}", Style.WARN)
+        if secret.copies.keys() != one.secret.copies.keys():
+            new[one.secret.value] = secret
+            console.line(_resealed(one.secret, secret, text.title), Style.GOOD)
+    return new
 
 
 def open_(request: Namespace, console: Console) -> Exit:
