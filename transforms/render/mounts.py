@@ -15,7 +15,7 @@ from ordain.transforms.systemd.encode import EncodeError
 PROTECTED = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
 """Paths over which a mount could keep the machine from booting or from being repaired.
 
-See docs/design/contract.md, rule 11.
+See docs/design/contract.md, rule 11. `ordain.transforms.forbidden_paths` has the places where no file may be.
 """
 
 API_FILE_SYSTEMS = frozenset(
