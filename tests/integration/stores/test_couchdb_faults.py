@@ -185,7 +185,7 @@ async def test_a_database_that_is_deleted_and_created_again(
         await machine.wait_for_documents(FIRST)
         pouch.call("DELETE", machine.settings.database)
         await machine.wait_for_fault(SourceFault.EMPTY, FIRST)
-        pouch.call("PUT", machine.settings.database)
+        store_servers.create_database(pouch, machine.settings.database)
         await database.put("documents/role=db/layer/db", FIRST, expect=None)
         await machine.wait_for_fault(SourceFault.EMPTY, FIRST)
         await database.put(BASE, SECOND, expect=None)

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -350,6 +351,29 @@ def call_couchdb(url: str, method: str, path: str, body: object = None, *, user:
     request = urllib.request.Request(f"{url}/{path}", data=data, method=method, headers=headers)
     with urllib.request.urlopen(request, timeout=20) as answer:
         return json.load(answer)
+
+
+def create_database(server: CouchServer, name: str) -> None:
+    """Create a database and wait until it can be read.
+
+    pouchdb-server makes a database again for a reader that asks while it is being deleted, and answers 412
+    (``file_exists``) then: what counts is that the database is there.
+    """
+    deadline = time.monotonic() + PATIENCE_SEC
+    while True:
+        try:
+            server.call("PUT", name)
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.PRECONDITION_FAILED:
+                raise
+        try:
+            server.call("GET", name)
+        except urllib.error.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def pouchdb_folder() -> Path:
