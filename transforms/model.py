@@ -16,6 +16,8 @@ TIERS = ("default", "os", "role", "site", "pool", "node")
 """The tiers of layers, the lowest first (docs/design/documents.md, rule 16)."""
 RUN_TIERS = ("default", "site", "system", "project", "user", "run")
 """The tiers of Runs, the lowest first (docs/design/documents.md, rule 21)."""
+BOOT_ITEM = "boot"
+"""The item whose members are the units that an exclusive boot does not start."""
 
 
 @dataclass(frozen=True, slots=True)

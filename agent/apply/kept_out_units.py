@@ -17,11 +17,10 @@ from pathlib import Path
 
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import PlacedFile
-from ordain.transforms.graph.essential_units import BOOT_ITEM
 from ordain.transforms.graph.exclusive_boot import boot_targets, is_exclusive, members_kept_out
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import DEPENDENCIES, DIRECTORIES_NOW, read_installed
-from ordain.transforms.model import Installed, Member
+from ordain.transforms.model import BOOT_ITEM, Installed, Member
 
 Stamp = tuple[tuple[str, int], ...]
 

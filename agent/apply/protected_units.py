@@ -17,6 +17,7 @@ from ordain.agent.plan.unit_view import SESSION_ROLE
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import DBUS, DBUS_PATH, BusError
 from ordain.agent.system.systemd1 import Systemd
+from ordain.transforms.systemd.system_units import PROTECTED
 
 OWNERS = {
     "org.freedesktop.DBus": "the message bus",
@@ -24,30 +25,6 @@ OWNERS = {
     "org.ordain.Agent1": "Ordain itself",
 }
 """Bus names: whoever owns one has the role, whatever the name of its unit."""
-NAMES = {
-    "dbus.service": "the message bus",
-    "dbus-broker.service": "the message bus",
-    "dbus.socket": "the message bus",
-    "systemd-logind.service": "the login manager",
-    "systemd-journald*": "the journal",
-    "systemd-udevd*": "the device manager",
-    "ordain-*": "Ordain itself",
-    "systemd-networkd*": "the network",
-    "NetworkManager.service": "the network",
-    "networking.service": "the network",
-    "wpa_supplicant*.service": "the network",
-    "iwd.service": "the network",
-    "-.mount": "the root file system",
-    "usr.mount": "the system itself",
-    "etc.mount": "the system itself",
-    "run.mount": "the system itself",
-    "var.mount": "the system itself",
-    "init.scope": "PID 1",
-    "user@*.service": "a session",
-    "session-*.scope": "a session",
-    "user-*.slice": "a session",
-}
-"""Unit names that are the same on every machine; also those of the bus names above, for a machine without a bus."""
 PATH = "run/ordain/callers"
 _PARENT, _SESSION, _TERMINAL, _STARTED = 1, 3, 4, 19
 """The fields for `_stat_field`: parent, session leader, terminal, and start time in clock ticks since the boot."""
@@ -69,7 +46,9 @@ async def roles(systemd: Systemd, units: Iterable[str], root: Path, *, caller: i
     for name, role in OWNERS.items():
         if pid := await _owner(systemd, name):
             role_of[await systemd.unit_of(pid)] = role
-    role_of |= {unit: role for unit in wanted for pattern, role in NAMES.items() if fnmatch.fnmatchcase(unit, pattern)}
+    role_of |= {
+        unit: role for unit in wanted for pattern, role in PROTECTED.items() if fnmatch.fnmatchcase(unit, pattern)
+    }
     triggered = await systemd.inspect(role_of.keys() - {""}, frozenset({"triggered_by"}))
     for unit, state in triggered.items():
         for trigger in state.triggered_by:

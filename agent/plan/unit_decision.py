@@ -13,8 +13,7 @@ from ordain.agent.model import Change, Effect, Job, Note, NoteReason, Verb
 from ordain.agent.plan.changes.diff import FRAGMENT
 from ordain.agent.plan.exit_reason import exit_reason, killed_by_others
 from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView
-from ordain.transforms.graph.essential_units import BOOT_ITEM
-from ordain.transforms.model import OnChange, OnRemove, Wanted
+from ordain.transforms.model import BOOT_ITEM, OnChange, OnRemove, Wanted
 
 _NOT_RUNNING = frozenset({Wanted.STOPPED, Wanted.MASKED})
 TRUE = frozenset({"yes", "true", "on", "1"})

@@ -9,8 +9,8 @@ from ordain.agent.generation import holds_with_starters
 from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, NoteReason, Observed, UnitState, Verb
 from ordain.agent.plan.changes.diff import PlacedUnit, compare_units, placed_units, same_generation
 from ordain.agent.plan.stale_processes import merge_pending
-from ordain.transforms.graph.essential_units import REPLACED
 from ordain.transforms.model import Drift, Member, OnChange, Wanted
+from ordain.transforms.systemd.system_units import REPLACED_TARGETS
 from ordain.transforms.systemd.unit_name import is_template
 
 SESSION_ROLE = "the session that asked for changes"
@@ -21,7 +21,7 @@ def units_to_observe(old: Generation, new: Generation, changes: Iterable[Change]
     """Return the units whose state `planner.plan` needs; ``changes`` is the `diff` of the two generations."""
     names = {name for g in (old, new) for m in g.members for name in (m.unit, m.starts) if name}
     names |= {change.unit for change in changes}
-    return frozenset(name for name in names if not is_template(name)) - {*REPLACED}
+    return frozenset(name for name in names if not is_template(name)) - {*REPLACED_TARGETS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,7 @@ def unit_views(old: Generation, new: Generation, observed: Observed) -> Mapping[
             hidden=observed.hidden.get(unit, ""),
         )
         for unit in sorted(old_members.keys() | members.keys() | changes.keys())
-        if not is_template(unit) and unit not in REPLACED
+        if not is_template(unit) and unit not in REPLACED_TARGETS
     }
 
 

@@ -28,22 +28,7 @@ from ordain.transforms.render.host import HOSTNAME
 from ordain.transforms.render.kernel import SYSCTL
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.systemd import sysctl_files
-
-VITAL = frozenset(
-    """
-    -.mount -.slice init.scope system.slice basic.target sysinit.target default.target local-fs.target
-    local-fs-pre.target emergency.target emergency.service rescue.target rescue.service shutdown.target
-    umount.target final.target reboot.target poweroff.target halt.target getty.target multi-user.target
-    graphical.target sockets.target timers.target paths.target slices.target dbus.socket dbus.service
-    dbus-broker.service systemd-journald.service systemd-journald.socket systemd-journald-dev-log.socket
-    systemd-logind.service systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket
-    systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service systemd-user-sessions.service
-    systemd-remount-fs.service
-    ordain-agent.service ordain-fallback.service ordain-services.target ordain-boot-attempt.service
-    ordain-boot-good.service
-    """.split()
-)
-"""Units that a machine needs to boot, to let users log in, or to be repaired. Drop-ins for them are allowed."""
+from ordain.transforms.systemd.system_units import NOT_REPLACEABLE
 
 
 def find_conflicts(
@@ -83,7 +68,7 @@ def _vital(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iterator[Problem
         masks = isinstance(artifact, UnitLink) and artifact.masks
         if masks:  # the unit, or a dependency on it
             unit = unit.rpartition("/")[2]
-        if unit in VITAL:
+        if unit in NOT_REPLACEABLE:
             verb = "stop or mask" if masks else "replace"
             what = f"the machine depends on {unit}, so that no document may {verb} it"
             hint = f"change it with a drop-in: units/{unit}.d"

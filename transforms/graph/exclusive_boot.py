@@ -16,12 +16,12 @@ from collections.abc import Collection, Iterable, Iterator
 from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
 from ordain.transforms.errors import Problem, blocked, did_you_mean, is_blocked, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
-from ordain.transforms.graph.essential_units import BOOT_ITEM, KEEP, LIFELINES, REPLACED, ROOTS
-from ordain.transforms.model import Branch, Installed, InstalledUnit, Leaf, Member, Wanted
+from ordain.transforms.model import BOOT_ITEM, Branch, Installed, InstalledUnit, Leaf, Member, Wanted
 from ordain.transforms.render.provenance import MADE_BY
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.unit_links import wants
 from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd.system_units import KEPT_TRIGGERS, KEPT_UNITS, LIFELINES, REPLACED_TARGETS
 from ordain.transforms.systemd.values import EncodeError
 
 TARGET = "ordain.target"
@@ -102,7 +102,9 @@ def members_kept_out(
     may_run = [unit for unit, wanted in ordained.items() if wanted in (Wanted.RUNNING, Wanted.PRESENT)]
     distributions = _started_with(units, installed, roots)
     started = _started_with(units, installed, roots, triggered=False)
-    stay = _started_with(units, installed, {*ROOTS, *KEEP, *may_run}, triggers=distributions, ends={*REPLACED})
+    stay = _started_with(
+        units, installed, {*KEPT_UNITS, *KEPT_TRIGGERS, *may_run}, triggers=distributions, ends={*REPLACED_TARGETS}
+    )
     out = (distributions | _triggered_by(units, distributions - stay)) - stay - ordained.keys()
     return tuple(
         Member(
@@ -123,7 +125,7 @@ def members_kept_out(
 def started_by_distribution(installed: Installed) -> frozenset[str]:
     """Return the services, sockets, timers and paths that only the distribution's own boot starts."""
     units = effective_units((), installed)
-    stay = _started_with(units, installed, {*ROOTS, *KEEP}, ends={*REPLACED})
+    stay = _started_with(units, installed, {*KEPT_UNITS, *KEPT_TRIGGERS}, ends={*REPLACED_TARGETS})
     return frozenset(
         unit
         for unit in _started_with(units, installed, boot_targets(installed)) - stay
@@ -149,7 +151,7 @@ def _console(leaf: Leaf | None) -> Iterator[UnitLink]:
 
 
 def _targets(installed: Installed | None) -> Iterator[Artifact]:
-    known = [name for name in KEEP if installed is None or name in installed.units]
+    known = [name for name in KEPT_TRIGGERS if installed is None or name in installed.units]
     basic = _BASIC.format(
         made_by=MADE_BY, kept=" ".join(known), first=" ".join(name for name in known if not name.endswith(".timer"))
     )

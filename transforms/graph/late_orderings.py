@@ -14,7 +14,7 @@ from ordain.transforms.graph.places import PlaceOf, place_of_key
 from ordain.transforms.model import Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.unit_links import SERVICES_TARGET
-from ordain.transforms.systemd.early_boot import EARLY_BOOT, MAIN_BOOT
+from ordain.transforms.systemd.system_units import STARTED_BEFORE_SERVICES, WANTED_BY_EVERY_BOOT
 
 _GOALS = frozenset({"multi-user.target", "graphical.target"})
 """The targets that a boot leads to; they wait for the services of the documents."""
@@ -32,7 +32,7 @@ def late_orderings(
     pulled = _started_by_boot(units)  # also units of the documents with WantedBy=multi-user.target or the like
     late = {m.unit: m.item for m in members if m.wanted is Wanted.RUNNING and not m.early and m.unit not in pulled}
     ours = _GOALS | {member.unit for member in members if member.ours}
-    started = (EARLY_BOOT | pulled | (MAIN_BOOT if usual else frozenset())) - ours
+    started = (STARTED_BEFORE_SERVICES | pulled | (WANTED_BY_EVERY_BOOT if usual else frozenset())) - ours
     for unit, pointer in sorted(late.items()):
         later = set(units.words(unit, "Before")) - {unit}
         for other in sorted(later & started):

@@ -25,7 +25,7 @@ from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import INSTALL
 from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.systemd import encode, splitting, unit_name, values
-from ordain.transforms.systemd.early_boot import EARLY_BOOT
+from ordain.transforms.systemd.system_units import STARTED_BEFORE_SERVICES
 
 NORMAL_BOOT = frozenset({"multi-user.target", "graphical.target", "default.target"})
 """Targets whose WantedBy= only means that the unit runs when the machine is up."""
@@ -157,7 +157,7 @@ class _Converter:
         instances = unit.instances or _default_instance(settings)
         if not wanted or not _is_expressible(unit.stem, settings) or (template and not instances):
             return False
-        if EARLY_BOOT & _words(settings, "Unit", "Before") and not triggers:
+        if STARTED_BEFORE_SERVICES & _words(settings, "Unit", "Before") and not triggers:
             return False  # the agent starts services when the boot has passed these; PID 1 starts `units` in time
         entry = self.service_entry(settings)
         if entry is None:

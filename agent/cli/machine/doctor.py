@@ -32,10 +32,10 @@ from ordain.agent.system.bounded_reads import HINT, NotAnswering, read_in_time
 from ordain.generator.cache import CacheError, unpack
 from ordain.generator.choose import NOTHING
 from ordain.transforms.errors import Refused, only_errors
-from ordain.transforms.graph.essential_units import BOOT_ITEM
 from ordain.transforms.graph.exclusive_boot import started_by_distribution
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import read_installed
+from ordain.transforms.model import BOOT_ITEM
 
 GENERATOR = "usr/lib/systemd/system-generators/ordain-generator"
 MASKS = tuple(f"{top}/systemd/system-generators/ordain-generator" for top in ("run", "etc", "usr/local/lib"))

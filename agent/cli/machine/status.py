@@ -19,7 +19,7 @@ from ordain.agent.model import to_json
 from ordain.agent.status import AGENT_SILENT, AgentState, Status, UnitStatus
 from ordain.transforms.document.text.node import unescape_key
 from ordain.transforms.errors import did_you_mean
-from ordain.transforms.graph.essential_units import BOOT_ITEM
+from ordain.transforms.model import BOOT_ITEM
 
 FEW_UNITS = 20
 """With more units than this, a last line has their number: the head of the status has scrolled away."""

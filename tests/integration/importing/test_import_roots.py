@@ -13,7 +13,7 @@ from ordain.transforms.importing.document_draft import InputFile
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Facts, Installed
 from ordain.transforms.systemd import unit_file, unit_name
-from ordain.transforms.systemd.early_boot import EARLY_BOOT
+from ordain.transforms.systemd.system_units import STARTED_BEFORE_SERVICES
 from rig import debian_roots
 from support.import_round_trips import differences, round_trip
 
@@ -78,6 +78,6 @@ def test_every_service_can_be_written_as_a_document(root: Path, facts: Facts) ->
     print(f"{len(texts)} services, {len(done.draft.sections['services'])} in `services`")
     assert made.keys() == texts.keys()
     assert {name: settings for name, text in texts.items() if (settings := differences(text, made[name]))} == {}
-    late = [name for name, text in texts.items() if not EARLY_BOOT & before(text)]
+    late = [name for name, text in texts.items() if not STARTED_BEFORE_SERVICES & before(text)]
     assert len(done.draft.sections["services"]) > 0.85 * len(late)
     assert done.draft.problems == []

@@ -13,10 +13,9 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
-from ordain.transforms.graph.essential_units import BOOT_ITEM
 from ordain.transforms.graph.exclusive_boot import started_by_distribution
 from ordain.transforms.machine.installed_units import read_installed
-from ordain.transforms.model import Compiled, Wanted
+from ordain.transforms.model import BOOT_ITEM, Compiled, Wanted
 
 INSTALLED = read_installed(Path(__file__).parents[2] / "cases/boot-exclusive/root")
 
