@@ -12,7 +12,7 @@ OrdainError
 │   ├── AlreadyRejected         the generation was rolled back before, and the documents have not changed since
 │   ├── ShuttingDown            the machine is shutting down
 │   ├── UnreadableHolds         the file of holds cannot be read (`state.holds`)
-│   ├── NaclMissing             PyNaCl is not installed (`delivery.identity.secret_key`)
+│   ├── NaclMissing             PyNaCl is not installed (`delivery.identity.decryption_key`)
 │   └── LockedKey               a private key needs its passphrase (`delivery.release.signing`)
 ├── SourceError                 the documents cannot be fetched now (`delivery.protocol`)
 │   └── _NotSent                the request certainly did not reach the server (`delivery.database.http_transport`)

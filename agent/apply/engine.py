@@ -19,7 +19,7 @@ from ordain.agent.apply.differences.placed_file_differences import is_mended
 from ordain.agent.apply.machine_parts import MachineParts
 from ordain.agent.apply.observe import as_it_is
 from ordain.agent.apply.place_files import read_reports
-from ordain.agent.apply.secret_trials import SecretTrials
+from ordain.agent.apply.secret_checks import SecretChecks
 from ordain.agent.apply.trial import TrialRequest, begin_trial
 from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.executor import Executor
@@ -101,7 +101,7 @@ class Engine:
         self._compiler = CompileCache(machine.root, executor)
         self._guard = guard
         self._steps = steps
-        self.secrets = SecretTrials(machine.systemd, machine.root)
+        self.secrets = SecretChecks(machine.systemd, machine.root)
 
     async def plan(self, texts: Sequence[RawDocument], *, caller: int = 0) -> Plan:
         """Return the plan that `apply` would carry out now. Raises `Refused`."""

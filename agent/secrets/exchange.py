@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ordain.agent.delivery.identity.decryption_key import CREDENTIAL
 from ordain.agent.delivery.identity.key_file import place_of_key
-from ordain.agent.delivery.identity.secret_key import CREDENTIAL
 from ordain.agent.system import atomic_files
 
 UNIT = "ordain-secrets.service"

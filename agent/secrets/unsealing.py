@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ordain.agent.delivery.identity.decryption_key import DecryptionKey, NaclMissing
 from ordain.agent.delivery.identity.key_file import (
     SECRET_EARLIER,
     Program,
-    read_given_secret_key,
-    read_secret_key,
+    read_decryption_key,
+    read_given_decryption_key,
     run_program,
 )
 from ordain.agent.delivery.identity.sealing import NotSealedFor, open_secret
-from ordain.agent.delivery.identity.secret_key import NaclMissing, SecretKey
 from ordain.agent.errors import Failure, OrdainError
 from ordain.agent.secrets.exchange import SecretFault
 from ordain.transforms.sealed_secret import parse
@@ -41,7 +41,7 @@ class Unsealer:
     root: Path
     program: Program = run_program
     given: str = ""
-    _keys: tuple[SecretKey, ...] = field(default=(), repr=False)
+    _keys: tuple[DecryptionKey, ...] = field(default=(), repr=False)
     _fault: SecretFault | None = None
 
     def open(self, text: str) -> bytes:
@@ -66,12 +66,12 @@ class Unsealer:
             return error.fault
         return SecretFault()
 
-    def _read_keys(self) -> tuple[SecretKey, ...]:
+    def _read_keys(self) -> tuple[DecryptionKey, ...]:
         """Return the key of the machine, and the one before if there is one. Raises `CannotOpen`."""
         if not self._keys and self._fault is None:
             try:
-                current = read_secret_key(self.root, program=self.program) or read_given_secret_key(self.given)
-                earlier = read_secret_key(self.root, SECRET_EARLIER, program=self.program)
+                current = read_decryption_key(self.root, program=self.program) or read_given_decryption_key(self.given)
+                earlier = read_decryption_key(self.root, SECRET_EARLIER, program=self.program)
                 self._keys = tuple(key for key in (current, earlier) if key)
             except Failure as error:
                 hint = "correct it; `ordainctl secret key --new` makes another key"

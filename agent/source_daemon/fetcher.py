@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.delivery.database.backoff import Backoff
+from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_file import MAX_BYTES, Handover, decode, encode
 from ordain.agent.delivery.source.handover_source import NAME

@@ -25,6 +25,7 @@ from ordain.agent.delivery.database.http_transport import Response
 from ordain.agent.delivery.database.json_answers import parse_json, parse_json_object
 from ordain.agent.delivery.fleet.report import MachineReport, decode_report, encode_report
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout, encode_rollout
+from ordain.agent.delivery.identity.decryption_key import DecryptionKey, parse_decryption_key
 from ordain.agent.delivery.identity.enrollment import enroll, read_request, vouch
 from ordain.agent.delivery.identity.identities import parse_identities
 from ordain.agent.delivery.identity.machine_key import parse_machine_key, parse_token
@@ -36,7 +37,6 @@ from ordain.agent.delivery.identity.machine_record import (
     encode_record,
 )
 from ordain.agent.delivery.identity.sealing import open_secret, seal
-from ordain.agent.delivery.identity.secret_key import SecretKey, parse_secret_key
 from ordain.agent.delivery.identity.statement import key_id, read_statement
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.bundle import split_releases
@@ -220,12 +220,12 @@ def identities(data: bytes) -> None:
         asked = read_request(request, "f" * 16, _every_signer)
         voucher = vouch(request, asked, known, NOW, _every_signer)
         enroll(asked, voucher, known, by="ops", now=NOW)
-    for parse in (parse_machine_key, parse_token, parse_secret_key):
+    for parse in (parse_machine_key, parse_token, parse_decryption_key):
         with contextlib.suppress(ValueError):
             parse(data.decode("utf-8", "replace"))
 
 
-_SECRET_KEY = SecretKey(private=bytes(range(32)))
+_SECRET_KEY = DecryptionKey(private=bytes(range(32)))
 
 
 def secrets(data: bytes) -> None:

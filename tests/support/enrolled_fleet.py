@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from ordain.agent.cli.main import main
-from ordain.agent.delivery.database.backoff import Backoff
+from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, encode_report
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher

@@ -23,6 +23,7 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store.open_store import opened, opened_machine_users, require_reason, store_author, with_store
 from ordain.agent.delivery.database.database import ANY, Conflict, Database, StoredEntry
 from ordain.agent.delivery.identity import enrollment, machine_key
+from ordain.agent.delivery.identity.decryption_key import generate_decryption_key
 from ordain.agent.delivery.identity.enrollment import Voucher, is_kept, request_key
 from ordain.agent.delivery.identity.identities import Identities, read_identities
 from ordain.agent.delivery.identity.machine_key import PrivateKey
@@ -34,7 +35,6 @@ from ordain.agent.delivery.identity.machine_record import (
     TokenRecord,
     encode_key,
 )
-from ordain.agent.delivery.identity.secret_key import generate_secret_key
 from ordain.agent.delivery.identity.statement import key_id
 from ordain.agent.delivery.release.change_log import Author, ChangeAction, change_entry, new_change, record_change
 from ordain.agent.delivery.release.signing import valid_signers
@@ -226,7 +226,7 @@ def prepare(request: Namespace, console: Console) -> Exit:
             if users:
                 key = machine_key.with_login_of(key, key)
                 await users.create(key.user, key.password)
-            secret = generate_secret_key() if request.secret_key else None
+            secret = generate_decryption_key() if request.secret_key else None
             asked = EnrollmentRequest(
                 machine=machine,
                 hostname=request.name,

@@ -19,6 +19,8 @@ from ordain.agent.cli.store.open_store import opened
 from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.delivery.identity import enrollment, machine_key
+from ordain.agent.delivery.identity.decryption_key import CREDENTIAL as SECRET_CREDENTIAL
+from ordain.agent.delivery.identity.decryption_key import DecryptionKey, NaclMissing, generate_decryption_key
 from ordain.agent.delivery.identity.enrollment import request_key
 from ordain.agent.delivery.identity.identities import read_identity
 from ordain.agent.delivery.identity.key_file import (
@@ -26,11 +28,11 @@ from ordain.agent.delivery.identity.key_file import (
     SECRET_EARLIER,
     SECRET_NEXT,
     place_of_key,
+    read_decryption_key,
     read_machine_key,
-    read_secret_key,
     remove_machine_key,
+    write_decryption_key,
     write_machine_key,
-    write_secret_key,
 )
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.machine_record import (
@@ -38,8 +40,6 @@ from ordain.agent.delivery.identity.machine_record import (
     MachineRecord,
     encode_key,
 )
-from ordain.agent.delivery.identity.secret_key import CREDENTIAL as SECRET_CREDENTIAL
-from ordain.agent.delivery.identity.secret_key import NaclMissing, SecretKey, generate_secret_key
 from ordain.agent.errors import Failure
 from ordain.transforms.machine.facts import read_facts
 
@@ -113,13 +113,13 @@ class _SecretKeys:
 
     root: Path
     console: Console
-    current: SecretKey | None
-    following: SecretKey | None
+    current: DecryptionKey | None
+    following: DecryptionKey | None
 
     @classmethod
     def read(cls, root: Path, console: Console) -> _SecretKeys:
         """Return the keys of the machine."""
-        return cls(root, console, read_secret_key(root), read_secret_key(root, SECRET_NEXT))
+        return cls(root, console, read_decryption_key(root), read_decryption_key(root, SECRET_NEXT))
 
     @property
     def public(self) -> str:
@@ -144,22 +144,22 @@ class _SecretKeys:
         """Use the key that waited if ``record`` has it."""
         if self.following and record.encryption == self.following.public_text:
             if self.current:
-                write_secret_key(self.root, self.current, SECRET_EARLIER)
-            write_secret_key(self.root, self.following)
+                write_decryption_key(self.root, self.current, SECRET_EARLIER)
+            write_decryption_key(self.root, self.following)
             remove_machine_key(self.root, SECRET_NEXT)
             self.current, self.following = self.following, None
             self.console.note(
                 "secrets that were sealed for this machine wait for `ordainctl secret reseal`", Style.WARN
             )
 
-    def _new(self, name: str) -> SecretKey | None:
-        key = generate_secret_key()
+    def _new(self, name: str) -> DecryptionKey | None:
+        key = generate_decryption_key()
         try:
             id = key.id
         except NaclMissing as error:
             self.console.note(f"no key for secrets was made: {error}; then run this again", Style.WARN)
             return None
-        path = write_secret_key(self.root, key, name)
+        path = write_decryption_key(self.root, key, name)
         self.console.line(f"{path}: a new key for secrets, {id}")
         return key
 

@@ -23,12 +23,22 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store.open_store import opened, require_reason, store_author
 from ordain.agent.delivery.database.database import Database, Write
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments
+from ordain.agent.delivery.identity.decryption_key import (
+    CREDENTIAL,
+    DecryptionKey,
+    generate_decryption_key,
+    parse_decryption_key,
+)
 from ordain.agent.delivery.identity.identities import Identities, read_identities
-from ordain.agent.delivery.identity.key_file import SECRET_EARLIER, place_of_key, read_secret_key, write_secret_key
+from ordain.agent.delivery.identity.key_file import (
+    SECRET_EARLIER,
+    place_of_key,
+    read_decryption_key,
+    write_decryption_key,
+)
 from ordain.agent.delivery.identity.machine_record import RECOVERY, RecoveryRecord, encode_record
 from ordain.agent.delivery.identity.recipients import compare_keys, recipient_keys
 from ordain.agent.delivery.identity.sealing import open_secret, reseal, seal
-from ordain.agent.delivery.identity.secret_key import CREDENTIAL, SecretKey, generate_secret_key, parse_secret_key
 from ordain.agent.delivery.identity.secret_text import (
     SecretInDocument,
     as_document,
@@ -150,7 +160,7 @@ def reseal_(request: Namespace, console: Console) -> Exit:
 
 
 def _resealed_secrets(
-    text: SecretText, names: Sequence[str], key: SecretKey, known: Identities, console: Console
+    text: SecretText, names: Sequence[str], key: DecryptionKey, known: Identities, console: Console
 ) -> dict[str, SealedSecret]:
     """Return the secrets of ``text`` whose keys change, by their sealed value. Raises `Failure`.
 
@@ -197,13 +207,13 @@ def open_(request: Namespace, console: Console) -> Exit:
 
 def key_(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl secret key`."""
-    current = read_secret_key(request.root)
+    current = read_decryption_key(request.root)
     if current is None or request.new:
-        key = generate_secret_key()
+        key = generate_decryption_key()
         id = key.id  # before anything is written: PyNaCl may be missing
         if current:
-            write_secret_key(request.root, current, SECRET_EARLIER)
-        path = write_secret_key(request.root, key)
+            write_decryption_key(request.root, current, SECRET_EARLIER)
+        path = write_decryption_key(request.root, key)
         console.note(f"{path}: a new key for secrets, {id}; `ordainctl fleet enroll` registers it", Style.DIM)
         current = key
     else:
@@ -218,7 +228,7 @@ def recovery(request: Namespace, console: Console) -> Exit:
         raise Usage("give either FILE or --revoke ID")
     if request.revoke:
         return asyncio.run(_revoke_recovery(request, console))
-    key = generate_secret_key()
+    key = generate_decryption_key()
     public = key.public_text
 
     async def work() -> None:
@@ -254,7 +264,7 @@ async def _revoke_recovery(request: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-def write_key_file(path: Path, key: SecretKey) -> None:
+def write_key_file(path: Path, key: DecryptionKey) -> None:
     """Write the private half of a key into a new file that only its owner reads. Raises `Failure`."""
     try:
         atomic_files.write(path, f"{key.line}\n".encode(), atomic_files.PRIVATE)
@@ -288,9 +298,9 @@ def _value(request: Namespace, console: Console) -> bytes:
     return sys.stdin.buffer.read(MAX_VALUE + 1)
 
 
-def _read_key(name: str) -> SecretKey:
+def _read_key(name: str) -> DecryptionKey:
     try:
-        return parse_secret_key(atomic_files.read(Path(name), 1 << 12).decode().strip())
+        return parse_decryption_key(atomic_files.read(Path(name), 1 << 12).decode().strip())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Failure(

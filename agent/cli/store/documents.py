@@ -109,11 +109,11 @@ class Preview:
 def list_(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents list`."""
 
-    async def work(shelf: NamedDocuments) -> tuple[tuple[NamedDocument, ...], dict[str, tuple[str, ...]]]:
-        texts = await shelf.all()
-        return texts, {text.title: keys for text in texts if (keys := shelf.missing_keys(text))}
+    async def work(store: NamedDocuments) -> tuple[tuple[NamedDocument, ...], dict[str, tuple[str, ...]]]:
+        texts = await store.all()
+        return texts, {text.title: keys for text in texts if (keys := store.missing_keys(text))}
 
-    texts, misplaced = _with_shelf(request, work)
+    texts, misplaced = _in_store(request, work)
     _note_conflicts(texts, console)
     for title, keys in misplaced.items():
         console.note(f"{title}: machines look for it at {', '.join(keys)}; write it again", Style.WARN)
@@ -137,16 +137,16 @@ def list_(request: Namespace, console: Console) -> Exit:
 def get(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents get`."""
 
-    async def work(shelf: NamedDocuments) -> tuple[NamedDocument, bytes]:
-        text = _named(await shelf.all(), request.name)
+    async def work(store: NamedDocuments) -> tuple[NamedDocument, bytes]:
+        text = _named(await store.all(), request.name)
         if not request.version:
             return text, text.data
-        for version, data in await _versions(shelf, text):
+        for version, data in await _versions(store, text):
             if version == request.version:
                 return text, data
         raise Failure(f"{text.title}: the store does not have version {request.version}")
 
-    text, data = _with_shelf(request, work)
+    text, data = _in_store(request, work)
     _note_conflicts([text], console)
     if request.json:
         console.json(JsonDocumentText(kind=text.kind, name=text.name, scopes=text.scopes, text=data.decode()))
@@ -159,13 +159,13 @@ def history(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents history`."""
 
     async def work(
-        shelf: NamedDocuments,
+        store: NamedDocuments,
     ) -> tuple[NamedDocument, list[tuple[str, bytes]], dict[str, StoreChange]]:
-        text = _named(await shelf.all(), request.name)
-        versions = await _versions(shelf, text)
-        return text, versions, await _writers(shelf, text, versions)
+        text = _named(await store.all(), request.name)
+        versions = await _versions(store, text)
+        return text, versions, await _writers(store, text, versions)
 
-    text, versions, writers = _with_shelf(request, work)
+    text, versions, writers = _in_store(request, work)
     if request.json:
         console.json(
             [
@@ -190,10 +190,10 @@ def history(request: Namespace, console: Console) -> Exit:
 def diff(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents diff`."""
 
-    async def work(shelf: NamedDocuments) -> list[NewText]:
-        return _new_texts(request, await shelf.all())
+    async def work(store: NamedDocuments) -> list[NewText]:
+        return _new_texts(request, await store.all())
 
-    changed = [new for new in _with_shelf(request, work) if new.differs]
+    changed = [new for new in _in_store(request, work) if new.differs]
     texts = {
         new.title: _unified(new.stored.data if new.stored else b"", new.data, new.title, new.document.where.path)
         for new in changed
@@ -208,58 +208,58 @@ def diff(request: Namespace, console: Console) -> Exit:
 def put(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents put`."""
 
-    async def work(shelf: NamedDocuments) -> None:
-        author = await _author(request, shelf, console)
-        stored = await shelf.all()
+    async def work(store: NamedDocuments) -> None:
+        author = await _author(request, store, console)
+        stored = await store.all()
         new_texts = _new_texts(request, stored)
         warnings = _check(new_texts, stored)
         to_write = [
             new
             for new in new_texts
-            if new.differs or (new.stored and (new.stored.conflicts or shelf.missing_keys(new.stored)))
+            if new.differs or (new.stored and (new.stored.conflicts or store.missing_keys(new.stored)))
         ]
-        preview = await _preview(request, shelf, stored, _after(new_texts, stored))
+        preview = await _preview(request, store, stored, _after(new_texts, stored))
         if not request.preview:
             _refuse_problems(preview, request)
             for new in to_write:
-                await shelf.put(new.document, new.data, new.stored, _put_entry(new, author))
+                await store.put(new.document, new.data, new.stored, _put_entry(new, author))
         if not request.json:
             console.problems(warnings)
-        if await shelf.database.get(head_key(STABLE)):
+        if await store.database.get(head_key(STABLE)):
             console.note(
                 "this store has releases: machines follow those, and this change reaches them with the next release "
                 "(`ordainctl release create`)"
             )
         _report([(new.title, _result(new, new in to_write)) for new in new_texts], preview, request, console)
 
-    _with_shelf(request, work)
+    _in_store(request, work)
     return Exit.OK
 
 
 def delete(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents delete`."""
 
-    async def work(shelf: NamedDocuments) -> None:
-        author = await _author(request, shelf, console)
-        stored = await shelf.all()
+    async def work(store: NamedDocuments) -> None:
+        author = await _author(request, store, console)
+        stored = await store.all()
         text = _named(stored, request.name)
         after = [document for other in stored if other is not text for document in other.documents()]
-        preview = await _preview(request, shelf, stored, after)
+        preview = await _preview(request, store, stored, after)
         if not request.preview:
             also = [change_entry(new_change(ChangeAction.DELETE, [text.title], author))] if author else []
-            await shelf.delete(text, also)
+            await store.delete(text, also)
         _report([(text.title, "deleted")], preview, request, console)
 
-    _with_shelf(request, work)
+    _in_store(request, work)
     return Exit.OK
 
 
 def edit(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents edit`."""
 
-    async def work(shelf: NamedDocuments) -> None:
-        author = await _author(request, shelf, console)
-        stored = await shelf.all()
+    async def work(store: NamedDocuments) -> None:
+        author = await _author(request, store, console)
+        stored = await store.all()
         text = _named(stored, request.name)
         path, data = _edited(text)
         if data == text.data:
@@ -268,11 +268,11 @@ def edit(request: Namespace, console: Console) -> Exit:
             try:
                 new = _checked_edit(path, data, text)
                 console.problems(_check([new], stored))
-                preview = await _preview(request, shelf, stored, _after([new], stored))
+                preview = await _preview(request, store, stored, _after([new], stored))
                 _refuse_problems(preview, request)
-                await shelf.put(new.document, data, text, _put_entry(new, author))
+                await store.put(new.document, data, text, _put_entry(new, author))
             except Conflict:
-                now = _named(await shelf.all(), text.title)
+                now = _named(await store.all(), text.title)
                 console.text(_unified(text.data, now.data, "as you opened it", "as it is in the store now"))
                 raise Failure(f"{text.title} was changed by somebody else, see above; your text is in {path}") from None
             except (Refused, Failure):
@@ -281,16 +281,16 @@ def edit(request: Namespace, console: Console) -> Exit:
             _report([(text.title, "changed")], preview, request, console)
         path.unlink()
 
-    _with_shelf(request, work)
+    _in_store(request, work)
     return Exit.OK
 
 
-async def _author(request: Namespace, shelf: NamedDocuments, console: Console) -> Author | None:
+async def _author(request: Namespace, store: NamedDocuments, console: Console) -> Author | None:
     """Return who changes the store, and why; None for the directory of this machine, which has no log.
 
     Raises `Failure` if a reason is missing.
     """
-    if isinstance(shelf.database, LocalDatabase):
+    if isinstance(store.database, LocalDatabase):
         if request.why:
             raise Usage(
                 "the directory of this machine keeps no reasons; leave out --why (`ordainctl history` has the owner)"
@@ -298,7 +298,7 @@ async def _author(request: Namespace, shelf: NamedDocuments, console: Console) -
         return None
     if getattr(request, "preview", False):
         return store_author(request)
-    return await require_reason(shelf.database, store_author(request), console)
+    return await require_reason(store.database, store_author(request), console)
 
 
 def _put_entry(new: NewText, author: Author | None) -> list[Write]:
@@ -337,18 +337,18 @@ def _checked_edit(path: Path, data: bytes, text: NamedDocument) -> NewText:
     return NewText(document=documents[0][0], data=data, stored=text)
 
 
-def _with_shelf(request: Namespace, work: Callable[[NamedDocuments], Coroutine[Any, Any, T]]) -> T:
+def _in_store(request: Namespace, work: Callable[[NamedDocuments], Coroutine[Any, Any, T]]) -> T:
     """Return the result of ``work`` on the opened store. Raises `Failure`."""
 
     async def run() -> T:
-        async with _opened_shelf(request) as shelf:
-            return await work(shelf)
+        async with _opened_store(request) as store:
+            return await work(store)
 
     return asyncio.run(run())
 
 
 @asynccontextmanager
-async def _opened_shelf(request: Namespace) -> AsyncIterator[NamedDocuments]:
+async def _opened_store(request: Namespace) -> AsyncIterator[NamedDocuments]:
     """Open the store, or without one the directory of this machine. Raises `Failure`."""
     source = read_settings(request.root)[0].source
     if not request.store and source.type is SourceKind.DIRECTORY:
@@ -362,19 +362,19 @@ async def _opened_shelf(request: Namespace) -> AsyncIterator[NamedDocuments]:
         yield NamedDocuments(database)
 
 
-async def _versions(shelf: NamedDocuments, text: NamedDocument) -> list[tuple[str, bytes]]:
+async def _versions(store: NamedDocuments, text: NamedDocument) -> list[tuple[str, bytes]]:
     """Return the versions of a document that the store keeps, latest first."""
-    entries = await shelf.database.history(min(text.versions), MOST_VERSIONS)
+    entries = await store.database.history(min(text.versions), MOST_VERSIONS)
     return [(entry.version, entry.data) for entry in entries]
 
 
 async def _writers(
-    shelf: NamedDocuments, text: NamedDocument, versions: Sequence[tuple[str, bytes]]
+    store: NamedDocuments, text: NamedDocument, versions: Sequence[tuple[str, bytes]]
 ) -> dict[str, StoreChange]:
     """Return the entry of the log that wrote each version: the latest one with its hash that is not used yet."""
-    if isinstance(shelf.database, LocalDatabase):
+    if isinstance(store.database, LocalDatabase):
         return {}
-    log = [change for change in (await read_changes(shelf.database)).changes if text.title in change.sha256]
+    log = [change for change in (await read_changes(store.database)).changes if text.title in change.sha256]
     writers = {}
     for version, data in versions:
         sha256 = hashlib.sha256(data).hexdigest()
@@ -439,7 +439,7 @@ def _after(new_texts: Sequence[NewText], stored: Sequence[NamedDocument]) -> lis
 
 
 async def _preview(
-    request: Namespace, shelf: NamedDocuments, stored: Sequence[NamedDocument], after: Sequence[Document]
+    request: Namespace, store: NamedDocuments, stored: Sequence[NamedDocument], after: Sequence[Document]
 ) -> Preview:
     """Return the effects of the change on the machines that report to the store.
 
@@ -447,14 +447,14 @@ async def _preview(
     with the next one.
     """
     try:
-        machines = (await read_reports(shelf.database)).machines
+        machines = (await read_reports(store.database)).machines
     except SourceError:  # a user who may write documents is perhaps not allowed to read reports
         return Preview(known=0, effects=())
     plain = [document for text in stored for document in text.documents()]
     by_release: dict[ReleaseReference, list[MachineReport]] = {}
     for report in machines:
         by_release.setdefault(report.release if report.release.number else ReleaseReference(), []).append(report)
-    query = FleetQuery(database=shelf.database, transforms=transforms(request.root), now=time.time())
+    query = FleetQuery(database=store.database, transforms=transforms(request.root), now=time.time())
     documents: Sequence[Document] = ()
     changes: list[tuple[Sequence[Document], list[MachineReport]]] = []
     unknown: dict[str, int] = {}

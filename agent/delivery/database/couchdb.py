@@ -27,7 +27,7 @@ from ordain.agent.delivery.database.json_answers import (
     require_object,
 )
 from ordain.agent.delivery.database.login import Login
-from ordain.agent.delivery.database.watch import WatchTiming, hints
+from ordain.agent.delivery.database.watch import WatchTiming, possible_changes
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 
 READ_ONLY = ("documents", "releases", "blobs", "machines")
@@ -206,7 +206,9 @@ class CouchDb:
     async def watch(self, prefixes: tuple[str, ...], revision: str) -> AsyncGenerator[None, None]:
         """See `Database.watch`. Ends when the server ends the feed in order."""
         follow = functools.partial(self._follow, prefixes, revision)
-        async with aclosing(hints(follow, functools.partial(self._has_changed, prefixes), self._timing)) as changes:
+        async with aclosing(
+            possible_changes(follow, functools.partial(self._has_changed, prefixes), self._timing)
+        ) as changes:
             async for _ in changes:
                 yield
 

@@ -18,7 +18,7 @@ from ordain.agent.delivery.database.etcd_client import Compacted, EtcdClient, No
 from ordain.agent.delivery.database.http_transport import TRY_NEXT_SERVER, HttpTransport, Response
 from ordain.agent.delivery.database.json_answers import malformed_as_source_error, parse_json_object
 from ordain.agent.delivery.database.login import Login
-from ordain.agent.delivery.database.watch import WatchTiming, hints
+from ordain.agent.delivery.database.watch import WatchTiming, possible_changes
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.errors import MalformedAnswer, StoreError
 
@@ -172,7 +172,9 @@ class Etcd:
     async def watch(self, prefixes: tuple[str, ...], revision: str) -> AsyncGenerator[None, None]:
         """See `Database.watch`. Ends when the store has compacted the changes that come next."""
         follow = functools.partial(self._follow, prefixes, int(revision or 0))
-        async with aclosing(hints(follow, functools.partial(self._has_changed, prefixes), self._timing)) as changes:
+        async with aclosing(
+            possible_changes(follow, functools.partial(self._has_changed, prefixes), self._timing)
+        ) as changes:
             async for _ in changes:
                 yield
 

@@ -25,7 +25,7 @@ class WatchTiming:
     answer_sec: float = 10.0
 
 
-async def hints(
+async def possible_changes(
     follow: Callable[[asyncio.Event], Awaitable[None]],
     has_changed: Callable[[], Awaitable[bool]],
     timing: WatchTiming,

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -225,10 +225,8 @@ class ReportWriter:
             if report is None or report == self._last:
                 return
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            stamped = {**to_json(report), "written": datetime.now(UTC).isoformat(timespec="seconds")}
-            atomic_files.replace(
-                self._path, json.dumps(stamped, sort_keys=True, separators=(",", ":")).encode(), atomic_files.PUBLIC
-            )
+            dated = replace(report, written=datetime.now(UTC).isoformat(timespec="seconds"))
+            atomic_files.replace(self._path, encode_report(dated), atomic_files.PUBLIC)
         except OSError as error:
             log.warning("%s; others still see the previous status", atomic_files.describe_error(error, self._path))
             return

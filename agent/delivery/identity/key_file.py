@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from ordain.agent.delivery.identity.decryption_key import CREDENTIAL as SECRET_CREDENTIAL
+from ordain.agent.delivery.identity.decryption_key import DecryptionKey, parse_decryption_key
 from ordain.agent.delivery.identity.machine_key import CREDENTIAL, PrivateKey, machine_key_line, parse_machine_key
-from ordain.agent.delivery.identity.secret_key import CREDENTIAL as SECRET_CREDENTIAL
-from ordain.agent.delivery.identity.secret_key import SecretKey, parse_secret_key
 from ordain.agent.errors import Failure
 from ordain.agent.system import atomic_files
 from ordain.transforms.machine import rootfs
@@ -33,7 +33,7 @@ SECRET_EARLIER = f"{SECRET_CREDENTIAL}-earlier"
 _LIMIT = 1 << 14
 _SEAL_SEC = 60.0
 
-K = TypeVar("K", PrivateKey, SecretKey)
+K = TypeVar("K", PrivateKey, DecryptionKey)
 Program = Callable[[Sequence[str], bytes], bytes]
 """Run a program with this input, and return its output. Raises OSError."""
 
@@ -60,21 +60,23 @@ def read_machine_key(root: Path, name: str = CREDENTIAL, program: Program = run_
     return _read(root, name, "the key of this machine", parse_machine_key, program)
 
 
-def read_secret_key(root: Path, name: str = SECRET_CREDENTIAL, program: Program = run_program) -> SecretKey | None:
+def read_decryption_key(
+    root: Path, name: str = SECRET_CREDENTIAL, program: Program = run_program
+) -> DecryptionKey | None:
     """Return the key that opens the secrets of the machine below ``root``, None if it has none. Raises `Failure`."""
     path = place_of_key(root, name)
     if path and not is_sealed(path) and (root / path.lstrip("/")).stat().st_mode & 0o077:
         raise Failure(f"{path}: others than root can read it; run `chmod 600 {path}`, then change the key and secrets")
-    return _read(root, name, "the key that opens secrets", parse_secret_key, program)
+    return _read(root, name, "the key that opens secrets", parse_decryption_key, program)
 
 
-def read_given_secret_key(folder: str) -> SecretKey | None:
+def read_given_decryption_key(folder: str) -> DecryptionKey | None:
     """Return the key from the credentials that PID 1 gave to this service: it sees none of the boot's itself."""
     path = Path(folder) / SECRET_CREDENTIAL
     if not folder or not path.exists():
         return None
     try:
-        return parse_secret_key(atomic_files.read(path, _LIMIT).decode().strip())
+        return parse_decryption_key(atomic_files.read(path, _LIMIT).decode().strip())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Failure(f"the credential {SECRET_CREDENTIAL}: cannot read the key that opens secrets: {reason}") from None
@@ -105,7 +107,9 @@ def write_machine_key(root: Path, key: PrivateKey, name: str = CREDENTIAL, progr
     return _write(root, name, machine_key_line(key), program)
 
 
-def write_secret_key(root: Path, key: SecretKey, name: str = SECRET_CREDENTIAL, program: Program = run_program) -> str:
+def write_decryption_key(
+    root: Path, key: DecryptionKey, name: str = SECRET_CREDENTIAL, program: Program = run_program
+) -> str:
     """Write the key that opens secrets, and return the path. Raises `Failure`."""
     return _write(root, name, key.line, program)
 

@@ -13,7 +13,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from ordain.agent.delivery.identity.secret_key import SecretKey, load_nacl
+from ordain.agent.delivery.identity.decryption_key import DecryptionKey, load_nacl
 from ordain.agent.delivery.identity.statement import key_id
 from ordain.agent.errors import OrdainError
 from ordain.transforms.sealed_secret import MAX_RECIPIENTS, MAX_VALUE, SealedSecret, check_copy, check_value
@@ -40,12 +40,12 @@ def seal(name: str, value: bytes, keys: Iterable[bytes]) -> SealedSecret:
     return SealedSecret(name=name, value=base64.b64encode(sealed).decode(), copies=copies)
 
 
-def open_secret(secret: SealedSecret, key: SecretKey) -> bytes:
+def open_secret(secret: SealedSecret, key: DecryptionKey) -> bytes:
     """Return the value of ``secret``. Raises `NotSealedFor`, ValueError if it is damaged or forged, `NaclMissing`."""
     return _opened(secret, _open_data_key(secret, key))
 
 
-def reseal(secret: SealedSecret, key: SecretKey, keys: Iterable[bytes]) -> SealedSecret:
+def reseal(secret: SealedSecret, key: DecryptionKey, keys: Iterable[bytes]) -> SealedSecret:
     """Return ``secret`` with copies for exactly ``keys`` and the same value. Raises as `open_secret` does."""
     data_key = _open_data_key(secret, key)
     _opened(secret, data_key)
@@ -68,7 +68,7 @@ def _opened(secret: SealedSecret, data_key: bytes) -> bytes:
     return plain.removeprefix(header)
 
 
-def _open_data_key(secret: SealedSecret, key: SecretKey) -> bytes:
+def _open_data_key(secret: SealedSecret, key: DecryptionKey) -> bytes:
     nacl = load_nacl()
     copy = secret.copies.get(key.id)
     if copy is None:

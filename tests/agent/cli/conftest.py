@@ -11,7 +11,8 @@ import pytest
 from ordain.agent.cli import main as cli
 from ordain.agent.cli.commands.subcommand import Exit, Subcommand
 from ordain.agent.cli.console import Console
-from ordain.agent.cli.manual.json_outputs import OUTPUTS, REFUSAL, misfits
+from ordain.agent.cli.manual.json_outputs import OUTPUTS, REFUSAL
+from support.json_differences import differences
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +32,8 @@ def _shapes_are_as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     def checked_json(self: Console, value: Any) -> None:
         data = json.loads(json.dumps(value))
         if running:
-            differences = [misfits(data, output) for output in (*OUTPUTS[running[0]], REFUSAL)]
-            assert not all(differences), f"{running[0]} --json: {min(differences, key=len)}"
+            by_shape = [differences(data, output) for output in (*OUTPUTS[running[0]], REFUSAL)]
+            assert not all(by_shape), f"{running[0]} --json: {min(by_shape, key=len)}"
         print_json(self, value)
 
     monkeypatch.setattr(cli, "_load", noting_load)

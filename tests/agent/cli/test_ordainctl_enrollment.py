@@ -12,7 +12,7 @@ from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.fleet.report import MachineReport, encode_report
 from ordain.agent.delivery.fleet.report_publisher import status_key
-from ordain.agent.delivery.identity.key_file import SECRET_EARLIER, read_machine_key, read_secret_key
+from ordain.agent.delivery.identity.key_file import SECRET_EARLIER, read_decryption_key, read_machine_key
 from ordain.agent.delivery.release.change_log import read_changes
 from ordain.agent.status import AgentState as Phase
 from support.enrolled_fleet import Fleet
@@ -212,7 +212,7 @@ def test_a_machine_of_an_earlier_version_adds_its_key_for_secrets_when_it_enroll
     fleet.run("enroll", root=web3, status=3)
     assert "which the machine had before" in fleet.run("approve", "--vouched")
 
-    key = read_secret_key(web3)
+    key = read_decryption_key(web3)
     assert key
     assert encryption_of(fleet) == key.public_text
     assert "enrolled as web3" in fleet.run("enroll", root=web3)
@@ -221,7 +221,7 @@ def test_a_machine_of_an_earlier_version_adds_its_key_for_secrets_when_it_enroll
 def test_the_signing_key_alone_does_not_change_the_key_for_secrets(fleet: Fleet) -> None:
     web3 = fleet.machine("web3", "a")
     fleet.join(web3)
-    before = read_secret_key(web3)
+    before = read_decryption_key(web3)
     assert before
 
     asked = fleet.run("enroll", "--new-key", root=web3, status=3)
@@ -231,10 +231,10 @@ def test_the_signing_key_alone_does_not_change_the_key_for_secrets(fleet: Fleet)
     fleet.run("approve", "web3", "--key", asked.split("--key ")[1].strip())
     assert "wait for `ordainctl secret reseal`" in fleet.run("enroll", root=web3)
 
-    after = read_secret_key(web3)
+    after = read_decryption_key(web3)
     assert after
     assert encryption_of(fleet) == after.public_text != before.public_text
-    assert read_secret_key(web3, SECRET_EARLIER) == before, "it opens what is sealed for it meanwhile"
+    assert read_decryption_key(web3, SECRET_EARLIER) == before, "it opens what is sealed for it meanwhile"
 
 
 def test_a_fleet_may_require_identities(fleet: Fleet) -> None:

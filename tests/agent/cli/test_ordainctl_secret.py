@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ordain.agent.cli.main import main
-from ordain.agent.delivery.identity.key_file import read_secret_key
+from ordain.agent.delivery.identity.key_file import read_decryption_key
 from ordain.agent.delivery.identity.sealing import open_secret
 from ordain.agent.delivery.identity.secret_text import secrets_of
 from ordain.transforms.document.reader import read
@@ -74,7 +74,7 @@ def sealed_in(path: str) -> SealedSecret:
 
 
 def opened(path: str, root: Path) -> str:
-    key = read_secret_key(root)
+    key = read_decryption_key(root)
     assert key
     return open_secret(sealed_in(path), key).decode()
 
@@ -234,7 +234,7 @@ def test_a_machine_without_a_key_for_secrets_is_named(fleet: Secrets) -> None:
 
     assert "web2 has no key for secrets: run `ordainctl fleet enroll` on it" in err
     assert out.count("\n    - ") == 1
-    assert read_secret_key(web2) is None
+    assert read_decryption_key(web2) is None
 
 
 def test_a_machine_in_ram_gets_both_keys_from_the_administrator(fleet: Secrets) -> None:

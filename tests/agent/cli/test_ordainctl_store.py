@@ -27,9 +27,9 @@ class Operator:
         self.root = path / "root"
         self.local = self.root / "etc/ordain/documents"
         self.local.mkdir(parents=True)
-        self.shelf = path / "store"
-        self.shelf.mkdir()
-        self._store = [f"--store={self.shelf}"] if store else []
+        self.store = path / "store"
+        self.store.mkdir()
+        self._store = [f"--store={self.store}"] if store else []
         self._capsys = capsys
 
     def run(self, *words: str, status: int = 0) -> str:
@@ -90,7 +90,7 @@ def report(operator: Operator, name: str, role: str) -> None:
     facts = {"id": "debian", "version": "12", "systemd": 252, "hostname": name, "labels": {"role": [role]}}
     machine = hashlib.md5(name.encode()).hexdigest()
     data = json.dumps({"machine": machine, "hostname": name, "facts": facts}).encode()
-    asyncio.run(DirectoryDatabase(operator.shelf).put(f"status/{machine}", data, expect=ANY))
+    asyncio.run(DirectoryDatabase(operator.store).put(f"status/{machine}", data, expect=ANY))
 
 
 def test_a_preview_shows_the_effect_on_each_machine(operator: Operator) -> None:
@@ -122,7 +122,7 @@ def test_an_edit_of_a_document_that_somebody_else_changed_is_kept_in_a_file(
     operator.run("put", operator.file(WEB))
     theirs = operator.file(WEB.replace("/bin/web", "/bin/theirs"), "theirs.yaml")
     editor = tmp_path / "editor"
-    places = " ".join(f"{operator.shelf}/documents/role={role}/layer/web" for role in ("web", "db"))
+    places = " ".join(f"{operator.store}/documents/role={role}/layer/web" for role in ("web", "db"))
     editor.write_text(f'#!/bin/sh\nsed -i s,/bin/web,/bin/ours, "$1"\nfor to in {places}; do cp {theirs} $to; done\n')
     editor.chmod(0o755)
     monkeypatch.setenv("VISUAL", str(editor))
@@ -212,7 +212,7 @@ def test_local_documents_are_a_database_too(tmp_path: Path) -> None:
 
 
 def test_a_document_that_no_machine_finds_is_reported(operator: Operator) -> None:
-    path = operator.shelf / "documents/role=mail/layer/web"
+    path = operator.store / "documents/role=mail/layer/web"
     path.parent.mkdir(parents=True)
     path.write_text(WEB)
     assert "machines look for it at documents/role=db/layer/web, documents/role=web/layer/web" in operator.run("list")
@@ -222,5 +222,5 @@ def test_a_document_that_no_machine_finds_is_reported(operator: Operator) -> Non
 
 
 def test_put_warns_that_machines_follow_releases(operator: Operator) -> None:
-    asyncio.run(DirectoryDatabase(operator.shelf).put("releases/stable/head", b"{}", expect=None))
+    asyncio.run(DirectoryDatabase(operator.store).put("releases/stable/head", b"{}", expect=None))
     assert "this store has releases" in operator.run("put", operator.file(WEB))

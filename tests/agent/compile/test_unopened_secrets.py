@@ -9,8 +9,8 @@ import pytest
 from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.executor import run_inline
 from ordain.agent.compile.unopened_secrets import UnopenedSecret, sealed_secrets
+from ordain.agent.delivery.identity.decryption_key import generate_decryption_key
 from ordain.agent.delivery.identity.sealing import seal
-from ordain.agent.delivery.identity.secret_key import generate_secret_key
 from ordain.agent.delivery.identity.secret_text import as_section
 from ordain.agent.generation import keep_running
 from ordain.agent.model import Generation, Observed
@@ -20,7 +20,7 @@ from ordain.transforms.artifacts import CredentialFile
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.sealed_secret import SealedSecret, secret_digest
 
-KEY, OTHER = generate_secret_key(), generate_secret_key()
+KEY, OTHER = generate_decryption_key(), generate_decryption_key()
 SERVICES = """
 services:
   web: {command: /bin/web, credentials: {db: {secret: db}}}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.delivery.identity import secret_key
-from ordain.agent.delivery.identity.key_file import SECRET_EARLIER, write_secret_key
+from ordain.agent.delivery.identity import decryption_key
+from ordain.agent.delivery.identity.decryption_key import NaclMissing, generate_decryption_key
+from ordain.agent.delivery.identity.key_file import SECRET_EARLIER, write_decryption_key
 from ordain.agent.delivery.identity.sealing import seal
-from ordain.agent.delivery.identity.secret_key import NaclMissing, generate_secret_key
 from ordain.agent.secrets import exchange
 from ordain.agent.secrets.main import main
 from ordain.agent.secrets.unsealing import Unsealer
@@ -22,7 +22,7 @@ from ordain.transforms.artifacts import SEALED, CredentialFile
 from ordain.transforms.sealed_secret import SealedSecret, secret_digest
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files get owners")
-KEY, OTHER = generate_secret_key(), generate_secret_key()
+KEY, OTHER = generate_decryption_key(), generate_decryption_key()
 BINARY = bytes(range(256))
 
 
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "etc/ordain/boot").mkdir(parents=True)
     (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
     (tmp_path / "etc/group").write_text("root:x:0:\n")
-    write_secret_key(tmp_path, KEY)
+    write_decryption_key(tmp_path, KEY)
     return tmp_path
 
 
@@ -95,7 +95,7 @@ def _binary(root: Path) -> None:
 
 
 def _replace(root: Path) -> None:
-    write_secret_key(root, OTHER)
+    write_decryption_key(root, OTHER)
 
 
 FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
@@ -149,7 +149,7 @@ def test_the_agent_gets_a_code_for_each_secret_and_no_value(root: Path) -> None:
 
 
 def test_the_key_before_opens_what_was_not_sealed_again(root: Path) -> None:
-    write_secret_key(root, OTHER, SECRET_EARLIER)
+    write_decryption_key(root, OTHER, SECRET_EARLIER)
     choose(root, seal("db", b"sesame", [OTHER.public]), seal("munge", BINARY, [KEY.public]))
 
     assert main(root) == 0
@@ -185,6 +185,6 @@ def test_without_the_library_each_secret_says_so(root: Path, monkeypatch: pytest
     def missing() -> None:
         raise NaclMissing("PyNaCl is not installed; install the package python3-nacl")
 
-    monkeypatch.setattr(secret_key, "load_nacl", missing)
+    monkeypatch.setattr(decryption_key, "load_nacl", missing)
 
     assert Unsealer(root).fault(secret.text).code == "NaclMissing"

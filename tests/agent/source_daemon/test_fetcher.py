@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from ordain.agent.delivery.database.backoff import Backoff
+from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_file import Handover, decode
 from ordain.agent.delivery.source.http_source import MACHINE, HttpSource, MachineIdentity

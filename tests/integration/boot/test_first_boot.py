@@ -175,13 +175,13 @@ def test_a_prebuilt_cache_handed_over_with_the_boot_is_placed_unchanged(machine:
 
 def test_a_cache_prebuilt_by_the_boot_server_leaves_the_agent_nothing_to_do(machine: Machine) -> None:
     """The script of the initrd asks the server, which has the same root; later the agent asks the same server."""
-    shelf, home = machine.path("/srv/documents"), machine.home / "initrd"
+    folder, home = machine.path("/srv/documents"), machine.home / "initrd"
     machine.write("/srv/documents/web.json", json.dumps(WEB))
     machine.write("/etc/ordain/agent.yaml", "trust: open\n")
     machine.write("/etc/systemd/system/ordain-agent.service.d/late.conf", AGENT_IS_LATE)
 
     async def initrd() -> int:
-        async with running_boot_server(shelf, PrebuiltCaches(machine.tree, run_inline), seconds=60) as (_, url):
+        async with running_boot_server(folder, PrebuiltCaches(machine.tree, run_inline), seconds=60) as (_, url):
             home.mkdir()
             machine.cmdline = (f"ordain.source={url}/{{hostname}}.yaml",)
             (home / "cmdline").write_text(f"quiet {machine.cmdline[0]}\n")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ordain.agent.delivery.identity.decryption_key import generate_decryption_key
 from ordain.agent.delivery.identity.machine_record import decode_key
 from ordain.agent.delivery.identity.sealing import seal
-from ordain.agent.delivery.identity.secret_key import generate_secret_key
 from ordain.agent.delivery.identity.secret_text import as_document
 from ordain.transforms.sealed_secret import SealedSecret
 from rig.machine import Machine
@@ -132,7 +132,7 @@ def got(machine: Machine) -> bytes:
 def test_sealed_secrets_are_opened_by_their_machine_alone_in_each_boot(machine: Machine) -> None:
     machine.boot()
     public = machine.run("ordainctl", "secret", "key").stdout.strip().removeprefix("key=")
-    own, stranger = decode_key(public), generate_secret_key().public
+    own, stranger = decode_key(public), generate_decryption_key().public
     first = write_secret(machine, "db", SECRETS[0].encode(), own)
     write_secret(machine, "munge-key", MUNGE_KEY, own)
     write_secret(machine, "host-key", HOST_KEY, own)

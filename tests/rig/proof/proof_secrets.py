@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 
+from ordain.agent.delivery.identity.decryption_key import CREDENTIAL, generate_decryption_key
 from ordain.agent.delivery.identity.sealing import seal
-from ordain.agent.delivery.identity.secret_key import CREDENTIAL, generate_secret_key
 from ordain.agent.delivery.identity.secret_text import as_document
 from rig import qemu
 from rig.proof.proof_machine import PATH, ProofMachine, require_active, require_equal, step, wait_applied
@@ -28,7 +28,7 @@ services:
 
 def prove_secrets(made: ProofMachine) -> None:
     """Boot a machine in RAM three times, and compare the secrets that it has."""
-    key = generate_secret_key()
+    key = generate_decryption_key()
     secrets = {"munge-key": bytes(range(256)) * 4, "host-key": b"a key of a host\n" * 20}
     sealed = {
         f"etc/ordain/documents/{name}.yaml": as_document(seal(name, value, [key.public]), ["machine=proof"]).encode()

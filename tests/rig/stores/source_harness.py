@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.delivery.database.backoff import Backoff
+from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.database.watch import WatchTiming
 from ordain.agent.delivery.protocol import SourceError, SourceFault, SourceHealth

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from ordain.agent.cli.commands.all_commands import COMMANDS
-from ordain.agent.cli.manual.json_outputs import OUTPUTS, misfits
+from ordain.agent.cli.manual.json_outputs import OUTPUTS
 from ordain.agent.model import Hold, Outcome, Plan, to_json
 from ordain.agent.status import Status
+from support.json_differences import differences
 
 WITHOUT_JSON = {
     "import": "it prints a document in YAML",
@@ -65,7 +66,7 @@ def test_every_command_with_json_has_a_declared_shape_and_the_others_have_a_reas
     ],
 )
 def test_a_value_fits_its_shape(command: str, value: Any) -> None:
-    assert [misfits(value, output) for output in OUTPUTS[command]] == [[]]
+    assert [differences(value, output) for output in OUTPUTS[command]] == [[]]
 
 
 HOLD = {**to_json(Hold(since="2026-11-28T21:00:00+00:00")), "unit": "web.service"}
@@ -84,4 +85,4 @@ HOLD = {**to_json(Hold(since="2026-11-28T21:00:00+00:00")), "unit": "web.service
     ],
 )
 def test_a_value_that_differs_from_its_shape_is_named(command: str, value: Any, difference: str) -> None:
-    assert difference in misfits(value, OUTPUTS[command][0])
+    assert difference in differences(value, OUTPUTS[command][0])

@@ -1,4 +1,4 @@
-"""HTTP requests to servers that misbehave on purpose, and the waits between attempts."""
+"""HTTP requests to servers that misbehave on purpose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from ordain.agent.delivery.database import http_transport
-from ordain.agent.delivery.database.backoff import MAX_SEC, Backoff
 from ordain.agent.delivery.database.http_transport import (
     HttpTransport,
     LineStream,
@@ -175,27 +174,6 @@ def test_retry_after_may_be_a_date() -> None:
         require_success(Response(endpoint="http://a", status=503, headers=headers))
 
     assert caught.value.retry_after_sec == 90
-
-
-def test_waits_grow_to_a_minute_and_begin_again_after_a_minute_without_failure() -> None:
-    now = 0.0
-    backoff = Backoff(uniform=lambda low, high: high, clock=lambda: now)
-
-    assert [backoff.failed() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
-    backoff.succeeded()
-    assert backoff.failed() == 60, "one answer in between changes nothing"
-    backoff.succeeded()
-    now += MAX_SEC
-    backoff.succeeded()
-    assert backoff.failed() == 1
-
-
-def test_a_wait_can_be_zero_but_is_at_least_the_one_that_the_server_asked_for() -> None:
-    backoff = Backoff(uniform=lambda low, high: low)
-
-    assert backoff.failed() == 0
-    assert backoff.failed(30) == 30
-    assert backoff.failed(10**9) == 3600
 
 
 def test_a_server_that_has_moved_is_found_at_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.delivery.database.backoff import Backoff
+from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, StoredEntry
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.fleet import report_publisher

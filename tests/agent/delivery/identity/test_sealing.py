@@ -9,16 +9,16 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from ordain.agent.delivery.identity.decryption_key import DecryptionKey, generate_decryption_key, parse_decryption_key
 from ordain.agent.delivery.identity.identities import Identities
 from ordain.agent.delivery.identity.machine_record import MachineRecord, RecoveryRecord, encode_key
 from ordain.agent.delivery.identity.recipients import compare_keys, recipient_keys
 from ordain.agent.delivery.identity.sealing import NotSealedFor, open_secret, reseal, seal
-from ordain.agent.delivery.identity.secret_key import SecretKey, generate_secret_key, parse_secret_key
 from ordain.agent.delivery.identity.secret_text import as_document, secrets_of, with_keys
 from ordain.transforms.document.reader import read
 from ordain.transforms.sealed_secret import MAX_RECIPIENTS, MAX_VALUE, SealedSecret, parse
 
-OWN, OTHER = generate_secret_key(), generate_secret_key()
+OWN, OTHER = generate_decryption_key(), generate_decryption_key()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_secret_for_somebody_else_does_not_open() -> None:
 
 
 def test_a_secret_that_is_sealed_again_keeps_its_value_its_path_and_the_copies_of_those_who_stay() -> None:
-    third = generate_secret_key()
+    third = generate_decryption_key()
     before = seal("db", b"x", [OWN.public, OTHER.public])
 
     after = reseal(before, OWN, [OWN.public, third.public])
@@ -124,12 +124,12 @@ def test_the_most_recipients_are_possible_and_one_more_is_not() -> None:
 )
 def test_a_line_that_is_not_a_key_is_refused_without_being_shown(text: str) -> None:
     with pytest.raises(ValueError, match=r"it is not a line|second word"):
-        parse_secret_key(text)
+        parse_decryption_key(text)
     assert base64.b64encode(OWN.private).decode() not in repr(OWN)
-    assert parse_secret_key(OWN.line) == OWN
+    assert parse_decryption_key(OWN.line) == OWN
 
 
-def machine(name: str, key: SecretKey | None, *, role: str = "web", revoked: str = "") -> MachineRecord:
+def machine(name: str, key: DecryptionKey | None, *, role: str = "web", revoked: str = "") -> MachineRecord:
     id = (name.encode().hex() * 32)[:32]
     encryption = key.public_text if key else ""
     return MachineRecord(
@@ -137,12 +137,12 @@ def machine(name: str, key: SecretKey | None, *, role: str = "web", revoked: str
     )
 
 
-def fleet(*machines: MachineRecord, recovery: SecretKey | None = None) -> Identities:
+def fleet(*machines: MachineRecord, recovery: DecryptionKey | None = None) -> Identities:
     keys = {recovery.id: RecoveryRecord(key=recovery.public_text)} if recovery else {}
     return Identities(machines={record.machine: record for record in machines}, recovery=keys)
 
 
-KEYS = {name: generate_secret_key() for name in ("web1", "web2", "db1", "recovery")}
+KEYS = {name: generate_decryption_key() for name in ("web1", "web2", "db1", "recovery")}
 FLEET = fleet(
     machine("web1", KEYS["web1"]),
     machine("web2", KEYS["web2"]),
@@ -167,7 +167,7 @@ def test_recipients_are_the_keys_of_now(recipients: list[str], expected: set[str
 
 STALE: dict[str, tuple[Identities, str]] = {
     "a machine joined": (
-        fleet(*FLEET.machines.values(), machine("web3", generate_secret_key())),
+        fleet(*FLEET.machines.values(), machine("web3", generate_decryption_key())),
         "web3 cannot open it: its key",
     ),
     "a machine without a key joined": (
@@ -183,7 +183,7 @@ STALE: dict[str, tuple[Identities, str]] = {
         "web2 can open it, and need not",
     ),
     "a machine has another key": (
-        fleet(machine("web1", KEYS["web1"]), machine("web2", generate_secret_key())),
+        fleet(machine("web1", KEYS["web1"]), machine("web2", generate_decryption_key())),
         "is unknown",
     ),
     "no machine is left": (fleet(), "no enrolled machine is role=web"),

@@ -17,14 +17,14 @@ async def test_a_document_and_its_entry_are_written_together(open_store: OpenSto
     ((document, text),) = split_file("web.yaml", WEB)[0]
     change = new_change(ChangeAction.PUT, ["layer/web"], ALICE, texts={"layer/web": WEB})
     async with open_store() as database:
-        shelf = NamedDocuments(database)
+        documents = NamedDocuments(database)
 
-        await shelf.put(document, text, None, [change_entry(change)])
+        await documents.put(document, text, None, [change_entry(change)])
         with pytest.raises(Conflict):
-            await shelf.put(document, text, None, [change_entry(change)])
+            await documents.put(document, text, None, [change_entry(change)])
 
-        (stored,) = await shelf.all()
+        (stored,) = await documents.all()
         assert (await read_changes(database)).changes == (change,)
         assert stored.scopes == ("role=db", "role=web")
-        await shelf.delete(stored, [change_entry(new_change(ChangeAction.DELETE, ["layer/web"], ALICE))])
+        await documents.delete(stored, [change_entry(new_change(ChangeAction.DELETE, ["layer/web"], ALICE))])
         assert [entry.action for entry in (await read_changes(database)).changes] == ["put", "delete"]

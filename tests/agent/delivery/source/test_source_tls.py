@@ -34,10 +34,10 @@ COMMAND = "import sys; from ordain.agent.cli.main import main; sys.exit(main(sys
 @contextmanager
 def serving(tmp_path: Path, *options: str, scheme: str = "https") -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run `ordainctl serve` over a directory with one document."""
-    shelf = tmp_path / "documents"
-    shelf.mkdir(exist_ok=True)
-    (shelf / "base.yaml").write_text(BASE)
-    words = [sys.executable, "-c", COMMAND, "serve", str(shelf), "--listen", "127.0.0.1:0", *options]
+    folder = tmp_path / "documents"
+    folder.mkdir(exist_ok=True)
+    (folder / "base.yaml").write_text(BASE)
+    words = [sys.executable, "-c", COMMAND, "serve", str(folder), "--listen", "127.0.0.1:0", *options]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None

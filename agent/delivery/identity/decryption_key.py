@@ -27,7 +27,7 @@ class NaclMissing(Failure):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecretKey:
+class DecryptionKey:
     """The private half of a key that opens secrets. It is not shown."""
 
     private: bytes = field(repr=False)
@@ -53,12 +53,12 @@ class SecretKey:
         return f"{_FORM} {base64.b64encode(self.private).decode()}"
 
 
-def generate_secret_key() -> SecretKey:
+def generate_decryption_key() -> DecryptionKey:
     """Return a new key."""
-    return SecretKey(private=os.urandom(KEY_BYTES))
+    return DecryptionKey(private=os.urandom(KEY_BYTES))
 
 
-def parse_secret_key(text: str) -> SecretKey:
+def parse_decryption_key(text: str) -> DecryptionKey:
     """Read the content of the credential. Raises ValueError; the message does not hold any of it."""
     words = text.split()
     if len(words) != 2 or words[0] != _FORM:
@@ -69,7 +69,7 @@ def parse_secret_key(text: str) -> SecretKey:
         private = b""
     if len(private) != KEY_BYTES:
         raise ValueError("its second word is not the base64 of 32 bytes")
-    return SecretKey(private=private)
+    return DecryptionKey(private=private)
 
 
 def load_nacl() -> Any:

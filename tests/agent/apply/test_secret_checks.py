@@ -8,18 +8,18 @@ from typing import Any, cast
 
 import pytest
 
-from ordain.agent.apply import secret_trials
+from ordain.agent.apply import secret_checks
 from ordain.agent.apply.jobs.jobs import JobResult
-from ordain.agent.apply.secret_trials import SecretTrials
-from ordain.agent.delivery.identity.key_file import write_secret_key
+from ordain.agent.apply.secret_checks import SecretChecks
+from ordain.agent.delivery.identity.decryption_key import generate_decryption_key
+from ordain.agent.delivery.identity.key_file import write_decryption_key
 from ordain.agent.delivery.identity.sealing import seal
-from ordain.agent.delivery.identity.secret_key import generate_secret_key
 from ordain.agent.model import Generation, Job
 from ordain.agent.secrets.main import main
 from ordain.transforms.artifacts import SEALED, CredentialFile
 from ordain.transforms.sealed_secret import SealedSecret
 
-KEY, OTHER = generate_secret_key(), generate_secret_key()
+KEY, OTHER = generate_decryption_key(), generate_decryption_key()
 
 
 class Opener:
@@ -38,12 +38,12 @@ class Opener:
 @pytest.fixture
 def opener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opener:
     opener = Opener(tmp_path)
-    monkeypatch.setattr(secret_trials, "run_jobs", opener.run_jobs)
-    write_secret_key(tmp_path, KEY)
+    monkeypatch.setattr(secret_checks, "run_jobs", opener.run_jobs)
+    write_decryption_key(tmp_path, KEY)
     return opener
 
 
-def tried(trials: SecretTrials, *secrets: SealedSecret) -> list[str]:
+def tried(trials: SecretChecks, *secrets: SealedSecret) -> list[str]:
     """Try secrets, and return the codes of all that cannot be opened."""
     artifacts = tuple(CredentialFile(path=s.path, credential=f"{SEALED}{s.text}") for s in secrets)
     failed = asyncio.run(trials.try_new(Generation(artifacts=artifacts)))
@@ -53,7 +53,7 @@ def tried(trials: SecretTrials, *secrets: SealedSecret) -> list[str]:
 
 
 def test_a_secret_that_is_open_already_is_not_tried(opener: Opener) -> None:
-    trials, secret = SecretTrials(cast(Any, None), opener.root), seal("db", b"x", [KEY.public])
+    trials, secret = SecretChecks(cast(Any, None), opener.root), seal("db", b"x", [KEY.public])
 
     assert tried(trials, secret) == []
     path = opener.root / secret.path.lstrip("/")
@@ -65,7 +65,7 @@ def test_a_secret_that_is_open_already_is_not_tried(opener: Opener) -> None:
 
 
 def test_a_secret_that_does_not_open_has_its_code(opener: Opener) -> None:
-    trials = SecretTrials(cast(Any, None), opener.root)
+    trials = SecretChecks(cast(Any, None), opener.root)
 
     assert tried(trials, seal("db", b"x", [KEY.public]), seal("other", b"x", [OTHER.public])) == ["SecretNotForMachine"]
     trials.forget()
@@ -73,7 +73,7 @@ def test_a_secret_that_does_not_open_has_its_code(opener: Opener) -> None:
 
 
 def test_a_program_that_does_not_run_opens_nothing(opener: Opener) -> None:
-    trials, secret = SecretTrials(cast(Any, None), opener.root), seal("db", b"x", [KEY.public])
+    trials, secret = SecretChecks(cast(Any, None), opener.root), seal("db", b"x", [KEY.public])
     opener.fails = True
     assert tried(trials, secret) == ["SecretNotTried"]
 
@@ -83,15 +83,15 @@ def test_a_program_that_does_not_run_opens_nothing(opener: Opener) -> None:
 
 
 def test_another_key_is_noticed(opener: Opener) -> None:
-    trials = SecretTrials(cast(Any, None), opener.root)
+    trials = SecretChecks(cast(Any, None), opener.root)
     tried(trials, seal("db", b"x", [OTHER.public]))
     assert not trials.key_has_changed()
 
-    write_secret_key(opener.root, OTHER)
+    write_decryption_key(opener.root, OTHER)
     assert trials.key_has_changed()
 
     (opener.root / "etc/credstore/ordain.secret-key").unlink()
-    trials = SecretTrials(cast(Any, None), opener.root)
+    trials = SecretChecks(cast(Any, None), opener.root)
     assert not trials.key_has_changed()
-    write_secret_key(opener.root, OTHER)
+    write_decryption_key(opener.root, OTHER)
     assert trials.key_has_changed(), "the machine gets its first key"

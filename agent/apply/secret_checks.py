@@ -24,7 +24,7 @@ from ordain.transforms.sealed_secret import secret_digest
 NOT_TRIED = "SecretNotTried"
 
 
-class SecretTrials:
+class SecretChecks:
     """The secrets that the machine below ``root`` could not open, as far as they were tried."""
 
     def __init__(self, systemd: Systemd, root: Path) -> None:
