@@ -81,6 +81,7 @@ services: {bus: {unit: bus.service, state: stopped}}
 services: {gone: {unit: gone.service, state: running}}
 services: {cron: {unit: cron.service, nice: 5}}
 services: {a: {command: /bin/a, after: [a]}}
+services: {a: {command: /bin/a, systemd: {Service: {SystemCallFilter: "@sytem-service"}}}}
 services: {a: {command: /bin/a, before: [network-pre]}}
 services: {a: {command: /bin/a, systemd: {Service: {ListenStream: '1'}}}}
 services: {a: {unit: x.timer, command: /bin/a}}

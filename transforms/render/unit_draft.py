@@ -14,6 +14,7 @@ from ordain.transforms.errors import NOWHERE, Problem, Where, blocked, warning
 from ordain.transforms.model import Installed, Leaf
 from ordain.transforms.render.provenance import UNIT_HEADER, cause, default
 from ordain.transforms.systemd import directives, unit_file, unit_name
+from ordain.transforms.systemd.directive_words import of_words
 from ordain.transforms.systemd.doubtful_values import Doubt, of_command, of_setting
 from ordain.transforms.systemd.encode import (
     EncodeError,
@@ -121,6 +122,8 @@ class UnitDraft:
             self.block(leaf, f"{key}= has no meaning in a {kind}", "this key is for services", "UnknownKey")
             return
         self.doubt(leaf, of_setting(key, text))
+        for doubt in of_words(key, text, self.systemd):
+            self.doubt(leaf, doubt)
         comment = cause(leaf)
         repeated = comment == self.last_comment.get(section)
         self.last_comment[section] = comment

@@ -12,7 +12,6 @@ from functools import partial
 from ordain.transforms.systemd import calendar, directives, value_checks, values
 from ordain.transforms.systemd.setting_kinds import (
     SettingKind,
-    accept_anything,
     bare_words,
     choice,
     colon_list,
@@ -66,6 +65,17 @@ _JOB_MODES = (
     "fail", "replace", "replace-irreversibly", "isolate", "flush", "ignore-dependencies", "ignore-requirements",
     "triggering", "restart-dependencies", "lenient",
 )  # fmt: skip
+_MAPPINGS = (
+    "default", "all", "private-anonymous", "shared-anonymous", "private-file-backed", "shared-file-backed",
+    "elf-headers", "private-huge", "shared-huge", "private-dax", "shared-dax",
+)  # fmt: skip
+_FACILITIES = (
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+    "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+)  # fmt: skip
+_PERSONALITIES = (
+    "arm64", "arm64-be", "arm", "arm-be", "x86", "x86-64", "ppc", "ppc-le", "ppc64", "ppc64-le", "s390", "s390x",
+)  # fmt: skip
 
 _BOOL = typed(values.boolean)
 _SPAN = typed(values.timespan)
@@ -76,13 +86,17 @@ _UNSIGNED = typed(values.unsigned)
 PARSERS: Mapping[str, SettingKind] = {
     "NULL": units(),  # [Install]: read by systemctl, not by PID 1
     "config_parse_bind_network_interface": text(value_checks.interface),
-    "config_parse_bind_paths": pairs(value_checks.absolute_path, value_checks.absolute_path),
+    "config_parse_bind_paths": pairs(
+        value_checks.absolute_path,
+        value_checks.absolute_path,
+        raw=(value_checks.bind_source, value_checks.absolute_path, one_of("rbind", "norbind")),
+    ),
     "config_parse_bool": _BOOL,
     "config_parse_bpf_delegate_attachments": plain(),
     "config_parse_bpf_delegate_commands": plain(),
     "config_parse_bpf_delegate_maps": plain(),
     "config_parse_bpf_delegate_programs": plain(),
-    "config_parse_bpf_foreign_program": plain(),
+    "config_parse_bpf_foreign_program": plain(value_checks.attached_program),
     "config_parse_bus_name": text(value_checks.bus_name),
     "config_parse_bus_policy": plain(),
     "config_parse_bus_policy_world": plain(),
@@ -105,7 +119,9 @@ PARSERS: Mapping[str, SettingKind] = {
     "config_parse_emergency_action": choice(*_ACTIONS),
     "config_parse_environ": environ(),
     "config_parse_exec": exec_line(),
-    "config_parse_exec_coredump_filter": plain(),
+    "config_parse_exec_coredump_filter": plain(
+        bare_words(either(matching("(0x)?[0-9A-Fa-f]{1,16}", "a number"), one_of(*_MAPPINGS))).check
+    ),
     "config_parse_exec_cpu_affinity": text(either(one_of("numa"), value_checks.cpu_set)),
     "config_parse_exec_cpu_sched_policy": choice("other", "batch", "idle", "fifo", "rr", "ext"),
     "config_parse_exec_cpu_sched_prio": typed(partial(values.integer, low=0, high=99)),
@@ -134,15 +150,15 @@ PARSERS: Mapping[str, SettingKind] = {
     ),
     "config_parse_exec_preserve_mode": choice("restart", or_bool=True),
     "config_parse_exec_quota": typed(either(one_of("off"), value_checks.memory)),
-    "config_parse_exec_root_hash": plain(),
-    "config_parse_exec_root_hash_sig": plain(),
+    "config_parse_exec_root_hash": plain(value_checks.root_hash),
+    "config_parse_exec_root_hash_sig": plain(value_checks.root_hash_signature),
     "config_parse_exec_secure_bits": bare_words(
         one_of("keep-caps", "keep-caps-locked", "no-setuid-fixup", "no-setuid-fixup-locked", "noroot", "noroot-locked")
     ),
     "config_parse_exec_selinux_context": plain(),
     "config_parse_exec_utmp_mode": choice("init", "login", "user"),
     "config_parse_exit_status": typed(partial(values.unsigned, high=255)),
-    "config_parse_extension_images": plain(),
+    "config_parse_extension_images": plain(word_list(value_checks.extension_image).check),
     "config_parse_fdname": text(value_checks.fd_name),
     "config_parse_fsck_passno": typed(values.integer),
     "config_parse_iec_size": typed(values.size),
@@ -166,7 +182,7 @@ PARSERS: Mapping[str, SettingKind] = {
     "config_parse_log_extra_fields": word_list(
         matching(r"(?s)[A-Z0-9][A-Z0-9_]*=.*", "a journal field", "write FIELD=value"), unescape=True
     ),
-    "config_parse_log_facility": typed(matching(r"[a-z0-9]+", "a syslog facility")),
+    "config_parse_log_facility": typed(either(matching("[0-9]{1,2}", "a number"), one_of(*_FACILITIES))),
     "config_parse_log_filter_patterns": plain(),
     "config_parse_log_level": choice(*_LEVELS, *"01234567"),
     "config_parse_log_namespace": text(matching(r"[A-Za-z0-9_.@:-]+", "the name of a log namespace")),
@@ -179,7 +195,7 @@ PARSERS: Mapping[str, SettingKind] = {
     "config_parse_managed_oom_rules": plain(),
     "config_parse_memory_limit": _MEMORY,
     "config_parse_mode": typed(values.mode),
-    "config_parse_mount_images": plain(),
+    "config_parse_mount_images": plain(word_list(value_checks.mount_image).check),
     "config_parse_mount_node": text(matching(r"[^\0]+", "something to mount")),
     "config_parse_namespace_flags": bool_or_words(*_NAMESPACES),
     "config_parse_namespace_path_strv": word_list(value_checks.absolute_path, raw_check=value_checks.namespace_path),
@@ -192,7 +208,7 @@ PARSERS: Mapping[str, SettingKind] = {
     "config_parse_open_file": plain(),
     "config_parse_pass_environ": word_list(value_checks.environment_name),
     "config_parse_path_spec": _PATH,
-    "config_parse_personality": typed(matching("[a-z0-9_-]+", "an architecture", "such as x86-64")),
+    "config_parse_personality": choice(*_PERSONALITIES),
     "config_parse_pid_file": text(either(value_checks.absolute_path, value_checks.relative_path)),
     "config_parse_pressure_watch": choice("auto", "skip", or_bool=True),
     "config_parse_private_bpf": _BOOL,
@@ -268,7 +284,7 @@ PARSERS: Mapping[str, SettingKind] = {
     "config_parse_working_directory": text(value_checks.working_directory),
     "config_parse_xattr": text(),
     "config_parse_set_credential": set_credential(encrypted=False),
-    "config_parse_exec_directories": word_list(value_checks.state_directory, raw_check=accept_anything),
+    "config_parse_exec_directories": word_list(value_checks.state_directory, raw_check=value_checks.named_directory),
     "config_parse_colon_separated_paths": colon_list(value_checks.absolute_path),
     "config_parse_temporary_filesystems": pairs(
         value_checks.absolute_path,
@@ -284,13 +300,14 @@ PARSERS: Mapping[str, SettingKind] = {
 # table calls that function config_parse_warn_compat.
 KEYS: Mapping[str, SettingKind] = {
     **resource_limits(),
+    "ConfigurationDirectory": word_list(value_checks.state_directory),
     "DefaultInstance": text(matching(r"[A-Za-z0-9:_.\\@-]+", "the instance of a unit")),
     "OnCalendar": text(calendar.check_calendar),
     "ListenFIFO": _PATH,
     "ListenSpecial": _PATH,
     "ListenUSBFunction": _PATH,
     "ListenMessageQueue": text(matching(r"/[^/]+", "the name of a message queue", "such as /queue")),
-    "ListenNetlink": text(matching(r"[a-z0-9-]+( [0-9]+)?", "a netlink family", "such as route 1361")),
+    "ListenNetlink": text(value_checks.netlink),
     "MemoryTHP": plain(),
     "AppArmorProfile": text(value_checks.not_prefixed),
     "SELinuxContext": text(value_checks.not_prefixed),
@@ -306,17 +323,9 @@ KEYS: Mapping[str, SettingKind] = {
     "RestrictSUIDSGID": _BOOL,
     "RestrictNamespaces": bool_or_words(*_NAMESPACES),
     "RestrictAddressFamilies": bare_words(
-        either(one_of("none"), matching("AF_[A-Z0-9_]+", "an address family", "such as AF_INET")),
-        invertible=True,
+        matching("AF_[A-Za-z0-9_]+", "an address family", "such as AF_INET"), invertible=True, alone="none"
     ),
-    "SystemCallFilter": bare_words(
-        matching(
-            r"[@a-z0-9_]+(-[a-z]+)*(:([A-Z0-9]+|kill|allow))?",
-            "a system call or group of them",
-            "such as @system-service",
-        ),
-        invertible=True,
-    ),
+    "SystemCallFilter": bare_words(value_checks.system_call, invertible=True, check_list=value_checks.system_calls),
     "SystemCallLog": bare_words(matching(r"[@a-z0-9_]+(-[a-z]+)*", "a system call or group of them"), invertible=True),
     "SystemCallArchitectures": bare_words(matching(r"[a-z0-9_-]+", "an architecture", "such as native")),
     "SystemCallErrorNumber": typed(either(one_of("kill"), values.error_number)),

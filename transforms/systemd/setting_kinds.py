@@ -8,7 +8,7 @@ directives.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ordain.transforms.systemd import quoting, splitting, unit_name
@@ -76,9 +76,11 @@ def _anything_with_specifiers(check: Check) -> Check:
     return checked
 
 
-def _words_and_specifiers(raw: str) -> None:
-    splitting.split(raw, unescape=False)
-    splitting.check_specifiers(raw)
+def _each_without_specifier(parts: Iterable[str], checks: Iterable[Check]) -> None:
+    """Run each check on its part; PID 1 knows the value of a part with a specifier only when it loads the unit."""
+    for part, check in zip(parts, checks, strict=False):
+        if part and "%" not in part:
+            check(part)
 
 
 def typed(check: Check) -> SettingKind:
@@ -143,10 +145,22 @@ def word_list(check: Check, *, unescape: bool = False, raw_check: Check | None =
     return SettingKind(encode=encode, check=check_raw)
 
 
-def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = False) -> SettingKind:
+def _any_list(_words: Sequence[str]) -> None:
+    """Accept any list."""
+
+
+def bare_words(
+    check: Check,
+    *,
+    specifiers: bool = False,
+    invertible: bool = False,
+    alone: str = "",
+    check_list: Callable[[Sequence[str]], None] = _any_list,
+) -> SettingKind:
     """Return the kind of words without quotes between blanks. The parser would keep quotes, but it removes backslashes.
 
     ``invertible``: a ~ before the first word turns the list into "all but these"; PID 1 would ignore a quoted ~.
+    ``alone`` is a word that only stands for the whole list. ``check_list`` sees all words, with the ~.
     """
 
     def check_word(word: str, at: int) -> None:
@@ -154,18 +168,23 @@ def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = Fal
             raise EncodeError(f"a word of this list cannot hold a blank: {word!r}")
         check(word.removeprefix("~") if invertible and at == 0 else word)
 
+    def check_words(words: Sequence[str], *, expanded: bool) -> None:
+        if alone and tuple(words) == (alone,):
+            return
+        for at, word in enumerate(words):
+            if not (expanded and "%" in word):
+                check_word(word, at)
+        check_list(words)
+
     def encode(value: Neutral) -> str:
         items = as_list(value)
-        for at, item in enumerate(items):
-            check_word(quoting.without_sentinels(item), at)
+        check_words([quoting.without_sentinels(item) for item in items], expanded=False)
         return quoting.one_line(" ".join(items).replace("\\", "\\\\"), specifiers=specifiers)
 
     def check_raw(raw: str) -> None:
         if specifiers:
             splitting.check_specifiers(raw)
-        for at, word in enumerate(blank_separated(raw)):
-            if not (specifiers and "%" in word):
-                check_word(word, at)
+        check_words(blank_separated(raw), expanded=specifiers)
 
     return SettingKind(encode=encode, check=check_raw)
 
@@ -188,12 +207,35 @@ def colon_list(check: Check) -> SettingKind:
     return SettingKind(encode=encode, check=check_raw)
 
 
+def colon_words(*checks: Check) -> Check:
+    """Return the check of words in systemd's own syntax that are parts between colons, one check for each part.
+
+    The last part keeps further colons. In quotes or behind a backslash a colon is an ordinary character, so such words
+    are not looked into.
+    """
+
+    def check(raw: str) -> None:
+        words = splitting.split(raw, unescape=False)
+        splitting.check_specifiers(raw)
+        if not set(raw) & set("\"'\\"):
+            for word in words:
+                _each_without_specifier(word.split(":", len(checks) - 1), checks)
+
+    return check
+
+
 def pairs(
-    check_from: Check, check_to: Check, *, escape: Callable[[str], str] = str, specifiers_to: bool = True
+    check_from: Check,
+    check_to: Check,
+    *,
+    escape: Callable[[str], str] = str,
+    specifiers_to: bool = True,
+    raw: tuple[Check, ...] = (),
 ) -> SettingKind:
     """Return the kind of words FROM (from a tuple) or FROM:TO (from a mapping, where "" means no TO).
 
     ``escape`` protects FROM from a second pass of systemd over it. ``specifiers_to``: systemd expands specifiers in TO.
+    ``raw`` checks the parts between the colons in systemd's own syntax, if that allows more.
     """
 
     def half(text: str, check: Check, *, specifiers: bool, escape: Callable[[str], str] = str) -> str:
@@ -209,7 +251,7 @@ def pairs(
         items = value.items() if isinstance(value, Mapping) else ((item, "") for item in as_list(value))
         return " ".join(one(left, right) for left, right in items)
 
-    return SettingKind(encode=encode, check=_words_and_specifiers)
+    return SettingKind(encode=encode, check=colon_words(*(raw or (check_from, check_to))))
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+*~#-]+( +[A-Za-z0-9_./:=@,+*~#-]+)*")
@@ -223,16 +265,17 @@ def _plain_text(value: str) -> None:
         )
 
 
-def plain() -> SettingKind:
-    """Return the kind of a setting with a rare syntax of its own: only values of plain characters pass."""
+def plain(check: Check = splitting.check_specifiers) -> SettingKind:
+    """Return the kind of a setting with a rare syntax of its own: plain characters only, which pass ``check``."""
 
     def encode(value: Neutral) -> str:
         joined = " ".join(as_list(value))
         if joined:
             _plain_text(joined)
+            check(joined)
         return joined
 
-    return SettingKind(encode=encode, check=splitting.check_specifiers)
+    return SettingKind(encode=encode, check=check)
 
 
 def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") -> SettingKind:
@@ -248,7 +291,14 @@ def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") 
         check_rest(parts[1])
         return f"{quoting.quoted_word(parts[0], specifiers=True)} {parts[1]}"
 
-    return SettingKind(encode=encode, check=_words_and_specifiers)
+    def check_raw(raw: str) -> None:
+        words = splitting.split(raw, unescape=False)
+        splitting.check_specifiers(raw)
+        if len(words) == 1 and not default:
+            raise EncodeError(f"expected two words, found {raw!r}")
+        _each_without_specifier((words[0], " ".join(words[1:])), (check_first, check_rest))
+
+    return SettingKind(encode=encode, check=check_raw)
 
 
 def units(*suffixes: str, many: bool = True) -> SettingKind:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from ordain.transforms.systemd import quoting, value_checks, values
-from ordain.transforms.systemd.setting_kinds import Neutral, SettingKind, accept_anything, as_list, scalar, text, typed
-from ordain.transforms.systemd.splitting import check_specifiers, split
+from ordain.transforms.systemd.setting_kinds import Neutral, SettingKind, as_list, scalar, text, typed
+from ordain.transforms.systemd.splitting import check_escapes, check_specifiers, split
 from ordain.transforms.systemd.values import EncodeError
 
 
@@ -39,9 +39,12 @@ def exec_line() -> SettingKind:
 
     def check(raw: str) -> None:
         check_specifiers(raw)
-        first = next(iter(split(raw, unescape=True)), "").lstrip("-@:+!|")
+        words = split(raw, unescape=True)
+        first = "".join(words[:1]).lstrip("-@:+!|")
         if not first or (not first.startswith(("/", "%")) and "/" in first):
             raise EncodeError(f"command without a program: {raw!r}", "begin it with an absolute path or a file name")
+        if "@" in words[0].removesuffix(first) and len(words) == 1:
+            raise EncodeError(f"a command with @ needs two words: {raw!r}", "write the name of the process second")
 
     return SettingKind(encode=encode, check=check)
 
@@ -93,7 +96,11 @@ def input_text() -> SettingKind:
             )
         return quoting.neutral(content[:-1], specifiers=True, escape=quoting.c_escape)
 
-    return SettingKind(encode=encode, check=check_specifiers)
+    def check(raw: str) -> None:
+        check_specifiers(raw)
+        check_escapes(raw)
+
+    return SettingKind(encode=encode, check=check)
 
 
 def input_data() -> SettingKind:
@@ -131,7 +138,14 @@ def load_credential() -> SettingKind:
             value_checks.credential_name(quoting.without_sentinels(source))
         return f"{name}:{quoting.one_line(source, specifiers=True)}"
 
-    return SettingKind(encode=encode, check=check_specifiers)
+    def check(raw: str) -> None:
+        check_specifiers(raw)
+        name, _, source = raw.partition(":")
+        value_checks.any_credential_name(name)
+        if not source.startswith("/"):
+            value_checks.any_credential_name(source or name)
+
+    return SettingKind(encode=encode, check=check)
 
 
 def set_credential(*, encrypted: bool) -> SettingKind:
@@ -145,7 +159,13 @@ def set_credential(*, encrypted: bool) -> SettingKind:
             return f"{name}:{''.join(content.split())}"
         return f"{name}:{quoting.neutral(content, specifiers=False, escape=quoting.c_escape)}"
 
-    return SettingKind(encode=encode, check=accept_anything)
+    def check(raw: str) -> None:
+        name, colon, _ = raw.partition(":")
+        if not colon:
+            raise EncodeError("a credential without a value", "write NAME:VALUE")
+        value_checks.any_credential_name(name)
+
+    return SettingKind(encode=encode, check=check)
 
 
 def output(*names: str) -> SettingKind:

@@ -91,6 +91,16 @@ def _escaped(text: str, at: int, unescape: bool) -> tuple[bytes, int]:
     return b"\\" + char.encode(errors="surrogatepass"), at + 1
 
 
+def check_escapes(text: str) -> None:
+    r"""Raise `EncodeError` for a backslash that is not the begin of a C escape (cunescape() without a flag).
+
+    >>> check_escapes(r"a\tb\x41")
+    """
+    rest = re.sub(rf"\\(?:[{''.join(map(re.escape, _SIMPLE))}]|{_NUMBERED.pattern})", "", text)
+    if "\\" in rest:
+        raise EncodeError(f"unknown escape: {rest[rest.index(chr(92)) :][:4]!r}", "for a backslash, write two")
+
+
 def check_specifiers(text: str) -> None:
     """Raise `EncodeError` for a specifier that PID 1 does not know: it would refuse the setting or the whole unit.
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ordain.transforms.systemd.values import EncodeError, integer, percent, signal, size, unsigned
+from ordain.transforms.systemd.values import EncodeError, error_number, integer, percent, signal, size, unsigned
 
 Check = Callable[[str], object]
 
@@ -74,6 +74,35 @@ def state_directory(text: str) -> None:
         raise EncodeError(
             f"not a directory of a service: {text!r}", "use a name of its own, such as the name of the service"
         )
+
+
+def named_directory(text: str) -> None:
+    """Check a word of StateDirectory= and its kin in systemd's own syntax: NAME, NAME:LINK or NAME:LINK:FLAGS."""
+    for part in text.split(":")[:2]:
+        if part:
+            state_directory(part)
+
+
+def bind_source(text: str) -> None:
+    """Check the first part of BindPaths=: an absolute path, which may have ``-`` in front: it may be missing."""
+    absolute_path(text.removeprefix("-"))
+
+
+def mount_image(text: str) -> None:
+    """Check a word of MountImages=: an image and the directory for it, which mount options may follow."""
+    source, _, rest = text.partition(":")
+    if not rest:
+        raise EncodeError(f"an image without a directory: {text!r}", "write IMAGE:DIRECTORY")
+    for path in (source.removeprefix("-"), rest.partition(":")[0]):
+        if "%" not in path:
+            absolute_path(path)
+
+
+def extension_image(text: str) -> None:
+    """Check a word of ExtensionImages=: an image, which mount options may follow."""
+    path = text.partition(":")[0].removeprefix("-")
+    if "%" not in path:
+        absolute_path(path)
 
 
 def _path(text: str) -> None:
@@ -176,6 +205,12 @@ def bus_name(text: str) -> None:
 def credential_name(text: str) -> None:
     """Check the name of a credential; only characters that need no escape are allowed."""
     if len(text) > 255 or not re.fullmatch(r"[A-Za-z0-9_.@+-]+", text) or text in (".", ".."):
+        raise EncodeError(f"not the name of a credential: {text!r}", "use letters, digits and _.@+-")
+
+
+def any_credential_name(text: str) -> None:
+    """Check the name of a credential as systemd does (credential_name_valid())."""
+    if "%" not in text and (not re.fullmatch(r"[ -.0-9;-~]{1,255}", text) or text in (".", "..")):
         raise EncodeError(f"not the name of a credential: {text!r}", "use letters, digits and _.@+-")
 
 
@@ -299,11 +334,24 @@ CAPABILITIES = frozenset(
 )
 
 
+EXIT_STATUSES = frozenset(
+    """
+    SUCCESS FAILURE INVALIDARGUMENT NOTIMPLEMENTED NOPERMISSION NOTINSTALLED NOTCONFIGURED NOTRUNNING USAGE DATAERR
+    NOINPUT NOUSER NOHOST UNAVAILABLE SOFTWARE OSERR OSFILE CANTCREAT IOERR TEMPFAIL PROTOCOL NOPERM CONFIG CHDIR NICE
+    FDS EXEC MEMORY LIMITS OOM_ADJUST SIGNAL_MASK STDIN STDOUT CHROOT IOPRIO TIMERSLACK SECUREBITS SETSCHEDULER
+    CPUAFFINITY GROUP USER CAPABILITIES CGROUP SETSID CONFIRM STDERR PAM NETWORK NAMESPACE NO_NEW_PRIVILEGES SECCOMP
+    SELINUX_CONTEXT PERSONALITY APPARMOR ADDRESS_FAMILIES RUNTIME_DIRECTORY CHOWN SMACK_PROCESS_LABEL KEYRING
+    STATE_DIRECTORY CACHE_DIRECTORY LOGS_DIRECTORY CONFIGURATION_DIRECTORY NUMA_POLICY CREDENTIALS BPF KSM EXCEPTION
+    """.split()
+)
+"""The names that ``systemd-analyze exit-status`` prints."""
+
+
 def exit_status(text: str) -> None:
     """Check an exit status by number or name, or a signal (systemd.exec(5), "Process Exit Codes")."""
     if re.fullmatch(r"[0-9]{1,3}", text):
         unsigned(text, 255)
-    elif not re.fullmatch(r"[A-Z][A-Z0-9_]+", text) or text.startswith("SIG"):
+    elif text not in EXIT_STATUSES:
         signal(text)
 
 
@@ -360,9 +408,73 @@ def rate(text: str) -> None:
 
 def bind_rule(text: str) -> None:
     """Check a value of SocketBindAllow=: [family:][protocol:]ports, or any (systemd.resource-control(5))."""
-    match = re.fullmatch(r"(?:ipv[46]:)?(?:(?:tcp|udp):)?([0-9]+)(?:-([0-9]+))?|(?:ipv[46])?:?(?:tcp|udp)?|any", text)
-    if match is None or not text:
+    match = re.fullmatch(
+        r"(?:ipv[46]:)?(?:(?:tcp|udp):)?([0-9]+)(?:-([0-9]+))?|ipv[46](?::(?:tcp|udp))?|tcp|udp|any", text
+    )
+    if match is None:
         raise EncodeError(f"not a rule for ports: {text!r}", "such as ipv4:tcp:8000-8100, tcp:80 or any")
     for port in match.groups():
         if port is not None:
             integer(port, 1, 65535)
+
+
+def system_call(word: str) -> None:
+    """Check a system call or a group of them, which an error number or ``kill`` may follow (systemd.exec(5))."""
+    name, colon, error = word.partition(":")
+    if not re.fullmatch("[@a-z0-9_]+(-[a-z]+)*", name):
+        raise EncodeError(f"not a system call or group of them: {word!r}", "such as @system-service")
+    if colon and error not in ("kill", "0"):
+        error_number(error)
+
+
+def system_calls(words: Sequence[str]) -> None:
+    """Check that only a list of forbidden system calls has error numbers: PID 1 ignores such a word in another list."""
+    with_error = next((word for word in words if ":" in word), "")
+    if with_error and not words[0].startswith("~"):
+        name = with_error.partition(":")[0]
+        raise EncodeError(
+            f"a list of allowed system calls cannot have an error number: {with_error!r}",
+            f"write {name}, or ~ before the first word to forbid these system calls",
+        )
+
+
+_NETLINK = (
+    "route", "firewall", "inet-diag", "nflog", "xfrm", "selinux", "iscsi", "audit", "fib-lookup", "connector",
+    "netfilter", "ip6-fw", "dnrtmsg", "kobject-uevent", "generic", "scsitransport", "ecryptfs", "rdma",
+)  # fmt: skip
+
+
+def netlink(text: str) -> None:
+    """Check a value of ListenNetlink=: a family of netlink(7), and a group of it (systemd.socket(5))."""
+    family, _, group = text.partition(" ")
+    if not family.isdecimal():
+        one_of(*_NETLINK)(family)
+    if group:
+        unsigned(group.strip(), 2**32 - 1)
+
+
+def attached_program(text: str) -> None:
+    """Check a value of BPFProgram=: a type of attachment and the path of a program (systemd.resource-control(5))."""
+    kind, colon, path = text.partition(":")
+    if not colon:
+        raise EncodeError(f"not a type with a program: {text!r}", "such as egress:/sys/fs/bpf/program")
+    one_of(*_ATTACHMENTS)(kind)
+    absolute_path(path)
+
+
+_ATTACHMENTS = (
+    "ingress", "egress", "sock_create", "sock_ops", "device", "bind4", "bind6", "connect4", "connect6", "post_bind4",
+    "post_bind6", "sendmsg4", "sendmsg6", "sysctl", "recvmsg4", "recvmsg6", "getsockopt", "setsockopt",
+)  # fmt: skip
+
+
+def root_hash(text: str) -> None:
+    """Check a value of RootHash=: a path, or at least 16 bytes in hexadecimal (systemd.exec(5))."""
+    if not text.startswith("/") and not re.fullmatch("([0-9A-Fa-f]{2}){16,}", text):
+        raise EncodeError(f"not a root hash: {text!r}", "write at least 32 hexadecimal digits, or an absolute path")
+
+
+def root_hash_signature(text: str) -> None:
+    """Check a value of RootHashSignature=: a path, or ``base64:`` and the signature (systemd.exec(5))."""
+    if not text.startswith(("/", "base64:")):
+        raise EncodeError(f"not a signature: {text!r}", "write base64:SIGNATURE, or an absolute path")

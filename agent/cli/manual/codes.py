@@ -384,8 +384,9 @@ WARNINGS = CodeGroup(
         ),
         "Doubtful": (
             "A value is valid, but surely meant otherwise: a size in single bytes, 50 whole CPUs, a decimal mode, "
-            "words of a shell in a command that no shell reads, a program that the sandbox of its own service hides, "
-            "or a file whose reader ignores its name.",
+            "words of a shell in a command that no shell reads, a system call or an address family that systemd does "
+            "not know and ignores, a program that the sandbox of its own service hides, or a file whose reader ignores "
+            "its name.",
             "Write the value as the hint says.",
         ),
         "NothingToAllow": (

@@ -8,7 +8,7 @@ from ordain.transforms.systemd import directives, encode, parser_table, splittin
 from ordain.transforms.systemd.encode import EncodeError
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
 from ordain.transforms.systemd.setting_kinds import Neutral
-from support.samples.encode_samples import REFUSED, TAKEN
+from support.samples.encode_samples import RAW_REFUSED, RAW_TAKEN, REFUSED, TAKEN
 
 
 def test_every_parse_function_has_a_kind() -> None:
@@ -25,6 +25,17 @@ def test_every_key_with_a_kind_of_its_own_exists() -> None:
 def test_a_value_is_written(section: str, key: str, value: Neutral, text: str) -> None:
     assert encode.encode(section, key, value) == text
     assert encode.encode_raw(section, key, text) == text
+
+
+@pytest.mark.parametrize(("section", "key", "text"), RAW_TAKEN)
+def test_text_in_the_syntax_of_systemd_stays_as_it_is(section: str, key: str, text: str) -> None:
+    assert encode.encode_raw(section, key, text) == text
+
+
+@pytest.mark.parametrize(("section", "key", "text"), RAW_REFUSED)
+def test_text_that_systemd_would_ignore_is_refused(section: str, key: str, text: str) -> None:
+    with pytest.raises(EncodeError):
+        encode.encode_raw(section, key, text)
 
 
 @pytest.mark.parametrize(("section", "key", "value"), REFUSED)

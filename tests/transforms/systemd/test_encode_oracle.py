@@ -6,6 +6,7 @@ refuses to run as root, so root runs it as nobody. Nothing is started.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,10 +21,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ordain.transforms.systemd import calendar, directives, encode, unit_file, values
+from ordain.transforms.systemd import calendar, directive_words, directives, encode, unit_file, values
 from ordain.transforms.systemd.encode import EncodeError
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
-from support.samples.encode_samples import REFUSED, TAKEN
+from support.samples.encode_samples import RAW_REFUSED, RAW_TAKEN, REFUSED, TAKEN
 
 SYSTEMD = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if Path(p).exists()), None)
 ANALYZE = shutil.which("systemd-analyze")
@@ -319,7 +320,8 @@ def _version() -> int:
 
 
 def test_pid1_accepts_every_sample_without_a_message() -> None:
-    samples = [(section, key, text) for section, key, _, text in TAKEN if not _too_new(section, key)]
+    encoded_samples = [(section, key, text) for section, key, _, text in TAKEN]
+    samples = [sample for sample in (*encoded_samples, *RAW_TAKEN) if not _too_new(sample[0], sample[1])]
     units = _sample_units([(section, f"{key}={text}") for section, key, text in samples])
     _, said = pid1(units)
     assert {samples[at]: what for at, what in _complaints(said).items()} == {}
@@ -331,6 +333,7 @@ STRICTER: frozenset[object] = frozenset(
         ("Unit", "Description", " x"),  # stripped
         ("Unit", "ConditionHost", "!x"),  # inverted
         ("Service", "CapabilityBoundingSet", ("CAP_NOPE",)),  # skipped
+        ("Service", "CapabilityBoundingSet", "CAP_FOO"),
         ("Service", "User", "-x"),  # a name that no tool creates
         ("Timer", "OnCalendar", ""),  # a reset
         ("Service", "WatchdogSec", ""),
@@ -342,7 +345,7 @@ STRICTER: frozenset[object] = frozenset(
 def test_pid1_would_ignore_every_value_that_is_refused() -> None:
     """Each value makes PID 1 complain if it is written unchanged, so no value is refused without need."""
     samples = []
-    for section, key, value in REFUSED:
+    for section, key, value in (*REFUSED, *RAW_REFUSED):
         text = " ".join(value) if isinstance(value, tuple) else str(value)
         one_line = not any(end in text for end in "\n\r") and not text.endswith("\\")
         if one_line and not _too_new(section, key) and (section, key, value) not in STRICTER:
@@ -350,6 +353,28 @@ def test_pid1_would_ignore_every_value_that_is_refused() -> None:
     _, said = pid1(_sample_units([(section, f"{key}={text}") for section, key, text in samples]))
     complaints = _complaints(said)
     assert [sample for at, sample in enumerate(samples) if at not in complaints] == []
+
+
+LISTS = {
+    "RestrictAddressFamilies": "AF_FOO AF_UNSPEC AF_MAX",
+    "SystemCallArchitectures": "nativ amd64 x86_64 loongarch64",
+    "SystemCallFilter": "@sytem-service @sandbox mout osf_fstat file_getattr",
+    "SystemCallLog": "@nope mout",
+    "RestrictFileSystems": "@nope",
+}
+"""Words that some version of systemd does not know."""
+
+
+def test_a_word_of_a_list_is_doubted_if_systemd_does_not_know_it() -> None:
+    names = json.loads((directives.DATA.parent / "directive-words.json").read_bytes())["words"]
+    wanted = {**{key: f"{names[key]} {LISTS[key]}" for key in names}, "SystemCallLog": LISTS["SystemCallLog"]}
+    samples = [(key, word) for key, text in wanted.items() for word in dict.fromkeys(text.split())]
+    _, said = pid1(_sample_units([("Service", f"{key}={word}") for key, word in samples]))
+    complaints = _complaints(said)
+    ignored = {sample for at, sample in enumerate(samples) if at in complaints}
+    doubted = {(key, word) for key, word in samples if [*directive_words.of_words(key, word, _version())]}
+    assert {*ignored} - {*doubted} == set()
+    assert {*doubted} - {*ignored} == set()
 
 
 pieces = st.sampled_from([

@@ -26,12 +26,12 @@ units:
   sc.service:
     Service:
       ExecStart: /bin/sleep 1000
-      DeviceAllow: foo
+      RestrictAddressFamilies: AF_FOO
   cron.service.d:
     Service:
-      DeviceAllow: foo
+      RestrictAddressFamilies: AF_FOO
 """
-IGNORES = "Invalid device node path 'foo', ignoring."
+IGNORES = "Failed to parse address family, ignoring: AF_FOO"
 
 
 def entry(file: str, line: int, words: str = IGNORES, *, after: int = 5, delay: int = 1) -> str:
@@ -78,40 +78,40 @@ def line_of(file: str, directive: str) -> int:
     return content.split("\n").index(directive) + 1
 
 
-DEVICE = line_of("sc.service", "DeviceAllow=foo")
+FAMILY = line_of("sc.service", "RestrictAddressFamilies=AF_FOO")
 
 
 def test_an_ignored_directive_is_a_fault_with_its_place_and_the_words_of_pid_1() -> None:
-    (found,) = Machine(entry("sc.service", DEVICE), entry("sc.service", DEVICE)).differences(generation())
+    (found,) = Machine(entry("sc.service", FAMILY), entry("sc.service", FAMILY)).differences(generation())
 
     assert found.condition.fault
     assert (found.condition.code, found.condition.item) == ("DirectiveIgnored", "units/sc.service")
-    assert found.condition.what == f"/a.yaml:8: systemd ignores line {DEVICE} of sc.service: {IGNORES}"
+    assert found.condition.what == f"/a.yaml:8: systemd ignores line {FAMILY} of sc.service: {IGNORES}"
     assert "systemctl cat sc.service" in found.condition.hint
-    assert "foo" not in found.condition.public
-    assert found.pointer == "units/sc.service/Service/DeviceAllow"
+    assert "AF_FOO" not in found.condition.public
+    assert found.pointer == "units/sc.service/Service/RestrictAddressFamilies"
 
 
 def test_an_ignored_directive_of_a_drop_in_is_one_of_its_unit() -> None:
     (name,) = (a.path for a in generation().artifacts if "/cron.service.d/" in a.path)
     file = name.removeprefix("normal/")
 
-    (found,) = Machine(entry(file, line_of(file, "DeviceAllow=foo"))).differences(generation())
+    (found,) = Machine(entry(file, line_of(file, "RestrictAddressFamilies=AF_FOO"))).differences(generation())
 
     assert found.condition.what.startswith("/a.yaml:11: ")
     assert "systemctl cat cron.service" in found.condition.hint
 
 
 def test_a_message_about_the_file_before_the_reload_does_not_count() -> None:
-    assert not Machine(entry("sc.service", DEVICE, after=-1)).differences(generation())
-    assert not Machine(entry("sc.service", DEVICE, after=5, delay=6)).differences(generation())
+    assert not Machine(entry("sc.service", FAMILY, after=-1)).differences(generation())
+    assert not Machine(entry("sc.service", FAMILY, after=5, delay=6)).differences(generation())
 
 
 def test_other_messages_and_the_files_of_others_do_not_count() -> None:
     machine = Machine(
         entry("other.service", 3),
-        entry("sc.service", DEVICE, "Unit uses MemoryLimit=; please use MemoryMax= instead."),
-        entry("sc.service", DEVICE).replace("/run/systemd/generator/", "/etc/systemd/system/"),
+        entry("sc.service", FAMILY, "Unit uses MemoryLimit=; please use MemoryMax= instead."),
+        entry("sc.service", FAMILY).replace("/run/systemd/generator/", "/etc/systemd/system/"),
         json.dumps({"MESSAGE": [47, 255], "__MONOTONIC_TIMESTAMP": "99999999999", "__REALTIME_TIMESTAMP": "1"}),
         '{"MESSAGE": "/run/systemd/gen',
     )
@@ -128,7 +128,7 @@ def test_a_line_that_no_document_asks_for_is_a_note() -> None:
 def test_number_and_length_are_bounded() -> None:
     words = f"ignoring: \x1b{'x' * 5000}"
 
-    found = Machine(*(entry("sc.service", DEVICE, f"{n} {words}") for n in range(99))).differences(generation())
+    found = Machine(*(entry("sc.service", FAMILY, f"{n} {words}") for n in range(99))).differences(generation())
 
     assert len(found) == MAX_SHOWN
     assert all(len(d.condition.what) < MAX_WORDS + 60 and "\x1b" not in d.condition.what for d in found)
@@ -152,7 +152,7 @@ def test_a_pid_1_that_does_not_say_when_it_reloaded_is_not_asked_further() -> No
         async def units_read_usec(self) -> tuple[int, int]:
             raise BusError("org.freedesktop.DBus.Error.UnknownProperty", "")
 
-    machine = Old(entry("sc.service", DEVICE))
+    machine = Old(entry("sc.service", FAMILY))
 
     assert not machine.differences(generation())
     assert not machine.reads
