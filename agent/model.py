@@ -20,7 +20,7 @@ from ordain.agent.instruction import Instruction
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Member
-from ordain.transforms.render.provenance import SourceLocation
+from ordain.transforms.render.cause_comments import Cause
 
 RawDocument = tuple[str, bytes]
 """A document as it was delivered: the path that problems show, and the bytes."""
@@ -130,7 +130,7 @@ class Change:
     new: tuple[str, ...] = ()
     effect: Effect = Effect.RESTART
     artifact: str = ""
-    causes: tuple[SourceLocation, ...] = ()
+    causes: tuple[Cause, ...] = ()
 
 
 ChangesByUnit = dict[str, tuple[Change, ...]]
@@ -233,7 +233,7 @@ class FileChange:
     what: FileAction
     item: str = ""
     changes: tuple[Change, ...] = ()
-    causes: tuple[SourceLocation, ...] = ()
+    causes: tuple[Cause, ...] = ()
 
 
 class NoteReason(StrEnum):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation
+from ordain.agent.plan.changes.causes import directive_causes
 from ordain.agent.plan.changes.diff import PlacedUnit, Values, placed_units
-from ordain.agent.plan.changes.source_location import directive_causes
 from ordain.agent.plan.explain import OverrideFile
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.machine import rootfs

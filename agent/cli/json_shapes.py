@@ -450,7 +450,7 @@ class JsonOverriddenLine(TypedDict):
     line: int
 
 
-class JsonValueOrigin(TypedDict):
+class JsonValuePlace(TypedDict):
     """The place in the documents that a value comes from."""
 
     path: str
@@ -460,11 +460,11 @@ class JsonValueOrigin(TypedDict):
     overrode: Sequence[JsonOverriddenLine]
 
 
-class JsonScriptLine(JsonValueOrigin):
+class JsonScriptLine(JsonValuePlace):
     """A line of a script, and the value that it comes from; ``also`` are further values in it."""
 
     text: str
-    also: Sequence[JsonValueOrigin]
+    also: Sequence[JsonValuePlace]
 
 
 class JsonScript(TypedDict):

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from ordain.agent.model import Change, Effect, FileAction, FileChange, Job, Plan, Verb
 from ordain.agent.plan.changes.diff import FRAGMENT
-from ordain.transforms.render.provenance import SourceLocation
+from ordain.transforms.render.cause_comments import Cause
 
 _MAX_LENGTH = 60
 """Characters of the values of a change that are shown."""
@@ -133,7 +133,7 @@ def _file_step(file: FileChange) -> PlanStep:
     return _OF_FILES[file.what]
 
 
-def _causes(causes: tuple[SourceLocation, ...]) -> str:
+def _causes(causes: tuple[Cause, ...]) -> str:
     """Return the place in the documents, such as ``  (web.yaml:12 services/web/user)``; of several the last one."""
     if not causes:
         return ""

@@ -3,7 +3,7 @@
     subject, Generation, files of administrators ──explain──▶ Explanation
 
 Comments in our files name the place in the documents that the lines below them come from
-(`transforms.render.provenance`). The provenance of the generation has, for each pointer, who set it and what that
+(`transforms.render.cause_comments`). The provenance of the generation has, for each pointer, who set it and what that
 overrode.
 """
 
@@ -20,7 +20,7 @@ from ordain.agent.plan.changes.diff import placed_units
 from ordain.transforms.artifacts import Artifact, SymbolicLink, UnitLink, content_of
 from ordain.transforms.document.text.node import unescape_key
 from ordain.transforms.errors import did_you_mean
-from ordain.transforms.render.provenance import read_cause, read_default
+from ordain.transforms.render.cause_comments import read_cause, read_default
 from ordain.transforms.systemd.unit_name import template_of
 
 DIRECTORIES = {
@@ -36,7 +36,7 @@ class NotInGeneration(OrdainError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class ProvenanceEntry:
     """The place that sets a value of the documents, or a row of the transformation database.
 
     ``overrode`` are the values that it replaced, latest first. ``match`` is the reason why a Transform matches.
@@ -48,7 +48,7 @@ class Origin:
     line: int = 0
     layer: str = ""
     match: str = ""
-    overrode: tuple[Origin, ...] = ()
+    overrode: tuple[ProvenanceEntry, ...] = ()
 
     def __str__(self) -> str:
         match = f"; {self.match}" if self.match else ""
@@ -102,7 +102,7 @@ class Explanation:
     generation: int
     item: str = ""
     wanted: str = ""
-    origins: tuple[Origin, ...] = ()
+    origins: tuple[ProvenanceEntry, ...] = ()
     files: tuple[ExplainedFile, ...] = ()
     hands: tuple[OverrideFile, ...] = ()
     changed: Mapping[str, str] = field(default_factory=dict)
@@ -129,7 +129,7 @@ def explain(about: str, generation: Generation, hands: Iterable[OverrideFile] = 
     if "/" in about or about in generation.document:
         return _pointer(about, generation)
     if not any(m.unit == unit_name_of(about) for m in generation.members) and any(
-        origins(f"services/{about}", generation)
+        provenance_entries(f"services/{about}", generation)
     ):
         return _pointer(f"services/{about}", generation)  # a neutral name that is not a unit name on this machine
     return _unit(unit_name_of(about), generation, tuple(hands))
@@ -149,7 +149,7 @@ def _unit(unit: str, generation: Generation, hands: tuple[OverrideFile, ...]) ->
         generation=generation.number,
         item=item,
         wanted=str(member.wanted) if member else "",
-        origins=(*origins(item, generation), *rules(item, generation)) if item else (),
+        origins=(*provenance_entries(item, generation), *rules(item, generation)) if item else (),
         files=tuple(_file(a) for a in generation.artifacts if _is_for(a, unit)),
         hands=hands,
         changed={f"[{s}] {k}": " ".join(v) for (s, k), v in sorted(ours.items()) if (s, k) in touched},
@@ -167,13 +167,17 @@ def _path(path: str, generation: Generation) -> Explanation:
         about=path,
         generation=generation.number,
         item=artifact.item,
-        origins=tuple(o for o in origins(artifact.item, generation) if o.pointer in pointers or not pointers),
+        origins=tuple(
+            entry
+            for entry in provenance_entries(artifact.item, generation)
+            if entry.pointer in pointers or not pointers
+        ),
         files=(file,),
     )
 
 
 def _pointer(pointer: str, generation: Generation) -> Explanation:
-    values = (*origins(pointer, generation), *origins(f"{TRANSFORMS}{pointer}", generation))
+    values = (*provenance_entries(pointer, generation), *provenance_entries(f"{TRANSFORMS}{pointer}", generation))
     if not values:
         raise NotInGeneration(_unknown(f"nothing is set at {pointer}", _near_step(pointer, generation.provenance)))
     files = []
@@ -185,24 +189,24 @@ def _pointer(pointer: str, generation: Generation) -> Explanation:
     return Explanation(about=pointer, generation=generation.number, origins=values, files=tuple(files))
 
 
-def origins(pointer: str, generation: Generation) -> Iterator[Origin]:
+def provenance_entries(pointer: str, generation: Generation) -> Iterator[ProvenanceEntry]:
     """Yield the values that are set at ``pointer`` and below it; all values for ``""``."""
     for at, entry in sorted(generation.provenance.items()):
         if _below(at, pointer):
             yield _whole(at, entry, generation)
 
 
-def rules(item: str, generation: Generation) -> Iterator[Origin]:
+def rules(item: str, generation: Generation) -> Iterator[ProvenanceEntry]:
     """Yield the rows of the transformation database that ``item`` used."""
     for at, entry in sorted(generation.provenance.items()):
         if at.startswith(TRANSFORMS) and item in entry.get("items", ()):
             yield _whole(at, entry, generation)
 
 
-def _whole(at: str, entry: Mapping[str, Any], generation: Generation) -> Origin:
-    overrode = tuple(_origin(at, older.get("value"), older) for older in entry.get("overrode", ()))
+def _whole(at: str, entry: Mapping[str, Any], generation: Generation) -> ProvenanceEntry:
+    overrode = tuple(_entry(at, older.get("value"), older) for older in entry.get("overrode", ()))
     value = entry.get("value") if at.startswith(TRANSFORMS) else value_at(generation.document, at)
-    return _origin(at, value, entry, overrode)
+    return _entry(at, value, entry, overrode)
 
 
 def value_at(document: Mapping[str, object], pointer: str) -> object:
@@ -213,10 +217,14 @@ def value_at(document: Mapping[str, object], pointer: str) -> object:
     return value
 
 
-def _origin(pointer: str, value: object, entry: Mapping[str, Any], overrode: tuple[Origin, ...] = ()) -> Origin:
-    """Return an entry of `Generation.provenance` as an `Origin`."""
+def _entry(
+    pointer: str, value: object, entry: Mapping[str, Any], overrode: tuple[ProvenanceEntry, ...] = ()
+) -> ProvenanceEntry:
+    """Return an entry of `Generation.provenance` as a value."""
     path, line, layer, match = (entry.get(name, "") for name in ("path", "line", "layer", "match"))
-    return Origin(pointer=pointer, value=value, path=path, line=line or 0, layer=layer, match=match, overrode=overrode)
+    return ProvenanceEntry(
+        pointer=pointer, value=value, path=path, line=line or 0, layer=layer, match=match, overrode=overrode
+    )
 
 
 def _below(pointer: str, top: str) -> bool:

@@ -17,9 +17,9 @@ from typing import Any
 
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import RegularFile
+from ordain.transforms.render.cause_comments import read_cause
 from ordain.transforms.render.network.netdev import KIND
 from ordain.transforms.render.paths import IFUPDOWN, NETWORK_MANAGER, NETWORKD
-from ordain.transforms.render.provenance import read_cause
 
 HARDWARE = frozenset({"ethernets", "modems", "wifis"})
 """The kinds of device that no program creates."""

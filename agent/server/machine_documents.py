@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ordain.agent.delivery.source.http_source import MachineIdentity
 from ordain.agent.model import RawDocument
 from ordain.transforms.document.reader import read
-from ordain.transforms.document.text.yaml_reader import ORIGIN
+from ordain.transforms.document.text.yaml_reader import PLACE_MARK
 from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.resolve.match import match_layer
@@ -30,7 +30,7 @@ class DocumentText:
 
     document: Document
     text: bytes
-    origin: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +44,13 @@ class MachineDocuments:
         return tuple(document.document for document in self.documents)
 
     def for_machine(self, identity: MachineIdentity, *, proven: bool = False) -> bytes:
-        """Return the documents that could match the machine, each with a comment that names its origin.
+        """Return the documents that could match the machine, each with a comment that names its place.
 
         If the identity is ``proven``, the machine has no other machine-id, host name or MAC address than it states.
         """
         facts = facts_of(identity)
         return b"".join(
-            ORIGIN.encode() + document.origin.encode() + b"\n" + document.text.rstrip(b"\n") + b"\n"
+            PLACE_MARK.encode() + document.place.encode() + b"\n" + document.text.rstrip(b"\n") + b"\n"
             for document in self.documents
             if could_match(document.document, facts, proven=proven)
         )
@@ -85,7 +85,7 @@ def _split(path: str, data: bytes, documents: tuple[Document, ...]) -> Iterable[
     for document in documents:
         line, text = next(piece for piece in reversed(pieces) if piece[0] <= document.where.line)
         begun = text.lstrip(b"\n")
-        yield DocumentText(document=document, text=begun, origin=f"{name}:{line + len(text) - len(begun)}")
+        yield DocumentText(document=document, text=begun, place=f"{name}:{line + len(text) - len(begun)}")
 
 
 def facts_of(identity: MachineIdentity) -> Facts:

@@ -17,7 +17,7 @@ from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
 from ordain.transforms.errors import Problem, blocked, did_you_mean, is_blocked, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.model import BOOT_ITEM, Branch, Installed, InstalledUnit, Leaf, Member, Wanted
-from ordain.transforms.render.provenance import MADE_BY
+from ordain.transforms.render.cause_comments import MADE_BY
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.unit_links import wants
 from ordain.transforms.systemd import unit_name

@@ -65,7 +65,7 @@ def answer(target: BootTarget, image: BootImage | None = None, location: str = "
         assert image is not None
         kernel, initrds = f"{location}/kernel", [f"{location}/initrd", *initrds]
         arguments = [*_image_arguments(image, location), *arguments]
-    lines = ["#!ipxe", title, "imgfree", *_provenance(target)]
+    lines = ["#!ipxe", title, "imgfree", *_cause_comments(target)]
     names = [f"initrd{number}" for number in range(len(initrds))]
     # A kernel with an EFI stub finds only the initrds that its arguments name; a PC with BIOS ignores them.
     words = [_url(kernel), *(f"initrd={name}" for name in names), *arguments]
@@ -103,7 +103,7 @@ def wait(reason: str) -> str:
     return f"#!ipxe\necho Ordain: {_words(reason)}\nsleep {ABSENT_SEC}\nchain --replace {SCRIPT}\n"
 
 
-def _provenance(target: BootTarget) -> Iterable[str]:
+def _cause_comments(target: BootTarget) -> Iterable[str]:
     for key, part in (("kernel", target.kernel), ("image", target.image)):
         if part is not None:
             yield _cause(f"{key} {part.text}" if key == "image" else key, part)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.errors import Problem, blocked
 from ordain.transforms.model import Leaf
-from ordain.transforms.render.provenance import cause, comment, file_header
+from ordain.transforms.render.cause_comments import cause, comment, file_header
 
 _LINE = re.compile(r"[^\x00-\x1f\x7f\u0085\u2028\u2029]*")
 

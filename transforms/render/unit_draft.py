@@ -12,7 +12,7 @@ from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.control_characters import visible
 from ordain.transforms.errors import NOWHERE, Problem, Where, blocked, warning
 from ordain.transforms.model import Installed, Leaf
-from ordain.transforms.render.provenance import UNIT_HEADER, cause, default
+from ordain.transforms.render.cause_comments import UNIT_HEADER, cause, default
 from ordain.transforms.systemd import directives, unit_file, unit_name
 from ordain.transforms.systemd.directive_words import of_words
 from ordain.transforms.systemd.doubtful_values import Doubt, of_command, of_setting

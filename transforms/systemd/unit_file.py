@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9-]+")
 class Setting:
     """One assignment of a unit file. ``value`` is text in systemd's syntax, as the functions of `encode` return it.
 
-    ``comment`` is printed above the assignment and holds the provenance.
+    ``comment`` is printed above the assignment and names its cause.
     """
 
     section: str

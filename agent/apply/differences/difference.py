@@ -48,6 +48,6 @@ def condition(
     generation: Generation, code: str, pointer: str, what: str, hint: str = "", *, item: str, fault: bool = True
 ) -> StatusCondition:
     """Return a condition that begins with the place in the documents, if that is known."""
-    origin = generation.provenance.get(pointer, {})
-    place = f"{origin['path']}:{origin['line']}: " if origin.get("path") else ""
+    entry = generation.provenance.get(pointer, {})
+    place = f"{entry['path']}:{entry['line']}: " if entry.get("path") else ""
     return StatusCondition(code=code, what=f"{place}{what}", hint=hint or BY_APPLY, item=item, fault=fault)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ordain.agent.apply.differences.difference import Difference
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Observed
-from ordain.agent.plan.changes.source_location import line_cause
+from ordain.agent.plan.changes.causes import line_cause
 from ordain.agent.plan.explain import DIRECTORIES
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.journal_reader import read_journal

@@ -56,9 +56,9 @@ def import_(request: Namespace, console: Console) -> Exit:
     file_types.convert(_sources(request.file, imported), neutral, imported, kind)
     schema_filter.remove_invalid(imported)
     if any(imported.sections.values()):
-        origins = [*([f"--root {request.tree}"] if request.tree else []), *request.file]
-        header = f"Made by `ordainctl import` from {origins[0]}"
-        header += f" and {plural(len(origins) - 1, 'other')}." if len(origins) > 1 else "."
+        inputs = [*([f"--root {request.tree}"] if request.tree else []), *request.file]
+        header = f"Made by `ordainctl import` from {inputs[0]}"
+        header += f" and {plural(len(inputs) - 1, 'other')}." if len(inputs) > 1 else "."
         text = yaml_writer.write(imported, name, header=header)
         _place(request.output, text, console)
         imported.problems.extend(_on_machine(text, imported, root))

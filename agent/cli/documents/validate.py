@@ -76,8 +76,8 @@ def _problems_here(request: Namespace, settings: Collection[str]) -> Iterator[Pr
     for unit, path in hiding_files(request.root, generation).items():
         item = items.get(unit, "")
         below = (pointer for pointer in sorted(generation.provenance) if f"{pointer}/".startswith(f"{item}/"))
-        origin = generation.provenance.get(next(below, ""), {})
-        where = Where(path=origin.get("path", ""), line=origin.get("line") or 0, pointer=item)
+        entry = generation.provenance.get(next(below, ""), {})
+        where = Where(path=entry.get("path", ""), line=entry.get("line") or 0, pointer=item)
         what = f"{path} replaces the unit of the documents, which has no effect until that file is removed"
         yield warning(item, where, what, "remove that file, or choose another name", "Overridden")
 

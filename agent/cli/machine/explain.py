@@ -23,9 +23,9 @@ from ordain.agent.plan.explain import (
     ExplainedLine,
     Explanation,
     NotInGeneration,
-    Origin,
     OverrideFile,
-    origins,
+    ProvenanceEntry,
+    provenance_entries,
     unit_name_of,
 )
 from ordain.agent.plan.explain import explain as trace
@@ -41,7 +41,7 @@ def show(request: Namespace, console: Console) -> Exit:
             shown["provenance"] = generation.provenance
         console.json(shown)
     elif request.provenance:
-        _print_origins(origins("", generation), console)
+        _print_provenance(provenance_entries("", generation), console)
     else:
         import yaml
 
@@ -132,7 +132,7 @@ def _print(explanation: Explanation, now: UnitExplanation, console: Console) -> 
     console.line(f"  {', '.join(head)}")
     if explanation.origins:
         console.line()
-        _print_origins(explanation.origins, console, now)
+        _print_provenance(explanation.origins, console, now)
     for file in explanation.files:
         console.line()
         console.line(f"{file.path} -> {file.link}" if file.link else file.path, Style.STRONG)
@@ -162,15 +162,15 @@ def _cause(line: ExplainedLine) -> Cell:
     return f"{line.path}:{line.line} ({line.layer})" if line.path else (line.why, Style.DIM)
 
 
-def _print_origins(origins_: Iterable[Origin], console: Console, now: UnitExplanation | None = None) -> None:
+def _print_provenance(entries: Iterable[ProvenanceEntry], console: Console, now: UnitExplanation | None = None) -> None:
     """Print a line for each value; with the column IS, the value of the machine, if any is known."""
     rows: list[tuple[Cell, ...]] = []
     actual = now.actual if now else {}
-    for origin in origins_:
-        differs = now is not None and origin.pointer in now.differs
-        value = (actual.get(origin.pointer, ""), Style.BAD if differs else Style.PLAIN)
-        rows.append((origin.pointer, str(origin), _short(origin.value), value))
-        rows += [(("  overrides", Style.DIM), str(lower), _short(lower.value), "") for lower in origin.overrode]
+    for entry in entries:
+        differs = now is not None and entry.pointer in now.differs
+        value = (actual.get(entry.pointer, ""), Style.BAD if differs else Style.PLAIN)
+        rows.append((entry.pointer, str(entry), _short(entry.value), value))
+        rows += [(("  overrides", Style.DIM), str(lower), _short(lower.value), "") for lower in entry.overrode]
     if actual:
         console.table(("KEY", "SET BY", "VALUE", "IS"), rows)
     else:

@@ -22,7 +22,7 @@ from ordain.agent.cli.json_shapes import (
     JsonScriptLine,
     JsonScripts,
     JsonScriptText,
-    JsonValueOrigin,
+    JsonValuePlace,
     json_problems,
 )
 from ordain.agent.cli.parse import Usage
@@ -101,11 +101,11 @@ def _print_provenance(script: JobScript, console: Console) -> None:
 
 
 def _to_json(script: JobScript) -> JsonScript:
-    def origin(leaf: Leaf) -> JsonValueOrigin:
+    def place(leaf: Leaf) -> JsonValuePlace:
         overrode = [
             JsonOverriddenLine(layer=old.layer, path=old.where.path, line=old.where.line) for old in leaf.overrode
         ]
-        return JsonValueOrigin(
+        return JsonValuePlace(
             path=leaf.where.path,
             line=leaf.where.line,
             layer=leaf.layer,
@@ -114,9 +114,7 @@ def _to_json(script: JobScript) -> JsonScript:
         )
 
     def lines(found: Iterable[ScriptLine]) -> list[JsonScriptLine]:
-        return [
-            JsonScriptLine(text=line.text, **origin(line.cause), also=list(map(origin, line.more))) for line in found
-        ]
+        return [JsonScriptLine(text=line.text, **place(line.cause), also=list(map(place, line.more))) for line in found]
 
     return JsonScript(
         name=script.name,

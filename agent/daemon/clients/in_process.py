@@ -136,7 +136,7 @@ class InProcessClient:
             return {}, ()
         members = [member.unit for member in generation.members]
         found = await self._parts.observer.read_back.differences(generation, await look(self._parts.systemd, members))
-        values, differs = read_back_values([o.pointer for o in explanation.origins], generation, found)
+        values, differs = read_back_values([entry.pointer for entry in explanation.origins], generation, found)
         return {**await unit_values(self._parts.systemd, explanation), **values}, differs
 
     async def hold(self, unit: str, *, unmask: bool = False, terms: Terms = NO_TERMS, caller: int = 0) -> Hold:

@@ -16,11 +16,11 @@ from typing import Any
 
 from ordain.agent.generation import canonical
 from ordain.agent.model import Change, Effect, Generation
+from ordain.agent.plan.changes.causes import directive_causes, unit_causes
 from ordain.agent.plan.changes.directive_effects import effect
 from ordain.agent.plan.changes.file_changes import FilesRead, file_changes, files_read
-from ordain.agent.plan.changes.source_location import directive_causes, unit_causes
 from ordain.transforms.artifacts import MASK, PlacedFile, UnitArtifact, UnitFile, UnitLink
-from ordain.transforms.render.provenance import SourceLocation
+from ordain.transforms.render.cause_comments import Cause
 from ordain.transforms.systemd.directives import is_private, lookup
 from ordain.transforms.systemd.unit_file import parse
 from ordain.transforms.systemd.unit_name import is_template, template_of
@@ -65,7 +65,7 @@ class PlacedUnit:
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def causes(self) -> tuple[SourceLocation, ...]:
+    def causes(self) -> tuple[Cause, ...]:
         """Return the place in the documents that the unit exists for; nothing if there are only drop-ins."""
         return () if self.item is None else unit_causes(self.files, self.item, self.provenance)
 

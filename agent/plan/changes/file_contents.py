@@ -24,9 +24,9 @@ from ordain.transforms.artifacts import (
 )
 from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.forbidden_paths import SECRETS
+from ordain.transforms.render.cause_comments import Cause, read_cause
 from ordain.transforms.render.host import ITEM as HOST
 from ordain.transforms.render.host import KEYS as HOST_KEYS
-from ordain.transforms.render.provenance import SourceLocation, read_cause
 
 SECRET = "content changed (not shown, because not everybody may read the file)"
 """The value of a change of a secret."""
@@ -40,13 +40,13 @@ _KEY_VALUE = re.compile(r"(?P<key>[^\s=\[#;][^=]*?)\s*=\s*(?P<value>.*)")
 _ATTRIBUTES = ("mode", "owner", "group", "link", "credential", "home", "mount", "on_remove")
 
 Provenance = Mapping[str, Any]
-Causes = tuple[SourceLocation, ...]
+Causes = tuple[Cause, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     text: str
-    cause: SourceLocation | None = None
+    cause: Cause | None = None
 
 
 def item_causes(file: PlacedFile, provenance: Provenance) -> Causes:
@@ -195,9 +195,9 @@ def _text(file: PlacedFile) -> str:
     return file.content if isinstance(file, RegularFile) else ""
 
 
-def _location(pointer: str, provenance: Provenance) -> SourceLocation:
+def _location(pointer: str, provenance: Provenance) -> Cause:
     place = provenance[pointer]
-    return SourceLocation(path=place["path"], line=place["line"] or 0, layer=place["layer"], pointer=pointer)
+    return Cause(path=place["path"], line=place["line"] or 0, layer=place["layer"], pointer=pointer)
 
 
 def _line_of(provenance: Provenance) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ordain.agent.model import Change, Effect, FileChange, Generation
 from ordain.transforms.document.text.node import unescape_key
-from ordain.transforms.render.provenance import SourceLocation
+from ordain.transforms.render.cause_comments import Cause
 
 MAX_CHANGES = 100
 NAMES_OF_ITEM = {"sysctl": 0, "modules": 0, "host": 0, "boot": 0, "values": 0, "network": 2}
@@ -63,9 +63,9 @@ def _change(pointer: str, was: Any, is_now: Any, provenance: Mapping[str, Any]) 
     section, *names = pointer.split("/")
     secret = _SECRET.get(section, frozenset())
     public = section in _SHOWN and secret.isdisjoint({*names, *_keys(was), *_keys(is_now)})
-    causes: tuple[SourceLocation, ...] = ()
+    causes: tuple[Cause, ...] = ()
     if place := provenance.get(pointer):
-        where = SourceLocation(path=place["path"], line=place["line"] or 0, layer=place["layer"], pointer=pointer)
+        where = Cause(path=place["path"], line=place["line"] or 0, layer=place["layer"], pointer=pointer)
         causes = (where,)
     key = unescape_key(pointer[len(item) + 1 :])
     of_unit, _, directive = key.rpartition("/") if section == "units" else ("", "", key)

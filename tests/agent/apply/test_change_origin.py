@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ordain.agent.apply.change_origin import changed_documents, names, user_of_process
 from ordain.agent.model import Change, FileAction, FileChange, Plan
-from ordain.transforms.render.provenance import SourceLocation
+from ordain.transforms.render.cause_comments import Cause
 
 OWN = pwd.getpwuid(os.getuid()).pw_name
 
@@ -30,8 +30,8 @@ def test_a_process_that_has_ended_and_none_have_no_user(tmp_path: Path) -> None:
 
 
 def test_changed_documents_have_the_owner_and_time_of_a_local_file(tmp_path: Path) -> None:
-    def cause(path: str) -> tuple[SourceLocation, ...]:
-        return (SourceLocation(path=path, line=1, layer="a", pointer="services/a"),)
+    def cause(path: str) -> tuple[Cause, ...]:
+        return (Cause(path=path, line=1, layer="a", pointer="services/a"),)
 
     file = tmp_path / "etc/ordain/documents/a.yaml"
     file.parent.mkdir(parents=True)

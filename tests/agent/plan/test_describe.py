@@ -6,9 +6,9 @@ import pytest
 
 from ordain.agent.model import Change, Effect, FileAction, FileChange, Job, Plan, Verb
 from ordain.agent.plan.describe import announcements, describe
-from ordain.transforms.render.provenance import SourceLocation
+from ordain.transforms.render.cause_comments import Cause
 
-CAUSE = (SourceLocation(path="/etc/ordain/documents/web.yaml", line=7, layer="web", pointer="services/web/x"),)
+CAUSE = (Cause(path="/etc/ordain/documents/web.yaml", line=7, layer="web", pointer="services/web/x"),)
 
 
 def change(unit: str, key: str, effect: Effect) -> Change:

@@ -8,7 +8,7 @@ import pytest
 
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.model import Generation
-from ordain.agent.plan.explain import explain, origins
+from ordain.agent.plan.explain import explain, provenance_entries
 from ordain.agent.state.store import Store
 from ordain.transforms.artifacts import content_of
 from ordain.transforms.errors import Problem, Refused, Severity
@@ -187,18 +187,20 @@ def test_explain_names_the_row_in_use_and_the_rows_that_it_overrides(root: Path)
     own = f"{HEAD}tier: site\nmatch: {{os: debian, systemd: 257}}\nservices: {{ssh: {{unit: corp-sshd.service}}}}\n"
     generation, _ = made(root, own)
 
-    (origin,) = explain("services/ssh/unit", generation).origins
+    (entry,) = explain("services/ssh/unit", generation).origins
 
-    assert origin.pointer == "transforms/services/ssh/unit"
-    assert origin.value == "corp-sshd.service"
-    assert str(origin) == "transform.yaml:6 (own; os: is debian, systemd: is 257)"
-    assert [(o.value, o.layer, o.match, Path(o.path).name) for o in origin.overrode] == [
+    assert entry.pointer == "transforms/services/ssh/unit"
+    assert entry.value == "corp-sshd.service"
+    assert str(entry) == "transform.yaml:6 (own; os: is debian, systemd: is 257)"
+    assert [(o.value, o.layer, o.match, Path(o.path).name) for o in entry.overrode] == [
         ("ssh.service", "debian", "os: is debian", "debian.yaml"),
         ("sshd.service", "services", "os: is not flatcar or gentoo", "10-services.yaml"),
     ]
     # By the unit, by the neutral name, and in the list of all names.
-    assert origin in explain("corp-sshd.service", generation).origins
-    assert origin in explain("ssh", generation).origins
-    assert origin in tuple(origins("", generation))
-    assert "transforms/milestones/network-online/unit" in {o.pointer for o in explain("web", generation).origins}
-    assert "transforms/services/cron/unit" not in {o.pointer for o in explain("web", generation).origins}
+    assert entry in explain("corp-sshd.service", generation).origins
+    assert entry in explain("ssh", generation).origins
+    assert entry in tuple(provenance_entries("", generation))
+    assert "transforms/milestones/network-online/unit" in {
+        entry.pointer for entry in explain("web", generation).origins
+    }
+    assert "transforms/services/cron/unit" not in {entry.pointer for entry in explain("web", generation).origins}

@@ -659,11 +659,11 @@ def test_a_line_names_the_row_of_the_site_that_gave_its_words() -> None:
 
     made = rendered(run("command: ./a\nlauncher: mpi\naccount: climate\nmodules: [gcc]"), "hpc1", site).scripts[0]
 
-    origins = {line.text.split(" ||")[0]: [text.split(" ")[-1] for text in cause_texts(line)] for line in made.lines}
-    assert origins["#SBATCH --account=p1234"] == ["account", "systems/hpc1/accounts/climate"]
-    assert origins["#SBATCH --partition=compute"] == ["systems/hpc1/default-queue", "systems/hpc1/queues/normal/name"]
-    assert origins["module load gcc/13"] == ["modules/gcc", "systems/hpc1/modules/gcc"]
-    assert origins["srun --mpi=pmix ./a"] == ["command", "systems/hpc1/launchers/mpi"]
+    causes = {line.text.split(" ||")[0]: [text.split(" ")[-1] for text in cause_texts(line)] for line in made.lines}
+    assert causes["#SBATCH --account=p1234"] == ["account", "systems/hpc1/accounts/climate"]
+    assert causes["#SBATCH --partition=compute"] == ["systems/hpc1/default-queue", "systems/hpc1/queues/normal/name"]
+    assert causes["module load gcc/13"] == ["modules/gcc", "systems/hpc1/modules/gcc"]
+    assert causes["srun --mpi=pmix ./a"] == ["command", "systems/hpc1/launchers/mpi"]
 
 
 def test_the_rows_of_the_user_are_over_those_of_the_site() -> None:

@@ -42,9 +42,9 @@ DOCUMENT_RULES = Rules()
 _ALLOWED_MARK = re.compile(r"^\ufeff|(?<=\n)\ufeff(?=---|%|#)|(?:(?<=\n)|^)(?P<line>(?:---|\.\.\.)[ \t]*\r?\n)\ufeff")
 """A byte order mark at the beginning of a document, where YAML allows it, or below the line that begins one."""
 
-ORIGIN = "---\n# from "
+PLACE_MARK = "---\n# from "
 """The beginning of each document in a text of a boot server; file and line follow, such as ``web.yaml:12``."""
-_ORIGIN = re.compile(r"^---\n# from (?P<name>[^/\x00-\x1f\x7f]{1,255}):(?P<line>\d{1,9})\n", re.MULTILINE)
+_PLACE_MARK = re.compile(r"^---\n# from (?P<name>[^/\x00-\x1f\x7f]{1,255}):(?P<line>\d{1,9})\n", re.MULTILINE)
 
 
 def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:
@@ -102,7 +102,7 @@ class _Places:
 
     def __init__(self, path: str, text: str) -> None:
         self._path = path
-        found = list(_ORIGIN.finditer(text)) if text.startswith(ORIGIN) else []
+        found = list(_PLACE_MARK.finditer(text)) if text.startswith(PLACE_MARK) else []
         folder = f"{path.rpartition('/')[0]}/" if "://" in path else ""
         self._origins = [(f"{folder}{match['name']}", int(match["line"])) for match in found]
         self._begins: list[int] = []

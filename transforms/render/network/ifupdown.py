@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 
 from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.render.cause_comments import MADE_BY, cause, comment
 from ordain.transforms.render.network.bond_options import bond_options, unused_options
 from ordain.transforms.render.network.device_draft import DeviceDraft
 from ordain.transforms.render.network.devices import (
@@ -25,7 +26,6 @@ from ordain.transforms.render.network.devices import (
     texts,
 )
 from ordain.transforms.render.network.value_text import one_zero, seconds
-from ordain.transforms.render.provenance import MADE_BY, cause, comment
 
 HEADER = f"{MADE_BY} `ordainctl explain network` shows the documents it was made from."
 

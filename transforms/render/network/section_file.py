@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.render.cause_comments import cause, comment, default, file_header
 from ordain.transforms.render.network.device_draft import DeviceDraft
 from ordain.transforms.render.network.value_text import Parameters
-from ordain.transforms.render.provenance import cause, comment, default, file_header
 from ordain.transforms.systemd import directives
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ordain.transforms.errors import Where
 from ordain.transforms.model import Leaf
-from ordain.transforms.render.provenance import SourceLocation, cause, comment, default, read_cause, read_default
+from ordain.transforms.render.cause_comments import Cause, cause, comment, default, read_cause, read_default
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_comment_about_a_place_is_read_back(path: str, layer: str, pointer: st
 
     found = read_cause(comment(cause(leaf)))
 
-    assert found == SourceLocation(path=path, line=12, layer=layer, pointer=pointer)
+    assert found == Cause(path=path, line=12, layer=layer, pointer=pointer)
 
 
 def test_a_comment_about_a_default_is_read_back() -> None:

@@ -9,7 +9,7 @@ from ordain.agent.plan.changes.diff import diff
 from ordain.agent.plan.describe import describe_change
 from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.model import Member, Wanted
-from ordain.transforms.render.provenance import SourceLocation
+from ordain.transforms.render.cause_comments import Cause
 
 WEB = Member(unit="web.service", item="services/web", wanted=Wanted.RUNNING, ours=True)
 
@@ -28,19 +28,17 @@ NEW = generation("[Service]\n# web.yaml:3 web services/web/user\nUser=b\nGroup=b
 def test_a_change_names_its_place_and_a_removed_key_its_old_place() -> None:
     found = {change.key: change for change in diff(OLD, NEW)}
 
-    assert found["User"].causes == (SourceLocation(path="web.yaml", line=3, layer="web", pointer="services/web/user"),)
+    assert found["User"].causes == (Cause(path="web.yaml", line=3, layer="web", pointer="services/web/user"),)
     assert found["User"].artifact == "normal/web.service"
     assert found["Group"].causes == found["User"].causes
-    assert found["Nice"].causes == (
-        SourceLocation(path="base.yaml", line=9, layer="base", pointer="services/web/nice"),
-    )
+    assert found["Nice"].causes == (Cause(path="base.yaml", line=9, layer="base", pointer="services/web/nice"),)
     assert describe_change(found["User"]) == "[Service] User: a → b  (web.yaml:3 services/web/user)"
 
 
 def test_a_new_unit_names_its_item() -> None:
     (change,) = diff(Generation(), NEW)
 
-    assert change.causes == (SourceLocation(path="web.yaml", line=3, layer="web", pointer="services/web"),)
+    assert change.causes == (Cause(path="web.yaml", line=3, layer="web", pointer="services/web"),)
 
 
 def test_a_mask_names_the_state_that_asks_for_it() -> None:
@@ -50,7 +48,7 @@ def test_a_mask_names_the_state_that_asks_for_it() -> None:
 
     (change,) = diff(NEW, masked)
 
-    assert change.causes == (SourceLocation(path="web.yaml", line=5, layer="web", pointer="services/web/state"),)
+    assert change.causes == (Cause(path="web.yaml", line=5, layer="web", pointer="services/web/state"),)
 
 
 def test_a_comment_applies_only_to_its_section() -> None:

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ordain.transforms.render.provenance import SourceLocation, read_cause
+from ordain.transforms.render.cause_comments import Cause, read_cause
 
 
-def directive_causes(
-    files: Iterable[tuple[str, str]], section: str, key: str
-) -> tuple[str, tuple[SourceLocation, ...]]:
+def directive_causes(files: Iterable[tuple[str, str]], section: str, key: str) -> tuple[str, tuple[Cause, ...]]:
     """Return the path of the last of ``files`` (path, content) that sets the key, and the places that ask for it."""
     last = ""
-    causes: dict[SourceLocation, None] = {}
+    causes: dict[Cause, None] = {}
     for path, content in files:
         for cause in _causes(content, section, key):
             last = path
@@ -23,9 +21,7 @@ def directive_causes(
     return last, tuple(causes)
 
 
-def unit_causes(
-    files: Iterable[tuple[str, str]], item: str, provenance: Mapping[str, Any]
-) -> tuple[SourceLocation, ...]:
+def unit_causes(files: Iterable[tuple[str, str]], item: str, provenance: Mapping[str, Any]) -> tuple[Cause, ...]:
     """Return the place in the documents that a unit of ``item`` exists for.
 
     It is that of the item or its ``state``. A generation that was read from a boot cache has no provenance; then it
@@ -33,7 +29,7 @@ def unit_causes(
     """
     pointer = next((p for p in (f"{item}/state", item) if item and p in provenance), "")
     if pointer and (place := provenance[pointer]):
-        return (SourceLocation(path=place["path"], line=place["line"] or 0, layer=place["layer"], pointer=pointer),)
+        return (Cause(path=place["path"], line=place["line"] or 0, layer=place["layer"], pointer=pointer),)
     for _, content in files:
         for line in content.split("\n"):
             if line.startswith("#") and (cause := read_cause(line)):
@@ -41,18 +37,18 @@ def unit_causes(
     return ()
 
 
-def line_cause(content: str, number: int) -> SourceLocation | None:
+def line_cause(content: str, number: int) -> Cause | None:
     """Return the place that asks for a line of a unit file, or None if the line is a default or missing."""
     return next((cause for at, _, _, cause in _directives(content) if at == number), None)
 
 
-def _causes(content: str, section: str, key: str) -> Iterator[SourceLocation | None]:
+def _causes(content: str, section: str, key: str) -> Iterator[Cause | None]:
     for _, current, line, cause in _directives(content):
         if current == section and line.startswith(f"{key}="):
             yield cause
 
 
-def _directives(content: str) -> Iterator[tuple[int, str, str, SourceLocation | None]]:
+def _directives(content: str) -> Iterator[tuple[int, str, str, Cause | None]]:
     """Yield each line that is not a comment: its number, its section, its text, and the place that asks for it."""
     current, cause = "", None
     for number, line in enumerate(content.split("\n"), start=1):

@@ -1,6 +1,6 @@
 """Comments in placed files: a header, and the place in the documents that each line was made from.
 
-    Leaf ──cause──▶ text ──comment──▶ a line of a file ──read_cause──▶ SourceLocation
+    Leaf ──cause──▶ text ──comment──▶ a line of a file ──read_cause──▶ Cause
 
 A comment applies to all lines below it, up to the next comment or section. `ordainctl explain` and the causes in a
 plan are read back from these comments, so this module both writes and reads them.
@@ -26,7 +26,7 @@ _CAUSE = re.compile(r"# (?P<path>.*?):(?P<line>[0-9]+)(?::[0-9]+)?(?: (?P<layer>
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceLocation:
+class Cause:
     """The place in the documents that a line of a placed file was made from."""
 
     path: str
@@ -55,17 +55,15 @@ def file_header(pointer: str) -> list[str]:
     return [comment(line.format(pointer=pointer)) for line in FILE_HEADER]
 
 
-def read_cause(line: str) -> SourceLocation | None:
+def read_cause(line: str) -> Cause | None:
     """Return the place that a comment names, or None for any other comment.
 
     >>> read_cause("# web.yaml:12 web services/web/user")
-    SourceLocation(path='web.yaml', line=12, layer='web', pointer='services/web/user')
+    Cause(path='web.yaml', line=12, layer='web', pointer='services/web/user')
     """
     if (found := _CAUSE.fullmatch(line)) is None:
         return None
-    return SourceLocation(
-        path=found["path"], line=int(found["line"]), layer=found["layer"] or "", pointer=found["pointer"]
-    )
+    return Cause(path=found["path"], line=int(found["line"]), layer=found["layer"] or "", pointer=found["pointer"])
 
 
 def read_default(line: str) -> str:
