@@ -238,6 +238,6 @@ def _match(node: Node | None, at: Position) -> Mapping[str, MatchCondition]:
         for value in values if name in RANGES else ():
             wrong = range_error(value) if value is not None else None
             if wrong:
-                hint = 'write a range in quotes, such as ">=9 <10"'
+                hint = 'write numbers in quotes, such as "12", ">=9 <10" or ">=22.04"'
                 at.problems.append(Problem(where=below.where(inner.where), what=wrong, hint=hint))
     return conditions

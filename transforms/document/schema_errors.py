@@ -14,7 +14,7 @@ from jsonschema.validators import extend
 from ordain.transforms.document import other_words
 from ordain.transforms.document.formats.formats import FORMATS
 from ordain.transforms.document.keys.shapes import Schema
-from ordain.transforms.document.text.node import Node, Number, pointer_below
+from ordain.transforms.document.text.node import Node, Number, pointer_below, unescape_key
 from ordain.transforms.errors import Problem, Where, did_you_mean
 
 Errors = Iterator[ValidationError]
@@ -85,9 +85,13 @@ def validator(wanted: Schema) -> Any:
 def violations(node: Node, wanted: Schema) -> list[Problem]:
     """Return everything that is wrong with a ``node`` that has to fit the schema ``wanted``, unsorted."""
     problems: list[Problem] = []
-    for error in validator(wanted).iter_errors(node.plain()):
-        message = _MESSAGES.get(str(error.validator), _message_of_jsonschema)
-        problems.extend(message(_violation(error, node)))
+    found = [(str(error.validator), _violation(error, node)) for error in validator(wanted).iter_errors(node.plain())]
+    nameless = {violation.pointer for keyword, violation in found if keyword == "type" and violation.is_nameless_key}
+    for keyword, violation in found:
+        of_keyword = _MESSAGES.get(keyword, _message_of_jsonschema)(violation)
+        problems.extend(
+            problem for problem in of_keyword if keyword != "format" or problem.where.pointer not in nameless
+        )
     return problems
 
 
@@ -110,6 +114,16 @@ class _Violation:
     @property
     def title(self) -> str:
         return str(self.schema.get("title", ""))
+
+    @property
+    def key(self) -> str:
+        """Return the key whose value this is, "" in a list."""
+        return unescape_key(self.pointer.rpartition("/")[2])
+
+    @property
+    def is_nameless_key(self) -> bool:
+        """Return whether the key belongs one level deeper, below a name: `services: {command: /bin/x}`."""
+        return not isinstance(self.instance, dict | None) and self.key in self.schema.get("properties", {})
 
     def problem(self, what: str, hint: str = "", key: str = "") -> Problem:
         """Return the problem at this place, or, with ``key``, at that key of the map."""
@@ -176,7 +190,7 @@ def _wrong_type(violation: _Violation) -> Iterator[Problem]:
     if isinstance(violation.instance, bool) and violation.pointer.startswith("sysctl/"):
         yield violation.problem(what, f"write {int(violation.instance)}: the kernel takes numbers only")
         return
-    yield violation.problem(what, _type_hint(violation.instance, violation.wanted))
+    yield violation.problem(what, _map_hint(violation) or _type_hint(violation.instance, violation.wanted))
 
 
 def _wrong_word(violation: _Violation) -> Iterator[Problem]:
@@ -240,6 +254,33 @@ def _described(value: object) -> str:
     return "a list" if isinstance(value, list) else "a map"
 
 
+_MAIN_KEYS = ("command", "content", "what", "hostname")
+"""Keys for which people write the value in place of the whole map, as in `services: {web: /bin/x}`."""
+_WITHOUT_NAMES = {"match": "id: debian"}
+"""Maps whose keys are known facts and no names, with an example of an entry."""
+
+
+def _map_hint(violation: _Violation) -> str:
+    """Return the remedy where a map is expected and another value is found."""
+    value, keys = violation.instance, violation.schema.get("properties", {})
+    types = {violation.wanted} if isinstance(violation.wanted, str) else {*violation.wanted}
+    if value is None or "object" not in types or {"array", "string"} & types:
+        return ""
+    if isinstance(value, list):
+        if keys and violation.key not in _WITHOUT_NAMES:
+            return f"write a map, without dashes or brackets; {_keys_hint(violation.pointer, keys)}"
+        first = next((item for item in value if item), "NAME")
+        name = next(iter(first)) if isinstance(first, dict) else first
+        entry = _WITHOUT_NAMES.get(violation.key, f"{_shown(str(name))}: …")
+        return f"write a map, without dashes or brackets: a line `{entry}` for each"
+    if violation.is_nameless_key:
+        return f"{violation.key} belongs below a name: write the line `NAME:` above it, and indent it below"
+    for key in _MAIN_KEYS:
+        if key in keys:
+            return f"write `{key}: {_shown(str(value))}` below it"
+    return _keys_hint(violation.pointer, keys) if keys else "write a line `NAME: …` for each entry below it"
+
+
 _BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 """Spellings of YAML 1.1, which are strings in YAML 1.2."""
 
@@ -253,6 +294,10 @@ def _type_hint(value: object, wanted: str | list[str]) -> str:
         return f"write {word}" if word else ""
     if isinstance(value, str) and "integer" in types:
         return "write a whole number without quotes"
+    if isinstance(value, list) and "array" not in types:
+        return "write one value, without dashes or brackets"
+    if isinstance(value, dict) and "array" in types and "object" not in types:
+        return "write a list, with a dash before each entry"
     if value is None:
         return "remove this key; null only removes a value that a lower layer sets"
     return ""

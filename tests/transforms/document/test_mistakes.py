@@ -48,6 +48,38 @@ MISTAKES = {
         "expected a command",
         "a word may be {template: TEXT}",
     ),
+    "a list of services": (
+        f"{HEAD}services: [{{web: {{command: x}}}}]\n",
+        4,
+        "expected a map from a service name, found a list",
+        "without dashes or brackets: a line `web: …` for each",
+    ),
+    "a list of names": (f"{HEAD}users:\n  - alice\n", 5, "expected a map", "a line `alice: …` for each"),
+    "a list of facts": (f"{HEAD}match: [debian]\n", 4, "expected a map", "a line `id: debian` for each"),
+    "a list of keys": (
+        f"{HEAD}host: [web1]\n",
+        4,
+        "expected the keys",
+        "without dashes or brackets; known keys: ",
+    ),
+    "a service without a name": (
+        f"{HEAD}services:\n  command: x\n",
+        5,
+        "expected the keys of a service",
+        "line `NAME:`",
+    ),
+    "a file without a name": (f"{HEAD}files:\n  content: x\n", 5, "expected a map, found", "below a name"),
+    "a command for a service": (f"{HEAD}services: {{web: x}}\n", 4, "expected the keys", "write `command: x` below it"),
+    "a text for a file": (f"{HEAD}files: {{/etc/a: x}}\n", 4, "expected a map", "write `content: x` below it"),
+    "a text for a map": (f"{HEAD}sysctl: x\n", 4, "expected a map", "a line `NAME: …` for each entry"),
+    "a list for a word": (f"{WEB}    user: [a]\n", 7, "found a list", "write one value, without dashes"),
+    "a template without quotes": (f"{HEAD}files: {{/a: {{content: {{{{ x }}}}}}}}\n", 4, "a key must be", "in quotes"),
+    "the name of a release": (
+        f"{HEAD}match: {{version: bookworm}}\n",
+        4,
+        '"bookworm" is not a version range',
+        "write numbers in quotes",
+    ),
     "a unit file": ("# x\n[Unit]\nDescription=x\n", 1, "[Section] and KEY=VALUE", "`ordainctl import a.yaml` converts"),
     "a netplan file": ("network:\n  version: 2\n", 1, "not a document", "import a.yaml` converts a netplan file"),
     "a compose file": ("services:\n  w: {image: x}\n", 1, "not a document", "import a.yaml` converts a compose file"),
@@ -65,6 +97,7 @@ def test_a_mistake_has_its_place_fault_and_remedy(mistake: str) -> None:
     assert len(problems) == 1, problems
     assert (problems[0].where.path, problems[0].where.line) == ("a.yaml", line)
     assert fault in problems[0].what
+    assert not problems[0].what.endswith(")"), "a remedy belongs in the hint, and there is one only"
     assert remedy in problems[0].hint
 
 

@@ -57,7 +57,7 @@ def range_error(text: str) -> str | None:
     if not text.strip():
         return "a version range is empty"
     if _RANGE.fullmatch(text) is None:
-        return f'"{text}" is not a version range (write it as "12", ">=9 <10" or ">=22.04")'
+        return f'"{text}" is not a version range'
     return None
 
 

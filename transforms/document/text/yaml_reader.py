@@ -181,7 +181,8 @@ class _Reader:
         while not isinstance(event := next(self.events), self.yaml.MappingEndEvent):
             at = self.places.of(event.start_mark)
             if not isinstance(event, self.yaml.ScalarEvent):
-                raise Unreadable("a key must be a string", at, "write a value that begins with {{ in quotes")
+                hint = 'write a value that begins with {{ in quotes; where a template is meant, as template: "{{ … }}"'
+                raise Unreadable("a key must be a string", at, hint)
             key = self.limits.check_key(event.value, at)
             if not event.style:
                 self.limits.check_plain(key, at)
