@@ -21,6 +21,7 @@ from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_file import MAX_BYTES, Handover, decode, encode
 from ordain.agent.delivery.source.handover_source import NAME
+from ordain.agent.model import RawDocuments
 from ordain.agent.source_settings import SourceSettings
 from ordain.agent.system import atomic_files
 
@@ -70,6 +71,11 @@ class Fetcher:
             return None
         return handover.snapshot
 
+    @property
+    def documents(self) -> RawDocuments:
+        """Return the documents that the agent was given last."""
+        return self._snapshot.texts
+
     async def run(self) -> None:
         """Fetch documents without end."""
         if self._health is None:
@@ -101,8 +107,8 @@ class Fetcher:
                 await close()
 
     def _hand_over(self, snapshot: Snapshot) -> None:
-        """Hand over the documents that were read. Raises `SourceError` if there are none."""
-        if not snapshot.texts:
+        """Hand over the documents that were read. Raises `SourceError` if there are none, without a reason to wait."""
+        if not snapshot.texts and not snapshot.waiting:
             message = f"{self._settings.location}: the source has no documents"
             raise SourceError(message, code=SourceFault.EMPTY, hint="check the path, prefix or database")
         self._backoff.succeeded()
@@ -120,7 +126,7 @@ class Fetcher:
             self._set_health(SourceHealth(connected=True, since=boottime()))
         elif is_new or waits_for_other:
             self._set_health(last)
-        if is_new:
+        if is_new and snapshot.texts:
             self._write(self._state / CACHE, None)
 
     def _report_failure(self, error: SourceError, wait_sec: float) -> None:

@@ -47,7 +47,13 @@ async def _run(root: Path) -> int:
         log.info("the source of this machine is not remote; nothing to do")
         return 0
     key = _machine_key()
-    gate = RolloutGate(root=root, machine=read_facts(root).machine_id, key=key, own=settings.windows)
+    gate = RolloutGate(
+        root=root,
+        machine=read_facts(root).machine_id,
+        key=key,
+        own=settings.windows,
+        handed_over=lambda: fetcher.documents,
+    )
     login = Login(user=key.user, password=lambda: key.password) if key and key.user else None
     fetcher = Fetcher(
         lambda: open_remote(settings, root, gate, login), source, folder=root / FOLDER, state=root / STATE

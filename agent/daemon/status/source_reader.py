@@ -77,15 +77,19 @@ class SourceReader:
     async def read(self) -> Sequence[RawDocument]:
         """Return the documents that this machine accepts from the source.
 
-        Raises `Unavailable` if it cannot be read, and if it is empty, or holds empty files only, although a generation
-        with members is in force.
+        Raises `Unavailable` if it cannot be read, if the machine waits for its first release, and if it is empty, or
+        holds empty files only, although a generation with members is in force.
         """
         source = self.source
+        self.facts = self.facts or await asyncio.to_thread(read_facts, self._root)
         try:
             self.health = None
             snapshot = await source.read()
             # A directory is never lost; units that were stopped for the loss of another source start again.
             self.health = SourceHealth(connected=True) if source.type == "directory" else snapshot.health
+            if snapshot.waiting and not snapshot.texts and source is self.source:
+                self._set_state(connected=True, waiting=snapshot.waiting)
+                raise Unavailable(f"{source.location}: no release for this machine yet: {snapshot.waiting}")
             # All three are set together with the state below: others wait until this release is applied.
             snapshot, self.release, self.labels = await asyncio.to_thread(self._admit, snapshot)
             if source is not self.source:  # agent.yaml has changed while the source was read

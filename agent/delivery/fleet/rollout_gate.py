@@ -1,7 +1,8 @@
 """The turn of one machine in a rollout: whether its source hands over the release that it has, or the head.
 
-The agent does not know about rollouts: it applies the release that it is given. A machine without any release does not
-wait.
+The agent does not know about rollouts: it applies the release that it is given. A machine waits with the release that
+it has, or, if it never had one of this channel, with the generation that is in force. A machine that has nothing to
+wait with, as in its first boot or after a boot from the network, takes the head at once.
 """
 
 from __future__ import annotations
@@ -24,18 +25,33 @@ from ordain.agent.delivery.fleet.staged_rollout import AT_WORK
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.slot_guard import IdentityGuard
 from ordain.agent.delivery.protocol import SourceError
-from ordain.agent.delivery.release.manifest import Release
+from ordain.agent.delivery.release.manifest import Release, read_release
+from ordain.agent.delivery.release.publish_lock import RELEASES
 from ordain.agent.delivery.spread import position
 from ordain.agent.local_time import to_local
+from ordain.agent.model import RawDocuments
+from ordain.agent.status import AgentState as Phase
 from ordain.agent.system import atomic_files
 from ordain.transforms.document.formats.maintenance_windows import Window
+from ordain.transforms.errors import Refused
 
 log = logging.getLogger(__name__)
 MAX_HOLD_SEC = 1800.0
 """A slot is given back after this time, whatever the state of the machine's apply is."""
 CHECK_SEC = 1.0
+REPORT_SEC = 1.0
+"""The time after which a machine whose agent has not reported yet is looked at again."""
+OF_THE_BOOT = ("baseline", "handed")
+"""The origins of generations that every boot begins with: the machine keeps nothing of what it had."""
+NOTHING_NEW = 0
+"""The number of no release: the machine keeps what is in force."""
 RETRY_SEC = (5.0, 60.0)
 """The first and the longest mean time between two attempts to get a slot."""
+
+
+def _keeps_something(report: MachineReport) -> bool:
+    """Return whether a machine has a generation that it can stay with, also over a reboot."""
+    return bool(report.generation) and report.boot.generated_from not in OF_THE_BOOT
 
 
 def _now() -> datetime:
@@ -46,7 +62,8 @@ def _now() -> datetime:
 class RolloutGate:
     """The turn of ``machine``, whose agent reports below ``root``; ``own`` are the windows in its agent.yaml.
 
-    It signs its slot with ``key``, if it has one.
+    It signs its slot with ``key``, if it has one. ``handed_over`` returns the texts that the agent was given last:
+    they name the release of the machine before its agent reports.
 
     The gate outlives connections to the store: ``database`` is the current one.
     """
@@ -56,6 +73,7 @@ class RolloutGate:
     key: PrivateKey | None = None
     database: Database | None = None
     own: tuple[Window, ...] = ()
+    handed_over: Callable[[], RawDocuments] = tuple
     now: Callable[[], datetime] = _now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     waiting: Wait | None = None
@@ -68,17 +86,35 @@ class RolloutGate:
         """Return the number of ``head`` when it is this machine's turn, else the number of the release that it has.
 
         ``holds`` are those of the fleet.
-        ``waiting`` tells the reason for a wait. Raises `SourceError` if the semaphore cannot be used.
+        ``waiting`` tells the reason for a wait; a machine without a release then gets `NOTHING_NEW`.
+        Raises `SourceError` if the semaphore cannot be used.
         """
         report = self._report()
-        current = report.release.number if report and report.release.channel == head.channel else 0
+        current = self._current(report, head.channel)
         self.waiting = None
         await self._resume(head)
-        if not 0 < current < head.number:
+        is_known = report is not None and (report.generation > 0 or report.phase is not Phase.STARTING)
+        if current >= head.number or (not current and report and is_known and not _keeps_something(report)):
             return head.number
         held = holds.of(report, self.now()) if report else None
-        self.waiting = held.wait() if held else await self._wait(head, state)
-        return current if self.waiting else head.number
+        wait = held.wait() if held else await self._wait(head, state)
+        if wait and not is_known:  # it may be a machine that does not wait
+            soon = self.now() + timedelta(seconds=REPORT_SEC)
+            wait = Wait(why=wait.why, until=min(wait.until or soon, soon))
+        self.waiting = wait
+        return current if wait else head.number
+
+    def _current(self, report: MachineReport | None, channel: str) -> int:
+        """Return the number of the release of ``channel`` that this machine has, `NOTHING_NEW` if it has none."""
+        if report and report.release.number:
+            return report.release.number if report.release.channel == channel else NOTHING_NEW
+        numbers = [NOTHING_NEW]
+        for path, data in self.handed_over():
+            if path.startswith(RELEASES):
+                with contextlib.suppress(Refused):
+                    release = read_release(path, data)
+                    numbers += [release.number] if release.channel == channel else []
+        return max(numbers)
 
     async def _wait(self, head: Release, state: RolloutState | None) -> Wait | None:
         now, place = self.now(), position(self.machine, head.title)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.reports import is_lost
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState
+from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.release.channel import channel_of
 from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.spread import position
 from ordain.agent.status import AgentState as Phase
@@ -52,7 +54,7 @@ def count_machines(
     """Count the machines in the channel of the release, without those that the rollout ignores."""
     counts = MachineCounts()
     for report in reports:
-        if report.release.channel != release.channel or report.machine in state.ignored:
+        if channel_of_report(report) != release.channel or report.machine in state.ignored:
             continue
         lost = is_lost(report, now)
         has_it = has_release(report, release)
@@ -71,9 +73,20 @@ def count_machines(
     return counts
 
 
+def channel_of_report(report: MachineReport) -> str:
+    """Return the channel of a machine by its label, "" if it has two; without facts, the channel of its release."""
+    if report.facts is None:
+        return report.release.channel
+    try:
+        return channel_of(report.facts)
+    except SourceError:
+        return ""
+
+
 def has_release(report: MachineReport, release: Release) -> bool:
     """Return whether a machine reports this release: a higher number, or another hash, is nothing that it can have."""
-    return report.release.number == release.number and report.release.hash in ("", release.hash)
+    has = report.release
+    return (has.channel, has.number) == (release.channel, release.number) and has.hash in ("", release.hash)
 
 
 def advance(release: Release, reports: Sequence[MachineReport], state: RolloutState | None, now: float) -> RolloutState:

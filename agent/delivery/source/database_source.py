@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 
 from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.database.database import Database, Listing
@@ -31,6 +32,8 @@ _LOST = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED)
 
 class DatabaseSource:
     """The documents of one machine in ``database``: a release where there is one, else the documents in its scopes.
+
+    A machine that waits for its turn to take its first release stays with the documents in its scopes.
 
     ``facts`` returns the current facts of the machine; ``shared`` are the versions of related systems, see
     `transforms.resolve.match.match_layer`. Without ``unsigned``, only releases are read.
@@ -67,10 +70,17 @@ class DatabaseSource:
             listing = await self.database.list(*watched)
             self._require_no_conflict(listing)
             has_release = bool(release_keys) and any(entry.key.startswith(release_keys) for entry in listing.entries)
+            self._watched, self._revision = watched, listing.revision
+            waiting = ""
+            if self._releases and has_release:
+                released = await self._releases.read()
+                if released.texts or not self._unsigned:
+                    return released
+                waiting = released.waiting
             wanted = document_keys.scopes_for(self._with_node(listing, facts))
-            if has_release or not self._unsigned or wanted == scopes:
-                self._scopes, self._watched, self._revision = scopes, watched, listing.revision
-                return await self._releases.read() if self._releases and has_release else snapshot(listing)
+            if not self._unsigned or wanted == scopes:
+                self._scopes = scopes
+                return replace(snapshot(listing), waiting=waiting)
             scopes = wanted
         message = f"{self.location}: the labels of this machine are different at every reading"
         raise SourceError(message, hint="check which Node documents match this machine")

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from ordain.agent.delivery.database.database import Database, StoredEntry
 from ordain.agent.delivery.fleet.fleet_holds import HOLDS, FleetHolds, decode_holds
-from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
+from ordain.agent.delivery.fleet.rollout_gate import NOTHING_NEW, RolloutGate
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout
 from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
 from ordain.agent.delivery.release import verify
@@ -70,6 +70,7 @@ class ReleaseReader:
     async def read(self) -> Snapshot:
         """Return the head of the channel, the release that this machine is pinned to, and their documents.
 
+        There are none while a machine that has no release waits for its turn.
         Raises `SourceError`, with the code RELEASE_INCOMPLETE while documents are missing.
         """
         facts = self._facts()
@@ -81,6 +82,9 @@ class ReleaseReader:
         if self.gate:
             state = _rollout_state(entries.get(rollout_key(channel)))
             number = await self.gate.release_number(head, state, _holds(entries.get(HOLDS)))
+            if number == NOTHING_NEW:
+                waiting = self.gate.waiting.why if self.gate.waiting else ""
+                return Snapshot(texts=(), waiting=waiting)
             if number != head.number:
                 key = number_key(channel, number)
                 head = self._release(await self.database.get(key), key)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault, SourceHealth
-from ordain.agent.delivery.source.handover_file import Handover, decode
+from ordain.agent.delivery.source.handover_file import Handover, decode, encode
 from ordain.agent.delivery.source.http_source import MACHINE, HttpSource, MachineIdentity
 from ordain.agent.source_daemon import fetcher as fetcher_module
 from ordain.agent.source_daemon.fetcher import Fetcher
@@ -268,10 +268,45 @@ async def test_the_reason_of_a_wait_is_handed_over_without_new_documents(tmp_pat
     assert handed_over == ["", "the fleet holds machine web3 by alice?bert", ""]
 
 
+async def test_the_reason_of_a_wait_for_the_first_release_is_handed_over_instead_of_other_documents(
+    tmp_path: Path,
+) -> None:
+    settings = SourceSettings(type=SourceKind.ETCD, endpoints=("http://127.0.0.1:1",))
+
+    class First:
+        """A source whose machine has had other documents."""
+
+        async def read(self) -> Snapshot:
+            return Snapshot(texts=(), waiting="the rollout is at 1%")
+
+        async def changes(self) -> AsyncIterator[None]:
+            yield
+            await asyncio.Event().wait()
+
+    for name in ("run", "state"):
+        (tmp_path / name).mkdir()
+    before = Handover(location=settings.location, settings="", snapshot=Snapshot(texts=(("a", GOOD),)))
+    (tmp_path / "run/handover").write_bytes(encode(before))
+    fetcher = Fetcher(lambda: cast(Any, First()), settings, folder=tmp_path / "run", state=tmp_path / "state")
+    assert fetcher.documents == before.snapshot.texts
+    following = asyncio.create_task(fetcher.run())
+    try:
+        async with asyncio.timeout(20):
+            while _waiting(tmp_path / "run/handover") != "the rollout is at 1%":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+    handover = decode((tmp_path / "run/handover").read_bytes())
+    assert handover.snapshot.texts == ()
+    assert handover.health is not None
+    assert handover.health.connected
+
+
 def _waiting(path: Path) -> str | None:
     with contextlib.suppress(FileNotFoundError):
         handover = decode(path.read_bytes())
-        if handover.snapshot.texts:
+        if handover.snapshot.texts or handover.snapshot.waiting:
             return handover.snapshot.waiting
     return None
 

@@ -102,6 +102,15 @@ def test_a_release_is_examined_each_time(tmp_path: Path) -> None:
     assert made.state.release == "stable 4"
 
 
+def test_a_machine_that_waits_for_its_first_release_keeps_what_is_in_force_without_a_fault(tmp_path: Path) -> None:
+    made = reader(tmp_path, Source(Snapshot(texts=(), waiting="the rollout is at 1%")), applied=members("web"))
+
+    with pytest.raises(Unavailable, match="no release for this machine yet: the rollout is at 1%"):
+        asyncio.run(made.read())
+    assert (made.state.connected, made.state.waiting, made.state.code) == (True, "the rollout is at 1%", "")
+    assert made.facts is not None, "the gate of the rollout waits for a report"
+
+
 def test_a_source_that_cannot_be_read_is_unavailable_and_says_what_stays(tmp_path: Path) -> None:
     made = reader(tmp_path, Source(SourceError("no route to host", code=SourceFault.UNREACHABLE, hint="look")))
 

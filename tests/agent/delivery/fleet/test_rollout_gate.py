@@ -13,7 +13,7 @@ from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.database.semaphore import Semaphore
 from ordain.agent.delivery.fleet import rollout_gate
 from ordain.agent.delivery.fleet.fleet_holds import HOLDS, FleetHold, FleetHolds, HoldTarget, encode_holds
-from ordain.agent.delivery.fleet.report import PATH, MachineReport, encode_report
+from ordain.agent.delivery.fleet.report import PATH, MachineReport, ReportedBoot, encode_report
 from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release import signing
@@ -21,6 +21,7 @@ from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_r
 from ordain.agent.delivery.release.publish import publish
 from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.agent.delivery.source.release_reader import ReleaseReader
+from ordain.agent.model import RawDocuments
 from ordain.agent.status import AgentState as Phase
 from ordain.transforms.model import Facts
 from rig.stores.signing_keys import key_of
@@ -46,17 +47,28 @@ async def wait_until_no_slot_is_held(database: Database) -> None:
 class Machine:
     """A source, and an agent that reports the release that the source handed over."""
 
-    def __init__(self, database: Database, root: Path, number: int) -> None:
+    def __init__(self, database: Database, root: Path, number: int, *, unsigned: bool = False) -> None:
         self.root = root
+        self.handed_over: RawDocuments = ()
         self.facts = Facts(id="debian", systemd=257, hostname=f"m{number}", machine_id=f"{number:032x}")
-        self.gate = RolloutGate(root=root, machine=self.facts.machine_id, database=database)
+        self.gate = RolloutGate(
+            root=root, machine=self.facts.machine_id, database=database, handed_over=lambda: self.handed_over
+        )
         releases = ReleaseReader(database, lambda: self.facts, {}, self.gate)
-        self.source = DatabaseSource(database, lambda: self.facts, {}, releases=releases, unsigned=False)
+        self.source = DatabaseSource(database, lambda: self.facts, {}, releases=releases, unsigned=unsigned)
         (root / PATH).parent.mkdir(parents=True)
 
-    def report(self, number: int, phase: Phase) -> None:
-        reference = ReleaseReference(channel="stable", number=number)
-        report = MachineReport(machine=self.facts.machine_id, phase=phase, release=reference)
+    def report(
+        self, number: int, phase: Phase, *, channel: str = "stable", generation: int = 0, origin: str = "current"
+    ) -> None:
+        reference = ReleaseReference(channel=channel, number=number)
+        report = MachineReport(
+            machine=self.facts.machine_id,
+            phase=phase,
+            release=reference,
+            generation=generation,
+            boot=ReportedBoot(generated_from=origin),
+        )
         (self.root / PATH).write_bytes(encode_report(report))
 
     async def read(self) -> int:
@@ -132,6 +144,84 @@ async def test_a_machine_that_has_to_wait_keeps_its_release(open_store: OpenStor
         assert "the rollout is at 0%" in machine.gate.waiting.why
         await database.put("releases/stable/rollout", b'{"number": 2, "share": 1.0}', expect=None)
         assert await machine.read() == 2
+
+
+async def test_a_machine_without_a_release_waits_with_the_generation_that_is_in_force(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as database:
+        await publish(database, release(1, stages=["0%", "100%"]), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        for report in (
+            {"number": 0, "phase": Phase.CONVERGED, "generation": 5},
+            {"number": 0, "phase": Phase.STARTING, "generation": 5},
+            {"number": 7, "phase": Phase.CONVERGED, "generation": 5, "channel": "canary"},
+        ):
+            machine.report(**report)  # type: ignore[arg-type]
+            snapshot = await machine.source.read()
+            assert (snapshot.texts, snapshot.waiting) == ((), "the rollout is at 0% of the machines")
+
+        await database.put("releases/stable/rollout", b'{"number": 1, "share": 1.0}', expect=None)
+        assert await machine.read() == 1
+
+
+@pytest.mark.parametrize("origin", ["nothing", "baseline", "handed"])
+async def test_a_machine_that_has_nothing_to_wait_with_takes_the_release_at_once(
+    origin: str, open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as database:
+        await publish(database, release(1, stages=["0%", "100%"]), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        machine.report(0, Phase.CONVERGED, generation=0 if origin == "nothing" else 1, origin=origin)
+
+        assert await machine.read() == 1
+
+
+async def test_a_machine_whose_agent_has_not_reported_is_looked_at_again_soon(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as database:
+        await publish(database, release(1, stages=["0%", "100%"]), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        for report in (False, True):
+            if report:
+                machine.report(0, Phase.STARTING)
+            assert (await machine.source.read()).texts == ()
+            assert machine.gate.waiting is not None
+            assert machine.gate.waiting.until is not None
+
+        machine.report(0, Phase.CONVERGED)
+        assert await machine.read() == 1
+
+
+async def test_a_machine_that_reboots_during_a_rollout_keeps_the_release_that_it_had(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as database:
+        await publish(database, release(1), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        machine.handed_over = (await machine.source.read()).texts
+        await publish(database, release(2, stages=["0%", "100%"]), {})
+
+        assert await machine.read() == 1
+
+
+async def test_a_machine_that_waits_for_its_first_release_stays_with_the_unsigned_documents_of_the_store(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as database:
+        layer = b"ordain: v1\nkind: Layer\nname: a\n"
+        await database.put("documents/common/layer/a", layer, expect=None)
+        await publish(database, release(1, stages=["0%", "100%"]), {})
+        machine = Machine(database, tmp_path / "m", 1, unsigned=True)
+        machine.report(0, Phase.CONVERGED, generation=5)
+
+        snapshot = await machine.source.read()
+
+        assert [data for _, data in snapshot.texts] == [layer]
+        assert snapshot.waiting == "the rollout is at 0% of the machines"
+        await database.put("releases/stable/rollout", b'{"number": 1, "share": 1.0}', expect=None)
+        assert await machine.read() == 1
 
 
 async def test_a_machine_that_the_fleet_holds_keeps_its_release_until_the_hold_ends(

@@ -23,6 +23,7 @@ from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, Rollou
 from ordain.agent.delivery.spread import position
 from ordain.agent.status import AgentState as Phase
 from ordain.transforms.document.formats.maintenance_windows import next_opening, parse_window
+from ordain.transforms.model import Facts
 from ordain.transforms.systemd.values import EncodeError
 
 MONDAY = datetime(2026, 6, 1, tzinfo=UTC)
@@ -198,6 +199,21 @@ def test_machines_of_other_channels_do_not_count() -> None:
     reports = [*fleet(10), *[replace(r, phase=Phase.ROLLED_BACK) for r in fleet(10, "canary")]]
 
     assert count_machines(release(), reports, RolloutState(number=2, share=1.0), 1000).all == 10
+
+
+def test_machines_without_a_release_are_counted_in_the_channel_of_their_label() -> None:
+    def report(machine: str, *channels: str) -> MachineReport:
+        facts = Facts(id="debian", systemd=257, labels={"channel": channels} if channels else {})
+        return MachineReport(machine=machine, phase=Phase.CONVERGED, facts=facts, generation=1, seen=1000)
+
+    reports = [report("a"), report("b", "stable"), report("c", "canary"), report("d", "stable", "canary")]
+    moved = replace(report("e"), release=ReleaseReference(channel="canary", number=release().number))
+    state = RolloutState(number=2, share=1.0)
+
+    counts = count_machines(release(), [*reports, moved], state, 1000)
+
+    assert (counts.all, counts.invited, counts.done) == (3, 3, 0)
+    assert advance(release(), [*reports, moved], replace(state, share=0.5, opened=0), 1000).share == 0.5
 
 
 def test_the_last_stage_ends_it() -> None:
