@@ -55,6 +55,7 @@ def parse(words: Sequence[str]) -> tuple[Subcommand, argparse.Namespace]:
         flags = [argument.flag for argument in command.arguments if argument.flag]
         hints = [hint for word in unknown if (hint := did_you_mean(word.partition("=")[0], flags))]
         raise Usage(f"unknown argument: {' '.join(unknown)}" + (f" ({hints[0]})" if hints else ""))
+    request.command_name = command.name
     return command, request
 
 

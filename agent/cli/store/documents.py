@@ -61,6 +61,7 @@ from ordain.agent.model import to_json
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.names import shared_versions
+from ordain.transforms.document.text.node import SUFFIXES
 from ordain.transforms.errors import Problem, Refused, did_you_mean, only_errors
 from ordain.transforms.model import Document
 from ordain.transforms.model import Kind as DocumentKind
@@ -131,7 +132,19 @@ def list_(request: Namespace, console: Console) -> Exit:
     console.table(("KIND", "NAME", "BYTES", "SCOPE"), rows)
     if not rows:
         console.line("there are no documents", Style.DIM)
+        _note_files(request, console)
     return Exit.OK
+
+
+def _note_files(request: Namespace, console: Console) -> None:
+    """Tell of files with documents in a directory that was named as a store: `ordainctl serve` reads them."""
+    folder = Path(request.store or "")
+    if request.store and folder.is_dir() and any(path.suffix in SUFFIXES for path in folder.iterdir()):
+        console.note(
+            f"{folder} has files with documents but is not a store (`ordainctl validate {folder}` checks the files; "
+            f"`ordainctl documents put FILE --store STORE` writes one to a store)",
+            Style.WARN,
+        )
 
 
 def get(request: Namespace, console: Console) -> Exit:

@@ -35,6 +35,22 @@ if TYPE_CHECKING:
     from ordain.agent.delivery.setup.machine_users import EtcdMachineUsers
 
 T = TypeVar("T")
+
+_NO_STORE = (
+    "the source of this machine is the boot server {server}, which is not a store; this command needs etcd, CouchDB or "
+    "a directory, which --store URL (or $ORDAIN_STORE) names"
+)
+_BEHIND_A_BOOT_SERVER = {
+    "documents": "this machine gets its documents from the boot server {server}, which hands out those of one machine "
+    "and takes no changes: change the files that it serves, there; `ordainctl match` lists the layers of this machine. "
+    "The documents of a store need --store URL (or $ORDAIN_STORE)",
+    "fleet": "the source of this machine is the boot server {server}, to which no machine reports: ask each machine "
+    "(`ordainctl status`), or let them follow a store. The machines of a store need --store URL (or $ORDAIN_STORE)",
+    "release": "the source of this machine is the boot server {server}: a release is a file in the directory that it "
+    "serves (`ordainctl release create --output`), and has no rollout. The releases of a store need --store URL (or "
+    "$ORDAIN_STORE)",
+}
+"""Families of commands with the reason why they cannot work on the source of a machine behind a boot server."""
 CREDSTORE = "etc/credstore"
 
 
@@ -123,13 +139,16 @@ def _settings(request: Namespace) -> SourceSettings:
         source, problems = source_from_url(request.store, source, NOWHERE)
         if wrong := only_errors(problems):
             raise Usage(f"--store: {wrong[0].what} ({wrong[0].hint})")
+        if source.type is SourceKind.HTTP:
+            raise Usage(
+                f"--store {request.store}: this is the URL of a boot server, which is not a store; for a store, write "
+                f"etcd+{request.store} or couchdb+{request.store}, or name a directory"
+            )
     elif not source.remote:
         raise Usage("--store URL (or $ORDAIN_STORE) is missing, and the source of this machine is not a store")
     elif source.type is SourceKind.HTTP:
-        raise Usage(
-            f"this machine gets its documents from the boot server {source.location}: change them there; this command "
-            "needs etcd, CouchDB or a directory, which --store URL (or $ORDAIN_STORE) names"
-        )
+        family = request.command_name.partition(" ")[0]
+        raise Usage(_BEHIND_A_BOOT_SERVER.get(family, _NO_STORE).format(server=source.location))
     if request.user:
         source = replace(source, user=request.user)
     if request.ca:

@@ -420,10 +420,35 @@ def test_a_machine_of_a_boot_server_has_no_store(desk: Desk, capsys: pytest.Capt
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text("source: {type: http, url: 'http://boot.example/{mac}.yaml'}\n")
 
-    assert main(["documents", "list"], root=desk.root) == 2
-    said = capsys.readouterr().err
-    assert "this machine gets its documents from the boot server" in said
-    assert "change them there" in said
+    for command, reason in {
+        "documents list": "change the files that it serves, there; `ordainctl match` lists the layers of this machine",
+        "fleet status": "to which no machine reports: ask each machine (`ordainctl status`)",
+        "release list": "a release is a file in the directory that it serves",
+        "secret list": "the boot server http://boot.example/{mac}.yaml, which is not a store",
+    }.items():
+        assert main(command.split(), root=desk.root) == 2
+        said = capsys.readouterr().err
+        assert reason in " ".join(said.split())
+        assert "--store URL" in said
+
+
+def test_the_url_of_a_boot_server_is_not_taken_for_a_store(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fleet", "status", "--store", "https://db.example:2379/x"], root=desk.root) == 2
+
+    assert "write etcd+https://db.example:2379/x or couchdb+https://" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_directory_of_files_that_is_named_as_a_store_is_told(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/a.yaml").write_text("ordain: v1\nkind: Layer\nname: a\n")
+
+    assert main(["documents", "list", "--store", str(tmp_path / "files")], root=desk.root) == 0
+
+    said = capsys.readouterr()
+    assert "there are no documents" in said.out
+    assert "has files with documents but is not a store" in " ".join(said.err.split())
 
 
 def test_commands_need_the_url_of_a_store(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

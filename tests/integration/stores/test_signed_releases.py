@@ -24,6 +24,7 @@ from rig.machine_agent import (
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
 URL = "http://127.0.0.1:2379"
+AGENT_YAML = f'source: {{type: etcd, endpoints: ["{URL}"]}}\n'
 FOLDER = "/srv/release"
 DOCUMENTS = f"{FOLDER}/documents"
 
@@ -34,7 +35,7 @@ def released(etcd_here: None, machine: Machine) -> Machine:
     etcd = shutil.which("etcd", path=CLEAN_ENVIRONMENT["PATH"])
     assert etcd
     machine.write("/usr/local/bin/etcd", Path(etcd).read_bytes(), mode=0o755)
-    machine.write("/etc/ordain/agent.yaml", f'source: {{type: etcd, endpoints: ["{URL}"]}}\n')
+    machine.write("/etc/ordain/agent.yaml", AGENT_YAML)
     machine.write(f"{DOCUMENTS}/base.yaml", layer(web=sleep_service(), other=sleep_service()))
     machine.boot()
     peer = "http://127.0.0.1:2380"
@@ -104,7 +105,26 @@ def test_releases_are_followed_rolled_back_with_a_new_number_and_reported(releas
     assert report["units"]["web.service"]["state"] == "active"
     assert report["facts"]["systemd"] > 250
     assert "stable 3" in ordainctl(released, "fleet", "status")
+    take_the_first_release_of_another_channel_in_its_turn(released)
     enroll(released)
+
+
+def take_the_first_release_of_another_channel_in_its_turn(machine: Machine) -> None:
+    """Have a rollout to nobody, in which the machine stays as it is, and then to everybody."""
+    before = invocations(machine, "other.service")
+    release(machine, "--channel", "canary", "--number", "1", "--stages", "0%,100%")
+    machine.write("/etc/ordain/agent.yaml", f"{AGENT_YAML}labels: {{channel: canary}}\n")
+
+    why = "the rollout is at 0% of the machines"
+    machine.until("the machine waits for its turn", lambda: source(machine)["waiting"] == why, timeout=60)
+    assert source(machine)["connected"]
+    assert invocations(machine, "other.service") == before
+    ordainctl(machine, "release", "rollout", "canary", "--open", "100%", "--once")
+
+    wait_release(machine, "canary 1")
+    machine.write("/etc/ordain/agent.yaml", AGENT_YAML)
+    wait_release(machine, "stable 3")
+    assert invocations(machine, "other.service") == before
 
 
 def enroll(machine: Machine) -> None:
