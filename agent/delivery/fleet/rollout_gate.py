@@ -42,7 +42,7 @@ CHECK_SEC = 1.0
 REPORT_SEC = 1.0
 """The time after which a machine whose agent has not reported yet is looked at again."""
 OF_THE_BOOT = ("baseline", "handed")
-"""The origins of generations that every boot begins with: the machine keeps nothing of what it had."""
+"""The origins of generations that every boot of a machine begins with; it keeps no other over a reboot."""
 NOTHING_NEW = 0
 """The number of no release: the machine keeps what is in force."""
 RETRY_SEC = (5.0, 60.0)
