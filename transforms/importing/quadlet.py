@@ -1,14 +1,13 @@
 """Podman quadlets (podman-systemd.unit(5)) as services that run podman in the same way as quadlet's generator.
 
 ``.container`` files become services, which also make the volumes and networks that they use (`quadlet_objects`). So do
-``.image`` and ``.kube`` files (`quadlet_units`). All other files are problems.
+``.pod``, ``.build``, ``.image`` and ``.kube`` files (`quadlet_units`).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -16,12 +15,13 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
 from ordain.transforms.importing import unit_assignments, unit_files
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
-from ordain.transforms.importing.podman_command import PODMAN, implied, podman, unquoted
+from ordain.transforms.importing.podman_command import implied, podman, unquoted
 from ordain.transforms.importing.quadlet_objects import PodmanObject, podman_object
-from ordain.transforms.importing.quadlet_units import QuadletService, service
+from ordain.transforms.importing.quadlet_references import References
+from ordain.transforms.importing.quadlet_units import HAVE_SERVICES, QuadletService, service
 from ordain.transforms.importing.unit_assignments import Assignment
 from ordain.transforms.importing.unit_files import ImportedUnit
-from ordain.transforms.systemd import quoting, splitting, unit_name, values
+from ordain.transforms.systemd import splitting, unit_name, values
 from ordain.transforms.systemd.encode import EncodeError
 
 TYPES = ("container", "volume", "network", "pod", "kube", "image", "build")
@@ -76,8 +76,6 @@ DEPENDENCIES = frozenset(
     "ReloadPropagatedFrom Requires Requisite StopPropagatedFrom Upholds Wants".split()
 )
 """Keys of [Unit] in which a quadlet stands for its unit."""
-HAVE_SERVICES = frozenset({"image", "kube"})
-"""Types of quadlets with a service of their own, besides containers."""
 MADE_BY_CONTAINER = frozenset({"volume", "network"})
 """Types of quadlets that need no unit: podman and the service of a container make them."""
 
@@ -105,20 +103,23 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
             objects[name] = podman_object(file, kind, assignments, draft)
         elif kind == "container":
             containers[name] = _Container(file, assignments, objects, containers, services, draft)
-        elif kind in HAVE_SERVICES:
+    used: set[str] = set()
+    for name, (file, assignments) in read.items():
+        kind = name.rpartition(".")[2]
+        if kind in HAVE_SERVICES:
             own = (found for a in assignments if (found := without_quadlets(a, draft)))
-            if made := service(file, kind, own, draft):
+            references = References(file, objects)
+            members = [found.unit_name for found in containers.values() if found.starts_with(name)]
+            if made := service(kind, own, references, members, draft):
                 services[name] = made
-        else:
-            hint = f"keep it and its containers for quadlet, or write a service with `command: {PODMAN} …`"
-            draft.not_converted(Where(path=file.path), f"a .{kind} quadlet", hint)
+            used |= references.used.keys()
     units = [unit for container in containers.values() if (unit := container.unit())]
     units += [made.unit for made in services.values()]
-    used = {name for container in containers.values() for name in container.used}
+    used |= {name for container in containers.values() for name in container.references.used}
     for name in objects:
         if name not in used:
             where = Where(path=read[name][0].path)
-            draft.not_converted(where, "no container of this import uses it", "import the container, too")
+            draft.not_converted(where, "nothing in this import uses it", "import its container, too")
     unit_files.convert(units, names, draft)
 
 
@@ -176,7 +177,7 @@ class _Container:
         services: Mapping[str, QuadletService],
         draft: DocumentDraft,
     ) -> None:
-        self.file, self.objects, self.containers, self.draft = file, objects, containers, draft
+        self.file, self.containers, self.draft = file, containers, draft
         self.services = services
         keys = {a.key: unquoted(a.value) for a in assignments if a.section == "Container"}
         self.name = keys.get("ServiceName", file.stem)
@@ -186,6 +187,7 @@ class _Container:
             "systemd-%p_%i" if "@" in self.name else f"systemd-{self.name}"
         )
         self.pod = keys.get("Pod", "")
+        self.started_with_pod = keys.get("StartWithPod", "").lower() not in {"no", "false", "off", "0", "n", "f"}
         self.paths = [assignment.where.path for assignment in assignments]
         self.of_systemd = [a for a in assignments if a.section not in {"Container", "Quadlet"}]
         self.of_quadlet = _effective(a for a in assignments if a.section == "Container")
@@ -202,20 +204,29 @@ class _Container:
         self.remap: dict[str, list[str]] = {}
         self.notify = "conmon"
         self.split_cgroups = True
-        self.mounts: list[str] = []
-        self.used: dict[str, PodmanObject] = {}
+        self.references = References(file, objects)
         self.requires: list[str] = []
+        self.binds_to: list[str] = []
+
+    @property
+    def unit_name(self) -> str:
+        """Return the name of its service."""
+        return f"{self.name}.service"
+
+    def starts_with(self, pod: str) -> bool:
+        """Return whether the container is in the quadlet ``pod``, and starts with it."""
+        return self.pod == pod and self.started_with_pod
 
     def unit(self) -> ImportedUnit | None:
         """Return the service that quadlet's generator would make, None without an image."""
         where = Where(path=self.file.path)
-        unit = f"{self.name}.service"
+        unit = self.unit_name
         if not unit_name.is_valid(unit):
             self.draft.not_converted(where, f"{unit!r} is not a valid name of a unit", "rename the file")
             return None
-        if self.pod:
-            what = f"the container is in the pod {self.pod}, whose namespaces and life cycle quadlet manages"
-            self.draft.not_converted(where, what, "keep the pod and its containers for quadlet")
+        if self.pod and self.pod not in self.services:
+            what = f"the container is in the pod {self.pod}, which this import has not"
+            self.draft.not_converted(where, what, f"import {self.pod}, too" if self.pod.endswith(".pod") else "")
             return None
         self.set_type()
         self.set_generator_keys()
@@ -272,8 +283,6 @@ class _Container:
                 what, hint = f"{assignment.key}={word}", f"import {word}, too"
                 if kind in MADE_BY_CONTAINER:
                     hint = "remove it: the service of the container needs no other unit"
-                elif kind != "container":
-                    hint = f"keep the .{kind} and what depends on it for quadlet"
                 self.draft.not_converted(assignment.where, what, hint)
         if assignment.value and not units:
             return None
@@ -297,8 +306,10 @@ class _Container:
         for unit in self.requires:
             yield implied(where, "Unit", "Requires", unit)
             yield implied(where, "Unit", "After", unit)
-        for path in self.mounts:
-            yield implied(where, "Unit", "RequiresMountsFor", path)
+        for unit in self.binds_to:
+            yield implied(where, "Unit", "BindsTo", unit)
+            yield implied(where, "Unit", "After", unit)
+        yield from self.references.mount_units(where)
         yield implied(where, "Service", "Type", self.type)
         # `podman auto-update` restarts the unit that this variable names.
         yield implied(where, "Service", "Environment", "PODMAN_SYSTEMD_UNIT=%n")
@@ -313,9 +324,7 @@ class _Container:
                 yield implied(where, "Service", key, value)
 
     def commands(self, where: Where) -> Iterator[Assignment]:
-        for used in self.used.values():
-            if used.create:
-                yield podman(where, "ExecStartPre", used.create)
+        yield from self.references.commands(where)
         run = [*self.global_arguments, "run", f"--name={self.container}", "--replace", "--rm"]
         run += ["--cgroups=split"] if self.split_cgroups else []
         run += [] if self.type == "oneshot" else [f"--sdnotify={self.notify}", "--detach"]
@@ -345,9 +354,9 @@ class _Container:
         if value in self.services and self.services[value].image:
             self.requires.append(self.services[value].unit.name)
             return self.services[value].image
-        if value.endswith(".image"):
+        if value.endswith((".image", ".build")):
             raise EncodeError(f"{value} is not in this import", f"import {value}, too, or name the image itself")
-        if value.endswith((".build", ".artifact")):
+        if value.endswith(".artifact"):
             raise EncodeError(f"{value} is another quadlet", "name the image itself")
         return value
 
@@ -357,8 +366,15 @@ class _Container:
     def skip(self, value: str) -> None:
         """Do nothing: `__init__` has used the value."""
 
-    def set_start_with_pod(self, value: str) -> None:
-        raise EncodeError("it only concerns a pod", "keep the pod and its containers for quadlet")
+    def set_pod(self, value: str) -> None:
+        pod = self.services[value]
+        self.binds_to.append(pod.unit.name)
+        self.last_arguments.append(f"--pod-id-file=%t/{pod.unit.name.removesuffix('.service')}.pod-id")
+
+    def check_start_with_pod(self, value: str) -> None:
+        values.boolean(value)
+        if not self.pod:
+            raise EncodeError("the container is in no pod", "remove the line")
 
     def set_reload_command(self, value: str) -> None:
         self.set_reload(["exec", self.container, *splitting.split(value, unescape=True)])
@@ -425,16 +441,7 @@ class _Container:
 
     def add_environment_file(self, value: str) -> None:
         for path in splitting.split(value, unescape=True):
-            self.arguments.append(f"--env-file={path if path.startswith('%') else self.absolute(path)}")
-
-    def absolute(self, path: str) -> str:
-        """Return a path below the directory of the quadlet. Raises `EncodeError` if that is not known."""
-        if path.startswith("/"):
-            return path
-        if not self.file.path.startswith("/"):
-            what = f"{path!r} is relative to the quadlet, whose directory is not known"
-            raise EncodeError(what, "import the quadlet by its absolute path, or write an absolute path")
-        return posixpath.normpath(posixpath.join(posixpath.dirname(self.file.path), path))
+            self.arguments.append(f"--env-file={self.references.absolute(path)}")
 
     def set_user(self, value: str) -> None:
         """Add the option --user, to which Group= may have added a group."""
@@ -450,25 +457,14 @@ class _Container:
         return self.arguments.pop(at).partition("=")[2] if at is not None else ""
 
     def add_network(self, value: str) -> None:
-        name, colon, options = value.partition(":")
-        if name.endswith(".network"):
-            name = self.object_name(name)
-        elif name in self.containers and not colon:
-            other = self.containers[name]
-            self.requires.append(f"{other.name}.service")
-            name = f"container:{other.container}"
-        elif name.endswith((".container", ".pod")):
-            raise EncodeError(f"{name} is another quadlet", f"import {name}, too, and write no options")
-        self.arguments.append(f"--network={name}{colon}{options}")
+        if other := self.containers.get(value):
+            self.requires.append(other.unit_name)
+            self.arguments.append(f"--network=container:{other.container}")
+        else:
+            self.arguments.append(f"--network={self.references.network(value)}")
 
     def add_volume(self, value: str) -> None:
-        source, colon, rest = value.partition(":")
-        if colon and source.endswith(".volume"):
-            source = self.object_name(source)
-        elif colon and source.startswith((".", "/")):
-            source = self.absolute(source)
-            self.mounts.append(quoting.quoted_word(source, specifiers=False))
-        self.arguments.append(f"--volume={source}{colon}{rest}")
+        self.arguments.append(f"--volume={self.references.volume(value)}")
 
     def add_mount(self, value: str) -> None:
         """Add every mount of a line. The source can be a quadlet, or a path."""
@@ -485,12 +481,12 @@ class _Container:
         if name not in {"source", "src"}:
             return parameter
         if source.endswith(".volume") and kind == "volume":
-            source = self.object_name(source)
+            source = self.references.object_name(source)
         elif kind == "image" or (source.endswith((".image", ".build", ".artifact")) and kind != "bind"):
             source = self.image_of(source)
         elif kind in {"bind", "glob"} and not source.startswith("%"):
-            source = self.absolute(source)
-            self.mounts.append(quoting.quoted_word(source, specifiers=False))
+            source = self.references.absolute(source)
+            self.references.require_mounts(source)
         return f"{name}{equals}{source}"
 
     def add_device(self, value: str) -> None:
@@ -499,14 +495,6 @@ class _Container:
                 what = f"{device}: quadlet adds the device only on a machine that has it"
                 raise EncodeError(what, f"write {device[1:]} without - if the machines have it")
             self.arguments.append(f"--device={device}")
-
-    def object_name(self, file: str) -> str:
-        if file not in self.objects:
-            raise EncodeError(f"{file} is not in this import", f"import {file}, too")
-        self.used[file] = self.objects[file]
-        if self.used[file].mount:
-            self.mounts.append(quoting.quoted_word(self.used[file].mount, specifiers=False))
-        return self.objects[file].name
 
 
 _Set = Callable[[_Container, str], None]
@@ -572,8 +560,8 @@ _KEYS: Mapping[str, _Set] = {
     "ContainerName": _Container.skip,
     "ServiceName": _Container.skip,
     "Rootfs": _Container.set_rootfs,
-    "Pod": _Container.skip,
-    "StartWithPod": _Container.set_start_with_pod,
+    "Pod": _Container.set_pod,
+    "StartWithPod": _Container.check_start_with_pod,
     "ReloadCmd": _Container.set_reload_command,
     "ReloadSignal": _Container.set_reload_signal,
     "VolatileTmp": _Container.set_volatile_tmp,

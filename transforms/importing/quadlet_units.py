@@ -1,20 +1,32 @@
-"""The quadlets .image and .kube as services that run podman in the same way as those of quadlet's generator."""
+"""The quadlets .pod, .build, .image and .kube as services that run podman as those of quadlet's generator do."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.document_draft import DocumentDraft
 from ordain.transforms.importing.podman_command import implied, podman, unquoted
+from ordain.transforms.importing.quadlet_references import References
 from ordain.transforms.importing.unit_assignments import Assignment
 from ordain.transforms.importing.unit_files import ImportedUnit
 from ordain.transforms.systemd import splitting, unit_name, values
 from ordain.transforms.systemd.encode import EncodeError
 
+HAVE_SERVICES = ("pod", "build", "image", "kube")
+"""Types of quadlets with a service of their own, besides containers."""
 OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "pod": {
+        "HostName": "--hostname", "IP": "--ip", "IP6": "--ip6", "ShmSize": "--shm-size", "SubGIDMap": "--subgidname",
+        "SubUIDMap": "--subuidname", "UserNS": "--userns",
+    },
+    "build": {
+        "Arch": "--arch", "AuthFile": "--authfile", "IgnoreFile": "--ignorefile", "Pull": "--pull", "Retry": "--retry",
+        "RetryDelay": "--retry-delay", "Target": "--target", "Variant": "--variant",
+    },
     "image": {
         "Arch": "--arch", "AuthFile": "--authfile", "CertDir": "--cert-dir", "Creds": "--creds",
         "DecryptionKey": "--decryption-key", "OS": "--os", "Retry": "--retry", "RetryDelay": "--retry-delay",
@@ -25,16 +37,38 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     },
 }  # fmt: skip
 """Options for the last assignment of a key."""
-FLAGS: Mapping[str, Mapping[str, str]] = {"image": {"AllTags": "--all-tags", "TLSVerify": "--tls-verify"}, "kube": {}}
-LISTS: Mapping[str, Mapping[str, str]] = {"image": {}, "kube": {"PublishPort": "--publish", "Network": "--network"}}
+FLAGS: Mapping[str, Mapping[str, str]] = {
+    "build": {"ForceRM": "--force-rm", "TLSVerify": "--tls-verify"},
+    "image": {"AllTags": "--all-tags", "TLSVerify": "--tls-verify"},
+}
+LISTS: Mapping[str, Mapping[str, str]] = {
+    "pod": {
+        "AddHost": "--add-host", "DNS": "--dns", "DNSOption": "--dns-option", "DNSSearch": "--dns-search",
+        "NetworkAlias": "--network-alias", "PublishPort": "--publish",
+    },
+    "build": {
+        "DNS": "--dns", "DNSOption": "--dns-option", "DNSSearch": "--dns-search", "GroupAdd": "--group-add",
+        "ImageTag": "--tag",
+    },
+    "kube": {"PublishPort": "--publish"},
+}  # fmt: skip
 """Options for every assignment of a key."""
-REQUIRED = {"image": "Image", "kube": "Yaml"}
-DEFAULT_NAME = {"image": "{}-image", "kube": "{}"}
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "pod": {"GIDMap": "--gidmap", "Label": "--label", "UIDMap": "--uidmap"},
+    "build": {
+        "Annotation": "--annotation", "BuildArg": "--build-arg", "Environment": "--env", "Label": "--label",
+        "Secret": "--secret",
+    },
+}  # fmt: skip
+"""Options for every word of a key."""
+REQUIRED = {"pod": "", "build": "ImageTag", "image": "Image", "kube": "Yaml"}
+DEFAULT_NAME = {"pod": "{}-pod", "build": "{}-build", "image": "{}-image", "kube": "{}"}
+HELP = {"pod": "podman pod create", "build": "podman build", "image": "podman image pull", "kube": "podman kube play"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuadletService:
-    """The service of a quadlet. ``image`` is the image that one of the type .image pulls, as containers name it."""
+    """The service of a quadlet. ``image`` is the image that a .image pulls or a .build makes, as containers name it."""
 
     unit: ImportedUnit
     image: str = ""
@@ -42,15 +76,23 @@ class QuadletService:
 
 @dataclass(slots=True)
 class _Keys:
-    """The assignments of the own section of a quadlet; those that are taken count as converted."""
+    """The assignments of the own section of a quadlet; those that are taken count as converted.
 
-    file: InputFile
+    ``working_directory`` is that of its section [Service], which goes before the directory of a file.
+    """
+
+    references: References
     draft: DocumentDraft
     by_key: dict[str, list[Assignment]] = field(default_factory=dict)
+    working_directory: str = ""
 
     def all(self, key: str) -> list[str]:
         """Return the values of a key since the last empty one."""
         return [found.value for found in self.by_key.pop(key, ())]
+
+    def peek(self, key: str) -> list[str]:
+        """Return the values of a key, which something else takes."""
+        return [found.value for found in self.by_key.get(key, ())]
 
     def last(self, key: str) -> str:
         return unquoted((self.all(key) or [""])[-1])
@@ -69,22 +111,21 @@ class _Keys:
             self.draft.not_converted(where, f"{key}=: {error.what}", error.hint)
             return None
 
-    def path(self, text: str) -> str:
-        """Return a path below the directory of the quadlet. Raises `EncodeError` if that is not known."""
-        if text.startswith(("/", "%")):
-            return text
-        if not self.file.path.startswith("/"):
-            what = f"{text!r} is relative to the quadlet, whose directory is not known"
-            raise EncodeError(what, "import the quadlet by its absolute path, or write an absolute path")
-        return posixpath.normpath(posixpath.join(posixpath.dirname(self.file.path), text))
-
 
 def service(
-    file: InputFile, kind: str, assignments: Iterable[Assignment], draft: DocumentDraft
+    kind: str,
+    assignments: Iterable[Assignment],
+    references: References,
+    members: Sequence[str],
+    draft: DocumentDraft,
 ) -> QuadletService | None:
-    """Return the service of a quadlet of type ``kind``, None if it has none; what it cannot have is a problem."""
+    """Return the service of a quadlet of type ``kind``, None if it has none; what it cannot have is a problem.
+
+    ``references`` are those of its file; ``members`` are the services that start with a pod.
+    """
+    file = references.file
     where = Where(path=file.path)
-    keys, own = _Keys(file, draft), list[Assignment]()
+    keys, own = _Keys(references, draft), list[Assignment]()
     online = True
     for found in assignments:
         if found.section == kind.capitalize() and found.value:
@@ -97,29 +138,77 @@ def service(
             draft.not_converted(found.where, f"[Quadlet] {found.key}=: the key is not known", "remove the line")
         else:
             own.append(found)
+            if found.place == ("Service", "WorkingDirectory"):
+                keys.working_directory = found.value
     name = keys.last("ServiceName") or DEFAULT_NAME[kind].format(file.stem)
-    main = keys.last(REQUIRED[kind])
-    if not main or not unit_name.is_valid(f"{name}.service"):
-        what = f"it has no {REQUIRED[kind]}=" if not main else f"{name}.service is not a valid name of a unit"
-        draft.not_converted(where, what, "add it" if not main else "rename the file")
+    image = unquoted((keys.peek("ImageTag") or keys.peek(REQUIRED[kind]) or [""])[0 if kind == "build" else -1])
+    if (REQUIRED[kind] and not keys.peek(REQUIRED[kind])) or not unit_name.is_valid(f"{name}.service"):
+        is_named = unit_name.is_valid(f"{name}.service")
+        what = f"it has no {REQUIRED[kind]}=" if is_named else f"{name}.service is not a valid name of a unit"
+        draft.not_converted(where, what, "add it" if is_named else "rename the file")
         return None
-    image = keys.last("ImageTag") or main
     try:
-        lines = [*_COMMANDS[kind](keys, main, where)]
+        lines = [*_COMMANDS[kind](keys, where)]
     except EncodeError as error:
         draft.not_converted(where, error.what, error.hint)
         return None
     for found in (one for ones in keys.by_key.values() for one in ones):
-        hint = f"`podman {'image pull' if kind == 'image' else 'kube play'} --help` may have an option: PodmanArgs="
+        hint = f"`{HELP[kind]} --help` may have an option: PodmanArgs="
         draft.not_converted(found.where, f"{found.key}= of {file.name}", hint)
     set_already = {found.place for found in own}
     network = [implied(where, "Unit", key, "network-online.target") for key in ("Wants", "After") if online]
     defaults = [line for line in lines if line.place not in set_already or line.key.startswith("Exec")]
+    network += references.mount_units(where)
+    network += [implied(where, "Unit", key, member) for member in members for key in ("Wants", "Before")]
+    defaults = [*references.commands(where), *defaults]
     unit = ImportedUnit(name=f"{name}.service", where=where, comment=file.path, assignments=(*network, *own, *defaults))
     return QuadletService(unit=unit, image=image)
 
 
-def _image(keys: _Keys, image: str, where: Where) -> Iterator[Assignment]:
+def _pod(keys: _Keys, where: Where) -> Iterator[Assignment]:
+    name = keys.last("PodName") or f"systemd-{keys.references.file.stem}"
+    id_file = "--pod-id-file=%t/%N.pod-id"
+    start = [*_start(keys), "pod"]
+    policy, timeout = keys.last("ExitPolicy") or "stop", keys.last("StopTimeout") or "10"
+    create = [*start, "create", "--infra-conmon-pidfile=%t/%N.pid", id_file, f"--exit-policy={policy}", "--replace"]
+    create += [*_options("pod", keys), f"--infra-name={name}-infra", f"--name={name}", *keys.words("PodmanArgs")]
+    yield podman(where, "ExecStartPre", create)
+    yield podman(where, "ExecStart", [*start, "start", id_file])
+    yield podman(where, "ExecStop", [*start, "stop", id_file, "--ignore", f"--time={timeout}"])
+    yield podman(where, "ExecStopPost", [*start, "rm", id_file, "--ignore", "--force"])
+    yield implied(where, "Service", "Environment", "PODMAN_SYSTEMD_UNIT=%n")
+    for key, text in (("Type", "forking"), ("Restart", "on-failure"), ("PIDFile", "%t/%N.pid")):
+        yield implied(where, "Service", key, text)
+    yield implied(where, "Service", "SyslogIdentifier", "%N")
+
+
+def _build(keys: _Keys, where: Where) -> Iterator[Assignment]:
+    file, directory = keys.last("File"), keys.last("SetWorkingDirectory")
+    context = _working_directory(keys, directory, {"file": file, "unit": keys.references.file.name})
+    if not context and not file:
+        raise EncodeError("it has neither File= nor SetWorkingDirectory=", "add one")
+    if not context and not file.startswith(("/", "http://", "https://")):
+        raise EncodeError(f"File={file} is relative, and there is no SetWorkingDirectory=", "add it, such as unit")
+    options = [*_options("build", keys), *([f"--file={file}"] if file else []), *keys.words("PodmanArgs")]
+    if directory.lower() in {"file", "unit"}:
+        yield implied(where, "Service", "WorkingDirectory", context)
+    yield podman(where, "ExecStart", [*_start(keys), "build", *options, *([context] if context else [])])
+    yield implied(where, "Service", "Type", "oneshot")
+    yield implied(where, "Service", "SyslogIdentifier", "%N")
+
+
+def _working_directory(keys: _Keys, value: str, of_file: Mapping[str, str]) -> str:
+    """Return the directory that SetWorkingDirectory= means: that of a file by its keyword, else a path or a URL."""
+    if value.lower() in of_file:
+        file = of_file[value.lower()]
+        if not file:
+            raise EncodeError(f"SetWorkingDirectory={value} without File=", "add File=, or write unit")
+        return keys.working_directory or posixpath.dirname(keys.references.absolute(file))
+    return value if not value or re.match("[a-z+]+:|git@", value) else keys.references.absolute(value)
+
+
+def _image(keys: _Keys, where: Where) -> Iterator[Assignment]:
+    image, _ = keys.last("Image"), keys.last("ImageTag")
     yield from (implied(where, "Service", key, text) for key, text in (("Type", "oneshot"), ("RemainAfterExit", "yes")))
     yield implied(where, "Service", "SyslogIdentifier", "%N")
     start = _start(keys)
@@ -127,14 +216,21 @@ def _image(keys: _Keys, image: str, where: Where) -> Iterator[Assignment]:
     yield podman(where, "ExecStart", [*start, "image", "pull", *options, *keys.words("PodmanArgs"), image])
 
 
-def _kube(keys: _Keys, yaml: str, where: Where) -> Iterator[Assignment]:
-    path = keys.path(yaml)
+def _kube(keys: _Keys, where: Where) -> Iterator[Assignment]:
+    yaml = keys.last("Yaml")
+    path = keys.references.absolute(yaml)
+    directory = keys.last("SetWorkingDirectory")
+    of_file = {"yaml": yaml, "unit": keys.references.file.name}
+    if directory:
+        if directory.lower() not in of_file:
+            raise EncodeError(f"SetWorkingDirectory={directory}", "write yaml or unit")
+        yield implied(where, "Service", "WorkingDirectory", _working_directory(keys, directory, of_file))
     for key, text in (("Type", "notify"), ("NotifyAccess", "all"), ("KillMode", "mixed"), ("SyslogIdentifier", "%N")):
         yield implied(where, "Service", key, text)
     yield implied(where, "Service", "Environment", "PODMAN_SYSTEMD_UNIT=%n")
     start = _start(keys)
     options = [*_options("kube", keys)]
-    options += [f"--configmap={keys.path(text)}" for text in keys.words("ConfigMap")]
+    options += [f"--configmap={keys.references.absolute(text)}" for text in keys.words("ConfigMap")]
     options += [f"--annotation=io.containers.autoupdate{_update(text)}" for text in keys.words("AutoUpdate")]
     play = [*start, "kube", "play", "--replace", "--service-container=true", *options, *keys.words("PodmanArgs"), path]
     yield podman(where, "ExecStart", play)
@@ -155,15 +251,20 @@ def _start(keys: _Keys) -> list[str]:
 def _options(kind: str, keys: _Keys) -> Iterator[str]:
     for key, option in OPTIONS[kind].items():
         yield from (f"{option}={value}" for value in [keys.last(key)] if value)
-    for key, option in FLAGS[kind].items():
+    for key, option in FLAGS.get(kind, {}).items():
         if (flag := keys.flag(key)) is not None:
             yield option if flag else f"{option}=false"
-    for key, option in LISTS[kind].items():
-        for value in keys.all(key):
-            if value.partition(":")[0].endswith((".network", ".container", ".pod")):
-                raise EncodeError(f"{key}={value} is another quadlet", "name the network itself")
-            yield f"{option}={value}"
+    for key, option in LISTS.get(kind, {}).items():
+        yield from (f"{option}={value}" for value in keys.all(key))
+    for key, option in WORDS.get(kind, {}).items():
+        yield from (f"{option}={word}" for word in keys.words(key))
+    if kind != "image":
+        yield from (f"--network={keys.references.network(value)}" for value in keys.all("Network"))
+    if kind in ("pod", "build"):
+        yield from (f"--volume={keys.references.volume(value)}" for value in keys.all("Volume"))
 
 
-_COMMANDS: Mapping[str, Callable[[_Keys, str, Where], Iterator[Assignment]]] = {"image": _image, "kube": _kube}
+_COMMANDS: Mapping[str, Callable[[_Keys, Where], Iterator[Assignment]]] = {
+    "pod": _pod, "build": _build, "image": _image, "kube": _kube,
+}  # fmt: skip
 """By type of quadlet, the lines of its service that quadlet's generator adds."""

@@ -241,6 +241,37 @@ SERVICES = {
         "ExitCodePropagation=any\nKubeDownForce=true\nLogDriver=journald\nNetwork=host\nPublishPort=80:80\n"
         "UserNS=auto\n",
     ),
+    "shopsvc": (
+        "app.pod",
+        "[Unit]\nDescription=The pod\n[Pod]\nPodName=shop\nServiceName=shopsvc\nNetwork=n.network\nNetwork=host\n"
+        "PublishPort=8080:80\nVolume=data.volume:/d\nVolume=/etc/x:/x\nUserNS=keep-id\nAddHost=a:1.1.1.1\nDNS=1.1.1.1\n"
+        "DNSOption=x\nDNSSearch=y\nIP=1.2.3.4\nIP6=fd00::1\nNetworkAlias=z\nShmSize=1m\nPodmanArgs=--cpus=2\n"
+        "GlobalArgs=--log-level=debug\nContainersConfModule=/m\n[Service]\nTimeoutStopSec=7\n",
+    ),
+    "maps-pod": ("maps.pod", "[Pod]\nGIDMap=0:1:2\nUIDMap=0:1:2\nSubGIDMap=a\nSubUIDMap=b\n"),
+    "c-build": (
+        "c.build",
+        "[Build]\nImageTag=localhost/x:1\nImageTag=localhost/x:2\nFile=Containerfile\nSetWorkingDirectory=unit\n"
+        "Annotation=a=b\nArch=arm64\nAuthFile=/a\nContainersConfModule=/m\nDNS=1.1.1.1\nDNSOption=o\nDNSSearch=s\n"
+        "Environment=A=b\nForceRM=no\nGlobalArgs=--log-level=debug\nGroupAdd=g\nLabel=l=m\nNetwork=n.network\n"
+        "PodmanArgs=--format docker\nPull=never\nSecret=s\nTarget=t\nTLSVerify=no\nVariant=v\n"
+        "Volume=data.volume:/d\nVolume=/etc/x:/x\n",
+    ),
+    **{
+        f"b{number}-build": (f"b{number}.build", f"[Build]\nImageTag=x\n{text}\n")
+        for number, text in enumerate(
+            (
+                "SetWorkingDirectory=file\nFile=sub/Containerfile",
+                "SetWorkingDirectory=/ctx\nFile=/q/Containerfile\n[Service]\nWorkingDirectory=/w",
+                "SetWorkingDirectory=unit\n[Service]\nWorkingDirectory=/w",
+                "SetWorkingDirectory=https://x/y.git",
+                "SetWorkingDirectory=/ctx\nFile=rel",
+                "File=/srv/a/Containerfile",
+                "File=https://x/Containerfile",
+            )
+        )
+    },
+    "w": ("w.kube", "[Kube]\nYaml=sub/k.yaml\nSetWorkingDirectory=yaml\nNetwork=n.network\n"),
     "small": ("small.kube", "[Kube]\nYaml=/k.yaml\n[Quadlet]\nDefaultDependencies=no\n"),
 }
 
@@ -252,6 +283,9 @@ def test_images_and_kube_files_have_the_services_of_the_generator(
 ) -> None:
     name, text = SERVICES[stem]
     (tmp_path / name).write_text(text + (INSTALL if wanted else "\n"))
+    for other in ("data.volume", "n.network"):
+        if other in text:
+            (tmp_path / other).write_text(OTHERS[other])
 
     assert differences(quadlet, tmp_path, stem) == ({}, [])
 
@@ -262,6 +296,24 @@ def test_a_container_uses_the_image_that_a_quadlet_pulls(tag: str, quadlet: tupl
     (tmp_path / "a.container").write_text(f"[Container]\nImage=i.image\n{INSTALL}")
 
     assert differences(quadlet, tmp_path, "a") == ({}, [])
+
+
+@pytest.mark.parametrize("stem", ["web", "db", "job", "app-pod", "solo", "c-build"])
+def test_a_pod_and_its_containers_have_the_services_of_the_generator(
+    stem: str, quadlet: tuple[str, ...], tmp_path: Path
+) -> None:
+    build = "[Build]\nImageTag=localhost/x:1\nImageTag=localhost/x:2\nFile=/srv/a/Containerfile\n"
+    for name, text in {
+        "app.pod": f"[Pod]\nPublishPort=80:80\n{INSTALL}",
+        "web.container": f"[Container]\n{IMAGE}\nPod=app.pod\n",
+        "db.container": f"[Container]\nImage=c.build\nPod=app.pod\nStartWithPod=no\n{INSTALL}",
+        "job.container": f"[Container]\n{IMAGE}\nPod=app.pod\nStartWithPod=yes\n[Service]\nType=oneshot\n",
+        "solo.container": f"[Container]\nImage=c.build\n{INSTALL}",
+        "c.build": build,
+    }.items():
+        (tmp_path / name).write_text(text)
+
+    assert differences(quadlet, tmp_path, stem) == ({}, [])
 
 
 CORPUS = Path(os.environ.get("ORDAIN_CORPORA", "/nonexistent"))

@@ -207,11 +207,45 @@ def test_dependencies_on_quadlets_are_those_on_their_units() -> None:
     assert problems == ["After=v.volume", "Requires=p.pod"]
 
 
-def test_a_container_of_a_pod_is_named() -> None:
+def test_a_container_without_its_pod_is_named() -> None:
     entries, problems = convert(a_container=f"[Container]\n{IMAGE}Pod=p.pod\n{INSTALL}")
 
     assert not entries
-    assert problems == ["the container is in the pod p.pod, whose namespaces and life cycle quadlet manages"]
+    assert problems == ["the container is in the pod p.pod, which this import has not"]
+
+
+def test_a_pod_starts_before_its_containers_and_stops_with_them() -> None:
+    entries, problems = convert(
+        p_pod=f"[Pod]\nPublishPort=80:80\nVolume=v.volume:/d\n{INSTALL}",
+        v_volume="[Volume]\nDriver=local\n",
+        a_container=f"[Container]\n{IMAGE}Pod=p.pod\n",
+    )
+
+    assert problems == []
+    pod, container = str(entries["p-pod"]), str(entries["a.service"])
+    assert "volume create" in pod
+    assert "a.service" in pod
+    assert "--pod-id-file=%t/p-pod.pod-id" in container
+    assert "BindsTo" in container
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[Build]\nFile=/x\n", "it has no ImageTag="),
+        ("[Build]\nImageTag=x\n", "it has neither File= nor SetWorkingDirectory="),
+        ("[Build]\nImageTag=x\nFile=rel\n", "File=rel is relative, and there is no SetWorkingDirectory="),
+        ("[Build]\nImageTag=x\nSetWorkingDirectory=file\n", "SetWorkingDirectory=file without File="),
+    ],
+)
+def test_a_build_that_the_generator_refuses_is_named(text: str, problem: str) -> None:
+    assert convert(c_build=text) == ({}, [problem])
+
+
+def test_keys_of_a_pod_and_a_build_that_are_not_carried_are_named() -> None:
+    _, problems = convert(p_pod="[Pod]\nNope=1\n", c_build="[Build]\nImageTag=x\nFile=/x\nNope=2\n")
+
+    assert sorted(problems) == ["Nope= of c.build", "Nope= of p.pod"]
 
 
 def test_relative_paths_are_those_beside_the_quadlet() -> None:
@@ -300,7 +334,7 @@ def test_pods_of_a_file_are_played_and_taken_down() -> None:
     [
         ("i_image", "[Image]\nArch=arm64\n", "it has no Image="),
         ("k_kube", "[Kube]\nYaml=k.yaml\n", "'k.yaml' is relative to the quadlet, whose directory is not known"),
-        ("k_kube", "[Kube]\nYaml=/k\nNetwork=n.network\n", "Network=n.network is another quadlet"),
+        ("k_kube", "[Kube]\nYaml=/k\nNetwork=n.network\n", "n.network is not in this import"),
     ],
 )
 def test_a_quadlet_without_a_service_is_named(file: str, text: str, problem: str) -> None:
