@@ -15,7 +15,7 @@ from ordain.transforms.systemd.encode import EncodeError
 
 
 class References:
-    """What one quadlet uses: ``used`` objects of this import, and the paths in ``mounts``, which must be mounted."""
+    """The references of one quadlet: ``used`` objects of this import, and paths in ``mounts`` that must be mounted."""
 
     def __init__(self, file: InputFile, objects: Mapping[str, PodmanObject]) -> None:
         self.file, self._objects = file, objects
