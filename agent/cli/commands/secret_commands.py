@@ -35,11 +35,13 @@ ROWS = (
     Subcommand(
         name="secret seal",
         group=FAMILY.name,
-        purpose="seal a secret, and print the document that holds it",
+        purpose="seal a secret, and print or store the document that holds it",
         text=(
             "Reads the secret from standard input or a file, seals it for the recipients as they are enrolled now, and "
             "prints a document with it. A service names it with `credentials: {NAME: {secret: NAME}}`, a file with "
-            "`credential: {secret: NAME}`."
+            "`credential: {secret: NAME}`. With --put it changes the document of the store that has a secret of this "
+            "name, or else writes a new one, secret-NAME. Then the recipients of a secret stay as they are without "
+            "--for, and what somebody else changes meanwhile is never overwritten."
         ),
         run="fleet.secrets:seal_",
         arguments=(
@@ -55,11 +57,13 @@ ROWS = (
                 flag="--file", metavar="FILE", completion=Completion.FILES, help="read the secret from FILE, or from -"
             ),
             Argument(flag="--fragment", help="print only the section `secrets`, to paste it into a document"),
+            Argument(flag="--put", help="write the secret into a document of the store, instead of printing it"),
+            WHY,
             *STORE,
         ),
         examples=(
             (
-                "ordainctl secret seal --for role=web --for recovery db-password <password | ordainctl documents put -",
+                'ordainctl secret seal --for role=web --for recovery --put --why "new database" db-password <password',
                 "into the store",
             ),
             (

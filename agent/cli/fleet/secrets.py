@@ -20,7 +20,7 @@ from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.documents.document_files import STANDARD_INPUT, contents
 from ordain.agent.cli.json_shapes import JsonSealedSecret
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.store.open_store import opened, require_reason, store_author
+from ordain.agent.cli.store.open_store import note_releases, opened, require_reason, store_author
 from ordain.agent.delivery.database.database import Database, Write
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments
 from ordain.agent.delivery.identity.decryption_key import (
@@ -44,9 +44,9 @@ from ordain.agent.delivery.identity.secret_text import (
     as_document,
     as_section,
     secrets_of,
-    with_keys,
+    with_secrets,
 )
-from ordain.agent.delivery.release.change_log import ChangeAction, change_entry, new_change
+from ordain.agent.delivery.release.change_log import Author, ChangeAction, change_entry, new_change
 from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
 from ordain.agent.system import atomic_files
@@ -69,12 +69,71 @@ class SecretText:
 
 def seal_(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl secret seal`."""
-    recipients = _recipients(request.recipient)
     try:
         FORMATS["credential-name"](request.name)
     except ValueError as error:
         raise Usage(f"{request.name} is not the name of a secret: {error}") from None
-    known = asyncio.run(_identities(request, recipients))
+    if request.put and request.fragment:
+        raise Usage("give either --put or --fragment")
+    if request.why and not request.put:
+        raise Usage("--why is the reason of a change in the store; use it with --put")
+    recipients = _recipients(request.recipient)
+    if request.put:
+        return asyncio.run(_seal_in_store(request, recipients, console))
+    known = asyncio.run(_identities(request, _require_recipients(recipients)))
+    secret = _sealed(request, recipients, known, console)
+    console.text(as_section(secret, recipients) if request.fragment else as_document(secret, recipients))
+    return Exit.OK
+
+
+async def _seal_in_store(request: Namespace, recipients: Sequence[str], console: Console) -> Exit:
+    """Seal a secret in the document of the store that has it, or in a new one; without recipients for those it has."""
+    async with opened(request) as database:
+        author = await require_reason(database, store_author(request), console)
+        stored = await NamedDocuments(database).all()
+        current = _secret_in_store(stored, request.name)
+        recipients = _require_recipients(recipients or (current[1].recipients if current else ()))
+        known = await _readable_identities(database)
+        secret = _sealed(request, recipients, known, console)
+        if current:
+            document, old = current
+            try:
+                changed = with_secrets(document.data.decode(), {old.secret.value: secret}, recipients)
+            except ValueError as error:
+                remedy = f"`ordainctl documents edit {document.title}`"
+                raise Failure(
+                    f"{old.where}: cannot replace {request.name}: {error}; correct it with {remedy}"
+                ) from None
+            what = f"secret {request.name} sealed, with another value"
+            await _put(database, document.path, changed.encode(), document, author, what)
+            console.line(f"{document.title}: {request.name} replaced", Style.GOOD)
+        else:
+            title = f"layer/secret-{request.name}"
+            if any(document.title == title for document in stored):
+                raise Failure(f"{title} exists and has no secret {request.name}; delete it, or give it the secret")
+            text = as_document(secret, recipients).encode()
+            await _put(database, title, text, None, author, f"secret {request.name} sealed")
+            console.line(f"{title}: made, with {request.name}", Style.GOOD)
+        await note_releases(database, console)
+    return Exit.OK
+
+
+def _secret_in_store(stored: Sequence[NamedDocument], name: str) -> tuple[NamedDocument, SecretInDocument] | None:
+    """Return the secret ``name`` and its document, None if there is none. Raises `Failure` if there are several."""
+    matching = [
+        (text.stored, one)
+        for text in _with_secrets(stored)
+        for one in text.secrets
+        if one.secret.name == name and text.stored
+    ]
+    if len(matching) > 1:
+        places = ", ".join(one.where for _, one in matching)
+        raise Failure(f"{len(matching)} documents have a secret {name}: {places}; edit the one that you mean")
+    return matching[0] if matching else None
+
+
+def _sealed(request: Namespace, recipients: Sequence[str], known: Identities, console: Console) -> SealedSecret:
+    """Read the secret of the request and seal it. Raises `Failure`."""
     keys = recipient_keys(recipients, known)
     if not keys.keys:
         raise Failure(f"nobody could open the secret: {'; '.join(keys.without)}")
@@ -90,8 +149,7 @@ def seal_(request: Namespace, console: Console) -> Exit:
     if FOR_RECOVERY not in recipients:
         console.note("no recovery key can open it (--for recovery), so keep the value to seal it again", Style.DIM)
     console.note(f"{request.name}: for {', '.join(sorted(set(keys.names.values())))}", Style.DIM)
-    console.text(as_section(secret, recipients) if request.fragment else as_document(secret, recipients))
-    return Exit.OK
+    return secret
 
 
 def list_(request: Namespace, console: Console) -> Exit:
@@ -149,7 +207,7 @@ def reseal_(request: Namespace, console: Console) -> Exit:
         for text in texts:
             if new := _resealed_secrets(text, request.name, key, known, console):
                 changed += len(new)
-                await _write(request, text, with_keys(text.data.decode(), new).encode(), console)
+                await _write(request, text, with_secrets(text.data.decode(), new).encode(), console)
         return changed
 
     changed = asyncio.run(work())
@@ -276,14 +334,19 @@ def write_key_file(path: Path, key: DecryptionKey) -> None:
 
 def _recipients(words: Sequence[str]) -> tuple[str, ...]:
     """Return the recipients on the command line. Raises `Usage`."""
-    if not words:
-        raise Usage("name at least one recipient, such as --for role=web or --for machine=db1")
     for word in words:
         try:
             check_recipient(word)
         except ValueError as error:
             raise Usage(f"--for {word}: {error}") from None
     return tuple(dict.fromkeys(words))
+
+
+def _require_recipients(recipients: Sequence[str]) -> Sequence[str]:
+    """Return the recipients. Raises `Usage` if there are none."""
+    if not recipients:
+        raise Usage("name at least one recipient, such as --for role=web or --for machine=db1")
+    return recipients
 
 
 def _value(request: Namespace, console: Console) -> bytes:
@@ -317,7 +380,12 @@ async def _identities(request: Namespace, recipients: Sequence[str]) -> Identiti
     if not _has_store(request) and all(word.startswith(f"{KEY}=") for word in recipients):
         return Identities()
     async with opened(request) as database:
-        known = await read_identities(database)
+        return await _readable_identities(database)
+
+
+async def _readable_identities(database: Database) -> Identities:
+    """Return the identities of the store. Raises `Failure` if this user may not read them."""
+    known = await read_identities(database)
     if known.unreadable:
         raise Failure(f"{known.unreadable}; machines and their keys are read from machines/")
     return known
@@ -366,7 +434,8 @@ async def _write(request: Namespace, text: SecretText, data: bytes, console: Con
         _replace_file(Path(text.title), data)
         return
     async with opened(request) as database:
-        await _put(database, text.stored, data, request, console)
+        author = await require_reason(database, store_author(request), console)
+        await _put(database, text.stored.path, data, text.stored, author, "secrets sealed again")
 
 
 def _replace_file(path: Path, data: bytes) -> None:
@@ -376,10 +445,14 @@ def _replace_file(path: Path, data: bytes) -> None:
         raise Failure(atomic_files.describe_error(error, path)) from None
 
 
-async def _put(database: Database, stored: NamedDocument, data: bytes, request: Namespace, console: Console) -> None:
-    author = await require_reason(database, store_author(request), console)
-    (document,), _ = read(stored.path, data)
-    change = new_change(
-        ChangeAction.PUT, [stored.title], author, what="secrets sealed again", texts={stored.title: data}
-    )
+async def _put(
+    database: Database, path: str, data: bytes, stored: NamedDocument | None, author: Author, what: str
+) -> None:
+    """Write one document if it is still ``stored``, and log the change. Raises `Conflict` and `Refused`."""
+    documents, problems = read(path, data)
+    if only_errors(problems):
+        raise Refused(problems)
+    (document,) = documents
+    title = f"{document.kind.lower()}/{document.name}"
+    change = new_change(ChangeAction.PUT, [title], author, what=what, texts={title: data})
     await NamedDocuments(database).put(document, data, stored, [change_entry(change)])

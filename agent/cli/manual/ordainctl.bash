@@ -617,10 +617,11 @@ _ordainctl() {
             esac
             ;;
         'secret seal')
-            flags='--for --file --fragment --store --user --ca --password-file' operand='text'
+            flags='--for --file --fragment --put --why --store --user --ca --password-file' operand='text'
             case $previous in
                 --for) operand='text' ;;
                 --file) operand='files' ;;
+                --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --ca) operand='files' ;;

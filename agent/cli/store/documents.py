@@ -35,7 +35,7 @@ from ordain.agent.cli.json_shapes import (
     json_problems,
 )
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.store.open_store import opened, require_reason, store_author
+from ordain.agent.cli.store.open_store import note_releases, opened, require_reason, store_author
 from ordain.agent.delivery.database.database import ABSENT as DELETED
 from ordain.agent.delivery.database.database import Conflict, Write
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, split_file
@@ -52,8 +52,6 @@ from ordain.agent.delivery.release.change_log import (
     new_change,
     read_changes,
 )
-from ordain.agent.delivery.release.channel import STABLE
-from ordain.agent.delivery.release.publish import head_key
 from ordain.agent.delivery.source.local_database import LocalDatabase
 from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time
@@ -238,11 +236,7 @@ def put(request: Namespace, console: Console) -> Exit:
                 await store.put(new.document, new.data, new.stored, _put_entry(new, author))
         if not request.json:
             console.problems(warnings)
-        if await store.database.get(head_key(STABLE)):
-            console.note(
-                "this store has releases: machines follow those, and this change reaches them with the next release "
-                "(`ordainctl release create`)"
-            )
+        await note_releases(store.database, console)
         _report([(new.title, _result(new, new in to_write)) for new in new_texts], preview, request, console)
 
     _in_store(request, work)

@@ -23,6 +23,8 @@ from ordain.agent.delivery.database.database import Conflict, Database
 from ordain.agent.delivery.fleet.report_publisher import STATUS
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.change_log import Author, read_policy, require_why
+from ordain.agent.delivery.release.channel import STABLE
+from ordain.agent.delivery.release.publish import head_key
 from ordain.agent.delivery.setup.deviation import FleetUsers, StoreSetup
 from ordain.agent.delivery.setup.store_setup import open_machine_users, open_setup
 from ordain.agent.delivery.source.source_factory import open_database
@@ -99,6 +101,15 @@ async def require_reason(database: Database, author: Author, console: Console) -
     if not author.why and (await read_policy(database)).requires_why:
         author = Author(by=author.by, why=console.reply("Reason: "))
     return await require_why(database, author)
+
+
+async def note_releases(database: Database, console: Console) -> None:
+    """Say that a change of a document reaches machines with the next release, if the store has releases."""
+    if await database.get(head_key(STABLE)):
+        console.note(
+            "this store has releases: machines follow those, and this change reaches them with the next release "
+            "(`ordainctl release create`)"
+        )
 
 
 @asynccontextmanager

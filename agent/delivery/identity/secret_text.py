@@ -1,6 +1,6 @@
 """Secrets in the texts of documents: written by us, found in the text of others, and sealed again in place.
 
-A text keeps its comments and its order when a secret in it is sealed again: only the list of keys is replaced.
+A text keeps its comments and its order when a secret in it is sealed again: only what changes is replaced.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ import yaml
 from ordain.transforms.model import Branch, strings
 from ordain.transforms.sealed_secret import SealedSecret
 
+_Edit = tuple[int, int, str]
+"""The start and the end of a part of a text, and its replacement."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./=+-]*|[0-9a-f]{16}:[A-Za-z0-9/=+]+")
+"""A recipient, or a key as ID:BASE64, that needs no quotes in YAML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,30 +56,49 @@ def as_document(secret: SealedSecret, recipients: Sequence[str]) -> str:
     return f"ordain: v1\nkind: Layer\nname: secret-{secret.name}\n{as_section(secret, recipients)}"
 
 
-def _is_plain(recipient: str) -> bool:
-    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_./=+-]*", recipient) is not None
+def _is_plain(word: str) -> bool:
+    return _PLAIN_WORD.fullmatch(word) is not None
 
 
-def with_keys(text: str, resealed: Mapping[str, SealedSecret]) -> str:
-    """Return ``text``, a YAML or JSON file, with the keys of the secrets in ``resealed``, by their sealed value."""
-    edits: list[tuple[int, int, str]] = []
+def with_secrets(text: str, sealed: Mapping[str, SealedSecret], recipients: Sequence[str] = ()) -> str:
+    """Return ``text``, a YAML or JSON file, with the secrets in ``sealed``, by the sealed value that they have there.
+
+    Values and keys are replaced, and ``for`` if there are ``recipients``. Raises ValueError if a secret has no ``for``.
+    """
+    edits: list[_Edit] = []
     for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
         for entry in _values(_value(root, "secrets")):
-            value, keys = _value(entry, "value"), _value(entry, "keys")
-            secret = resealed.get(value.value) if isinstance(value, yaml.ScalarNode) else None
-            if secret is not None and keys is not None:
-                edits.append(_edit(keys, [f"{id}:{copy}" for id, copy in sorted(secret.copies.items())]))
+            value, keys, words = (_value(entry, key) for key in ("value", "keys", "for"))
+            secret = sealed.get(value.value) if isinstance(value, yaml.ScalarNode) else None
+            if secret is None or value is None or keys is None:
+                continue
+            edits.append(_new_list(keys, [f"{id}:{copy}" for id, copy in sorted(secret.copies.items())]))
+            if value.value != secret.value:
+                edits.append(_new_value(value, secret.value))
+            if recipients and words is None:
+                raise ValueError("it has no `for`, the list of its recipients")
+            if recipients and words is not None:
+                edits.append(_new_list(words, recipients))
     for start, end, new in sorted(set(edits), reverse=True):
         text = text[:start] + new + text[end:]
     return text
 
 
-def _edit(node: yaml.Node, words: Sequence[str]) -> tuple[int, int, str]:
-    """Return the start and the end of a list of keys in its text, and the list to put there."""
+def _new_list(node: yaml.Node, words: Sequence[str]) -> _Edit:
+    """Return the list of ``words`` for the place of a list, or of its only word."""
     start = node.start_mark
     if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
-        return start.index, node.value[-1].end_mark.index, f"\n{' ' * start.column}".join(f"- {word}" for word in words)
+        lines = [f"- {word if _is_plain(word) else json.dumps(word)}" for word in words]
+        return start.index, node.value[-1].end_mark.index, f"\n{' ' * start.column}".join(lines)
     return start.index, node.end_mark.index, json.dumps(list(words))
+
+
+def _new_value(node: yaml.Node, value: str) -> _Edit:
+    """Return ``value`` for the place of a text, in quotes unless it had none."""
+    is_block = isinstance(node, yaml.ScalarNode) and node.style in ("|", ">")  # it ends after its last newline
+    is_plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    new = value if is_plain else json.dumps(value)
+    return node.start_mark.index, node.end_mark.index, f"{new}\n" if is_block else new
 
 
 def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:

@@ -14,7 +14,7 @@ import yaml
 
 from ordain.agent.cli.main import main
 from ordain.agent.delivery.identity.key_file import read_decryption_key
-from ordain.agent.delivery.identity.sealing import open_secret
+from ordain.agent.delivery.identity.sealing import open_secret, seal
 from ordain.agent.delivery.identity.secret_text import secrets_of
 from ordain.transforms.document.reader import read
 from ordain.transforms.sealed_secret import MAX_VALUE, SealedSecret
@@ -132,6 +132,91 @@ def test_a_secret_in_the_store_is_stale_when_a_machine_joins_and_is_sealed_again
     Path(path).write_text(fleet._capsys.readouterr().out)
     assert opened(path, web1) == opened(path, web2) == VALUE
     assert sealed_in(path).path == before.path, "no unit changes"
+
+
+def document(fleet: Secrets, name: str) -> str:
+    assert main(["documents", "get", name, f"--store={fleet.store}"], root=fleet.path) == 0
+    return fleet._capsys.readouterr().out
+
+
+def put(fleet: Secrets, value: str, *words: str, status: int = 0) -> str:
+    (fleet.path / "value").write_text(value)
+    return "".join(fleet.secret("seal", "--put", "--file", str(fleet.path / "value"), *words, status=status))
+
+
+def test_a_secret_is_put_into_the_store_and_its_value_changed_there_with_a_reason(fleet: Secrets) -> None:
+    web1 = fleet.join_role("web1", "a")
+    policy = ["store", "policy", "required", "--why", "audit", f"--store={fleet.store}"]
+    assert main(policy, root=fleet.path) == 0
+    fleet._capsys.readouterr()
+    assert "--why" in put(fleet, "first", "--for", "role=web", "db-password", status=1)
+
+    out = put(fleet, "first", "--for", "role=web", "--why", "a new database", "db-password")
+
+    assert "layer/secret-db-password: made, with db-password" in out
+    path = fleet.path / "secret.yaml"
+    path.write_text(document(fleet, "secret-db-password"))
+    assert opened(str(path), web1) == "first"
+
+    path.write_text(f"{path.read_text()}services: {{}}  # kept\n")
+    assert main(["documents", "put", str(path), "--why", "x", f"--store={fleet.store}"], root=fleet.path) == 0
+    fleet._capsys.readouterr()
+    out = put(fleet, "second", "--why", "it leaked", "db-password")  # for those that it is for already
+
+    assert "layer/secret-db-password: db-password replaced" in out
+    path.write_text(document(fleet, "secret-db-password"))
+    assert opened(str(path), web1) == "second"
+    assert "# kept" in path.read_text()
+    assert fleet.listed()[0]["recipients"] == ["role=web"]
+    assert main(["query", "changes", "--json", f"--store={fleet.store}"], root=fleet.path) == 0
+    changes = json.loads(fleet._capsys.readouterr().out)
+    assert {"a new database", "it leaked"} <= {change["why"] for change in changes}
+    assert "second" not in json.dumps(changes)
+
+
+def test_recipients_of_a_secret_in_the_store_are_changed_together_with_its_value(fleet: Secrets) -> None:
+    fleet.join_role("web1", "a")
+    db1 = fleet.join_role("db1", "b", "db")
+    put(fleet, "first", "--for", "role=web", "token")
+
+    put(fleet, "second", "--for", "role=db", "token")
+
+    path = fleet.path / "secret.yaml"
+    path.write_text(document(fleet, "secret-token"))
+    assert opened(str(path), db1) == "second"
+    (row,) = fleet.listed()
+    assert (row["recipients"], row["open"], row["stale"]) == (["role=db"], ["db1"], [])
+
+
+def test_a_secret_that_somebody_else_changes_meanwhile_is_not_overwritten(
+    fleet: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.join_role("web1", "a")
+    put(fleet, "first", "--for", "role=web", "token")
+    key = "documents/common/layer/secret-token"
+    theirs = (fleet.store / key).read_bytes() + b"# theirs\n"
+
+    def seal_late(*arguments: Any) -> SealedSecret:
+        (fleet.store / key).write_bytes(theirs)
+        return seal(*arguments)
+
+    monkeypatch.setattr("ordain.agent.cli.fleet.secrets.seal", seal_late)
+
+    assert "nothing was written" in put(fleet, "second", "token", status=1)
+    assert (fleet.store / key).read_bytes() == theirs
+
+
+def test_a_secret_that_cannot_be_put_is_refused_with_the_reason(fleet: Secrets) -> None:
+    fleet.join_role("web1", "a")
+    assert "name at least one recipient" in put(fleet, "x", "token", status=2)
+    assert "either --put or --fragment" in put(fleet, "x", "--fragment", "token", status=2)
+    assert "with --put" in fleet.secret("seal", "--why", "x", "--for", "role=web", "token", status=2)[1]
+    put(fleet, "x", "--for", "role=web", "token")
+    copy = fleet.path / "copy.yaml"
+    copy.write_text(document(fleet, "secret-token").replace("name: secret-token", "name: copy"))
+    assert main(["documents", "put", str(copy), "--force", f"--store={fleet.store}"], root=fleet.path) == 0
+    fleet._capsys.readouterr()
+    assert "2 documents have a secret token" in put(fleet, "y", "token", status=1)
 
 
 def test_a_revoked_machine_is_left_out_when_files_are_sealed_again(fleet: Secrets) -> None:

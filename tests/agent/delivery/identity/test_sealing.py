@@ -14,7 +14,7 @@ from ordain.agent.delivery.identity.identities import Identities
 from ordain.agent.delivery.identity.machine_record import MachineRecord, RecoveryRecord, encode_key
 from ordain.agent.delivery.identity.recipients import compare_keys, recipient_keys
 from ordain.agent.delivery.identity.sealing import NotSealedFor, open_secret, reseal, seal
-from ordain.agent.delivery.identity.secret_text import as_document, secrets_of, with_keys
+from ordain.agent.delivery.identity.secret_text import as_document, secrets_of, with_secrets
 from ordain.transforms.document.reader import read
 from ordain.transforms.sealed_secret import MAX_RECIPIENTS, MAX_VALUE, SealedSecret, parse
 
@@ -214,9 +214,38 @@ def test_only_the_list_of_keys_is_replaced_in_a_text(form: str) -> None:
     after = reseal(before, OWN, [OWN.public, OTHER.public])
     text = TEXTS[form].replace("@V@", before.value).replace("@K@", f"{OWN.id}:{copy}")
 
-    new = with_keys(text, {before.value: after})
+    new = with_secrets(text, {before.value: after})
 
     *_, document = yaml.safe_load_all(new)
     assert document["secrets"]["db"]["keys"] == [f"{id}:{copy}" for id, copy in sorted(after.copies.items())]
     assert new.count("# kept") == text.count("# kept")
-    assert with_keys(text, {}) == text
+    assert with_secrets(text, {}) == text
+
+
+@pytest.mark.parametrize("quote", ["", '"', "'", "|\n        "])
+def test_a_new_value_and_its_recipients_take_the_place_of_the_old_ones(quote: str) -> None:
+    before, after = seal("db", b"x", [OWN.public]), seal("db", b"y", [OTHER.public])
+    (copy,) = before.copies.values()
+    end = "" if quote.startswith("|") else quote
+    text = (
+        "# kept\nsecrets:\n  db:\n    for:\n      - role=web\n      - recovery  # kept\n"
+        f"    value: {quote}{before.value}{end}\n    keys: [{OWN.id}:{copy}]\nservices: {{}}  # kept\n"
+    )
+    old = yaml.safe_load(text)["secrets"]["db"]["value"]
+
+    new = with_secrets(text, {old: after}, ["role=db", "machine=007"])
+
+    document = yaml.safe_load(new)
+    (key,) = after.copies.items()
+    assert document["secrets"]["db"]["value"].strip() == after.value
+    assert document["secrets"]["db"]["for"] == ["role=db", "machine=007"]
+    assert document["secrets"]["db"]["keys"] == [":".join(key)]
+    assert document["services"] == {}
+    assert new.count("# kept") >= 2
+
+
+def test_a_secret_without_recipients_gets_none_silently() -> None:
+    secret = seal("db", b"x", [OWN.public])
+    text = TEXTS["one key"].replace("@V@", secret.value).replace("@K@", "a:b")
+    with pytest.raises(ValueError, match="it has no `for`"):
+        with_secrets(text, {secret.value: secret}, ["role=web"])
