@@ -16,6 +16,7 @@ import logging
 import os
 import socket
 import ssl
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
@@ -24,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from ordain.agent.delivery.database.json_answers import parse_json
 from ordain.agent.delivery.protocol import SourceError, SourceFault
@@ -139,6 +141,33 @@ class LineStream:
             raise SourceError(f"{endpoint}: the answer broke off within a line", code=SourceFault.TRUNCATED)
 
 
+class _Connector(aiohttp.TCPConnector):
+    """A connector that knows its connections until their descriptors are closed.
+
+    aiohttp 3.8 (Debian 12) forgets a connection as soon as it has asked the loop to close it. TLS says farewell first,
+    which takes as long as the server likes, and a loop that ends before that leaves the descriptor open.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._open: list[tuple[asyncio.Transport, TransportSocket]] = []
+
+    async def connect(self, *request: Any, **options: Any) -> Connection:
+        """Return a new connection, and remember it."""
+        connection = await super().connect(*request, **options)
+        self._open = [(transport, peer) for transport, peer in self._open if peer.fileno() >= 0]
+        transport = connection.transport
+        if transport is not None:
+            self._open.append((transport, transport.get_extra_info("socket")))
+        return connection
+
+    async def abort(self) -> None:
+        """Close the connections that are open yet, without another word to the servers."""
+        for transport, _ in self._open:
+            transport.abort()
+        await asyncio.sleep(0)  # the loop closes the descriptors of aborted transports in its next turn
+
+
 class HttpTransport:
     """Requests to one of several servers: to the one that answered last, and to the next one when it fails."""
 
@@ -236,10 +265,13 @@ class HttpTransport:
             yield LineStream(response, http, request.max_bytes)
 
     async def close(self) -> None:
-        """Close the session."""
+        """Close the session, and its connections, whose descriptors are closed then."""
         if self._session is not None:
+            connector = self._session.connector
             await self._session.close()
             self._session = None
+            if isinstance(connector, _Connector):
+                await connector.abort()
 
     @contextlib.asynccontextmanager
     async def _open(self, endpoint: str, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -254,7 +286,7 @@ class HttpTransport:
                 # failure of the server. Addresses are not kept either: a server that has moved is found at the next
                 # attempt. The system's resolver is used: c-ares, which aiohttp prefers where aiodns is installed,
                 # keeps the resolv.conf and the hosts file that it has read first.
-                connector=aiohttp.TCPConnector(
+                connector=_Connector(
                     limit=8, use_dns_cache=False, resolver=aiohttp.ThreadedResolver(), force_close=True
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),

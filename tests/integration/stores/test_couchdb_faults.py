@@ -35,7 +35,6 @@ from rig.stores.source_harness import (
     BASE,
     FACTS,
     FIRST,
-    IGNORE_OPEN_SOCKET,
     PATIENCE_SEC,
     SECOND,
     SourceMachine,
@@ -43,7 +42,7 @@ from rig.stores.source_harness import (
     writing_to,
 )
 
-pytestmark = [pytest.mark.integration, IGNORE_OPEN_SOCKET]
+pytestmark = [pytest.mark.integration]
 COMMON = ("documents/common/",)
 
 

@@ -23,7 +23,6 @@ from rig.stores.certificates import Authority
 from rig.stores.source_harness import (
     BASE,
     FIRST,
-    IGNORE_OPEN_SOCKET,
     PATIENCE_SEC,
     SECOND,
     TIMING,
@@ -34,7 +33,7 @@ from rig.stores.source_harness import (
 )
 from rig.stores.tcp_proxy import Proxy
 
-pytestmark = [pytest.mark.integration, IGNORE_OPEN_SOCKET, pytest.mark.usefixtures("etcd_here")]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("etcd_here")]
 etcd = pytest.mark.parametrize("store", ["etcd"], indirect=True)
 COMMON = ("documents/common/",)
 

@@ -22,7 +22,6 @@ from rig.stores.lossy_tun import LossyLink
 from rig.stores.source_harness import (
     BASE,
     FIRST,
-    IGNORE_OPEN_SOCKET,
     SECOND,
     CouchStore,
     EtcdStore,
@@ -32,7 +31,7 @@ from rig.stores.source_harness import (
     writing_to,
 )
 
-pytestmark = [pytest.mark.integration, IGNORE_OPEN_SOCKET]
+pytestmark = [pytest.mark.integration]
 TIMING = WatchTiming(check_sec=1.0, answer_sec=2.0)
 
 

@@ -32,7 +32,6 @@ from rig.stores.source_harness import (
     FACTS,
     FIRST,
     HANDOVER,
-    IGNORE_OPEN_SOCKET,
     SECOND,
     TIMING,
     DirectoryStore,
@@ -42,7 +41,7 @@ from rig.stores.source_harness import (
 )
 from rig.stores.tcp_proxy import Proxy
 
-pytestmark = [pytest.mark.integration, IGNORE_OPEN_SOCKET]
+pytestmark = [pytest.mark.integration]
 SERVERS = ("etcd", "couchdb")
 EVERY = ("directory", *SERVERS)
 every = pytest.mark.parametrize("store", EVERY, indirect=True)

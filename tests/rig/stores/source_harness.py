@@ -26,10 +26,6 @@ from ordain.transforms.model import Facts
 from rig.stores import store_servers
 
 HANDOVER = NAME
-# aiohttp 3.8 leaves a socket to the garbage collector when it is cancelled during a connect.
-IGNORE_OPEN_SOCKET = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
 PATIENCE_SEC = 20.0
 TIMING = WatchTiming(check_sec=0.3, answer_sec=1.0)
 FACTS = Facts(

@@ -18,13 +18,6 @@ from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.source.http_source import HttpSource, MachineIdentity
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig.stores.certificates import Authority
-from rig.stores.source_harness import IGNORE_OPEN_SOCKET
-
-# After close(), a session of aiohttp ends TLS in the background, and here the loop ends before that.
-pytestmark = [
-    IGNORE_OPEN_SOCKET,
-    pytest.mark.filterwarnings("ignore:.*_SelectorTransport:pytest.PytestUnraisableExceptionWarning"),
-]
 
 BASE = "ordain: v1\nkind: Layer\nname: base\n"
 ME = MachineIdentity(machine_id="0" * 32, hostname="web1")
@@ -135,3 +128,26 @@ def test_a_server_that_freezes_during_a_wait_is_lost(tmp_path: Path, monkeypatch
         asyncio.run(follow(url, server))
 
     assert lost.value.code is SourceFault.UNREACHABLE
+
+
+@pytest.mark.parametrize("says_farewell", [True, False], ids=["a fair server", "a server that never says farewell"])
+def test_a_closed_source_leaves_no_descriptor_open(tmp_path: Path, says_farewell: bool) -> None:
+    good = Authority(tmp_path).issue("server")
+
+    async def left(url: str, server: subprocess.Popen[str]) -> set[str]:
+        source = HttpSource(SourceSettings(type=SourceKind.HTTP, endpoints=(url,), ca=str(good.ca)), lambda: ME)
+        before = sockets()
+        await source.read()
+        if not says_farewell:
+            server.send_signal(signal.SIGSTOP)
+        await source.close()
+        return sockets() - before
+
+    with serving(tmp_path, "--tls-cert", str(good.cert), "--tls-key", str(good.key)) as (url, server):
+        assert asyncio.run(left(url, server)) == set()
+
+
+def sockets() -> set[str]:
+    """Return the sockets of this process."""
+    links = (str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return {link for link in links if link.startswith("socket:")}
