@@ -175,6 +175,13 @@ def etcd_endpoints(etcd_here: None, tmp_path_factory: pytest.TempPathFactory) ->
         yield tuple(endpoints.split())
 
 
+@pytest.fixture
+def rightful_pouch(pouch_here: None) -> Iterator[store_servers.CouchServer]:
+    """Return a server with users and rights: pouchdb-server with CouchDB's rules, or the one of `ORDAIN_COUCHDB`."""
+    with store_servers.given_couchdb() or store_servers.PouchServer(user="admin", password="secret") as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def pouch(pouch_here: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[store_servers.CouchServer]:
     """Return a pouchdb-server, or the server that `ORDAIN_COUCHDB` names, for tests that do not harm it."""

@@ -245,7 +245,7 @@ async def test_a_session_that_the_server_refuses(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [False, True])
 async def test_a_login_needs_the_right_password(tmp_path: Path, wrong: bool) -> None:
-    with store_servers.PouchServer(admin="secret") as pouch:
+    with store_servers.PouchServer(user="admin", password="secret") as pouch:
         machine = SourceMachine(
             settings=SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,), user="admin"),
             folder=tmp_path,
@@ -343,11 +343,10 @@ async def test_an_error_shows_the_reason_of_the_server(
 
 
 async def test_the_rights_of_the_manual_allow_exactly_what_is_needed(
-    pouch: store_servers.CouchServer, tmp_path: Path
+    rightful_pouch: store_servers.CouchServer, tmp_path: Path
 ) -> None:
     """The commands of the page are run as they are; only the names in their first line are those of the test."""
-    if not isinstance(pouch, store_servers.GivenCouchDb):
-        pytest.skip("pouchdb-server has no validate_doc_update for users; give a CouchDB by ORDAIN_COUCHDB")
+    pouch = rightful_pouch
     manual = Path(__file__).parents[3] / "docs/howto/fleet-on-etcd.md"
     if not manual.exists():
         pytest.skip("without the source tree")

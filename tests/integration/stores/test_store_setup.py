@@ -254,12 +254,10 @@ class CouchTerminal:
 
 @pytest.fixture
 def couch(
-    pouch: store_servers.CouchServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rightful_pouch: store_servers.CouchServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[CouchTerminal]:
     """Return a terminal for a store that does not exist yet."""
-    if not isinstance(pouch, store_servers.GivenCouchDb):
-        pytest.skip("pouchdb-server keeps no rights; give a CouchDB by ORDAIN_COUCHDB")
-    terminal = CouchTerminal(pouch, tmp_path, capsys)
+    terminal = CouchTerminal(rightful_pouch, tmp_path, capsys)
     yield terminal
     terminal.close()
 
@@ -278,6 +276,38 @@ def test_init_gives_users_of_couchdb_exactly_the_rights_that_they_need(couch: Co
             store_servers.call_couchdb(url, "PUT", f"{name}/{key}", {}, user=couch.node, password=node)
     assert couch.server.call("GET", f"{name}-status/_revs_limit") == 10
     assert couch.run("check", "--writer-user", couch.ops)[0] == 0
+
+
+REFUSED = [  # (who, method, path, status, the server's reason); @ is the database
+    ("node", "PUT", "@new", 401, "You are not a server admin."),
+    ("node", "DELETE", "@", 401, "You are not a server admin."),
+    ("node", "PUT", "@/_security", 500, "no_majority"),
+    ("node", "PUT", "@/_design/x", 403, "You are not a db or server admin."),
+    ("ops", "PUT", "@/_design/x", 403, "You are not a db or server admin."),
+    ("node", "PUT", "@/documents%2Fx", 403, "machines only read here"),
+    ("node", "GET", "@private", 403, "You are not allowed to access this db."),
+    ("node", "GET", "_users/org.couchdb.user:admin", 403, "You are not allowed to access this db."),
+    ("nobody", "GET", "@", 401, "You are not authorized to access this db."),
+    ("wrong", "GET", "@", 401, "Name or password is incorrect."),
+]
+
+
+def test_the_server_refuses_users_as_couchdb_does(couch: CouchTerminal) -> None:
+    """The answers of CouchDB 3.5.2: this holds the stand-in to them, or the server that ORDAIN_COUCHDB names."""
+    assert couch.init()[0] == 0
+    store_servers.create_database(couch.server, f"{couch.database}private")
+    node, ops = (path.read_text().strip() for path in couch.passwords)
+    logins = {"node": (couch.node, node), "ops": (couch.ops, ops), "nobody": ("", ""), "wrong": (couch.node, "no")}
+    answers = []
+    for who, method, path, _, _ in REFUSED:
+        user, password = logins[who]
+        place = path.replace("@", couch.database)
+        body: object = {} if method == "PUT" else None
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            store_servers.call_couchdb(couch.server.url, method, place, body, user=user, password=password)
+        answers.append((who, method, path, refused.value.code, json.load(refused.value)["reason"]))
+    couch.server.call("DELETE", f"{couch.database}private")
+    assert answers == REFUSED
 
 
 def test_check_names_rights_in_couchdb_that_are_missing_and_too_many(couch: CouchTerminal) -> None:

@@ -8,36 +8,12 @@
 //    Sequences of PouchDB are numbers; larger ones than its own have never been given out.
 "use strict";
 const http = require("http");
-const CHECKED = "x-couchdb-rules";
+const { CHECKED, ask, parsed, read, refuse } = require("./couchdb_requests.js");
 const create = http.createServer;
-
-function ask(request, method, path, body, done) {
-  const headers = Object.assign({}, request.headers, { [CHECKED]: "1" });
-  delete headers["transfer-encoding"];
-  headers["content-length"] = String(body.length);
-  const options = { host: request.socket.localAddress, port: request.socket.localPort, method, path, headers };
-  http.request(options, (answer) => {
-    const parts = [];
-    answer.on("data", (part) => parts.push(part));
-    answer.on("end", () => done(answer, Buffer.concat(parts)));
-  }).end(body);
-}
-
-function refuse(response, status, error, reason) {
-  response.writeHead(status, { "Content-Type": "application/json" });
-  response.end(JSON.stringify({ error, reason }) + "\n");
-}
-
-function parsed(text) {
-  try { return JSON.parse(text); } catch (error) { return {}; }
-}
 
 function checkWrite(request, response) {
   const [path, query] = request.url.split("?");
-  const parts = [];
-  request.on("data", (part) => parts.push(part));
-  request.on("end", () => {
-    const body = Buffer.concat(parts);
+  read(request, (body) => {
     const rev = new URLSearchParams(query).get("rev") || parsed(body.toString())._rev;
     const pass = () => ask(request, request.method, request.url, body, (answer, data) => {
       response.writeHead(answer.statusCode, answer.headers);

@@ -29,8 +29,8 @@ LOOPBACK = "127.0.0.1"
 PATIENCE_SEC = 60.0
 DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 """Before a command: it is killed when this process ends, however that happens."""
-COUCHDB_RULES = Path(__file__).with_name("couchdb_rules.js")
-"""The program that makes pouchdb-server refuse what CouchDB refuses."""
+COUCHDB_RULES = tuple(Path(__file__).with_name(name) for name in ("couchdb_rights.js", "couchdb_rules.js"))
+"""The programs that make pouchdb-server refuse what CouchDB refuses, in their order."""
 MEMORY = Path("/dev/shm")
 """The place for the data of stores: members of etcd that wait for a disk elect another leader."""
 
@@ -233,11 +233,10 @@ class TlsFiles:
 class PouchServer(ServerProcess):
     """pouchdb-server, which implements CouchDB's protocol, with the databases of a store.
 
-    `FakeCouchDb` does what it cannot. ``admin`` is a password, for a user of the name ``admin``; without it, there are
-    no users.
+    `FakeCouchDb` does what it cannot. With a ``user`` and a ``password``, those of its administrator, it has users and
+    rights (`couchdb_rights.js`), which it forgets when it ends.
     """
 
-    admin: str = ""
     host: str = LOOPBACK
     port: int = 0
     user: str = ""
@@ -257,8 +256,6 @@ class PouchServer(ServerProcess):
             self.start()
             for name in ("ordain", "ordain-status"):
                 self.call("PUT", name)
-            if self.admin:
-                self.call("PUT", "_config/admins/admin", self.admin)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -276,15 +273,17 @@ class PouchServer(ServerProcess):
         command = [
             *DIE_WITH_PARENT,
             "node",
-            f"--require={COUCHDB_RULES}",
+            *(f"--require={program}" for program in COUCHDB_RULES),
             str(program),
             f"--host={self.host}",
             f"--port={self.port}",
             f"--dir={self.directory}",
         ]
+        login = {"COUCHDB_ADMIN": f"{self.user}:{self.password}"} if self.user else {}
+        environment = {**CLEAN_ENVIRONMENT, **login}
         with (self.directory / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, env=CLEAN_ENVIRONMENT, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=environment, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         deadline = time.monotonic() + PATIENCE_SEC
         while True:
@@ -301,7 +300,7 @@ class PouchServer(ServerProcess):
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Send one request and return the answer."""
-        return call_couchdb(self.url, method, path, body)
+        return call_couchdb(self.url, method, path, body, user=self.user, password=self.password)
 
 
 @dataclass
