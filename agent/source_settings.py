@@ -127,9 +127,9 @@ def source_from_url(text: str, base: SourceSettings, where: Where) -> tuple[Sour
         what = f"not the URL of a source: {faults[0]}"
         problem = Problem(where=replace(where, pointer=SOURCE_PARAMETER), what=what, hint=hint, code="Settings")
         return NO_SOURCE, [problem]
-    found = replace(kept, endpoints=tuple(urls))
+    settings = replace(kept, endpoints=tuple(urls))
     if kind is SourceKind.ETCD and below:
-        found = replace(found, prefix=f"/{below}")
+        settings = replace(settings, prefix=f"/{below}")
     if database:
-        found = replace(found, database=database)
-    return found, []
+        settings = replace(settings, database=database)
+    return settings, []

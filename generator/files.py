@@ -345,11 +345,11 @@ class FilePlacement:
             backup.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_synced(backup / current.digest, current.data)
 
-    def _has_backup(self, found: PathState) -> bool:
-        return (self.folder / "backup" / found.digest).exists()
+    def _has_backup(self, state: PathState) -> bool:
+        return (self.folder / "backup" / state.digest).exists()
 
-    def _backed_up(self, found: PathState) -> bytes:
-        return (self.folder / "backup" / found.digest).read_bytes() if found.kind in ("file", "link") else b""
+    def _backed_up(self, state: PathState) -> bytes:
+        return (self.folder / "backup" / state.digest).read_bytes() if state.kind in ("file", "link") else b""
 
     def _read(self) -> Iterator[tuple[str, PlacedRecord]]:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.english import PLACES, TREE, marks
+from support.english import CODE, PLACES, TREE, empty_names, marks
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -12,6 +12,14 @@ def test_no_mark_of_unclear_english_is_left(place: str) -> None:
     if not (TREE / place).exists():
         pytest.skip(f"{place} is not beside the tests")
 
-    found = [str(mark) for mark in marks([TREE / place])]
+    left = [str(mark) for mark in marks([TREE / place])]
 
-    assert found == []
+    assert left == []
+
+
+@pytest.mark.parametrize("folder", CODE)
+def test_every_variable_says_what_it_holds(folder: str) -> None:
+    if not (TREE / folder).exists():
+        pytest.skip(f"{folder} is not beside the tests")
+
+    assert [str(mark) for mark in empty_names(TREE / folder)] == []

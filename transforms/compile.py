@@ -92,7 +92,7 @@ def _compile(
     items = tuple(renderer.items())
     renderer.problems = [p for p in renderer.problems if p.item not in renderer.usage.doubtful]
     renderer.problems += _lost_by_renaming(documents, facts, shared, renderer)
-    found = [
+    all_problems = [
         *problems,
         *impossible_conditions(documents),
         *wrong,
@@ -106,16 +106,16 @@ def _compile(
         renderer.names.units() if installed is None else frozenset(),
         renderer.where,
     )
-    found += between
+    all_problems += between
     known = fixed_accounts(resolved.facts) if accounts is None else accounts
-    found += account_problems(items, known, renderer.where)
-    found += unexpanded_text(resolved.tree)
-    found += ignored_files((a for item in items for a in item.artifacts), resolved.facts, renderer.where)
-    blocked_items = {p.item for p in found if p.severity is Severity.BLOCKED}
+    all_problems += account_problems(items, known, renderer.where)
+    all_problems += unexpanded_text(resolved.tree)
+    all_problems += ignored_files((a for item in items for a in item.artifacts), resolved.facts, renderer.where)
+    blocked_items = {p.item for p in all_problems if p.severity is Severity.BLOCKED}
     kept = [item for item in items if item.pointer not in blocked_items]
     kept += render_secrets(renderer.secrets, [artifact for item in kept for artifact in item.artifacts])
     boot = renderer.boot(items, kept)
-    found += boot.problems
+    all_problems += boot.problems
     kept.append(boot)
     return Compiled(
         resolved=resolved,
@@ -123,7 +123,7 @@ def _compile(
         members=_one_per_unit(member for item in kept for member in item.members),
         catalog_uses=tuple(renderer.usage.uses(item.pointer for item in items)),
         transforms=transforms_digest(transforms),
-        problems=sorted_problems(found),
+        problems=sorted_problems(all_problems),
     )
 
 

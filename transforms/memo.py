@@ -73,8 +73,8 @@ def identical(one: object, other: object) -> bool:
     if isinstance(one, Installed):  # large, and only texts
         return one == other
     if isinstance(one, tuple):
-        them = cast(tuple[object, ...], other)
-        return len(one) == len(them) and all(map(identical, one, them))
+        others = cast(tuple[object, ...], other)
+        return len(one) == len(others) and all(map(identical, one, others))
     if isinstance(one, Mapping):
         theirs = cast(Mapping[object, object], other)
         return len(one) == len(theirs) and all(map(identical, one.items(), theirs.items()))

@@ -49,7 +49,7 @@ async def compare(
     oneshots = [name for name in ended if await _is_done(systemd, name)]
     observed = replace(observed, hidden=hiding_files(root, generation))
     observed, obstacles = await _with_obstacles(observer, observed, generation, caller)
-    observed, found = await observer.with_differences(observed, generation)
+    observed, changed_values = await observer.with_differences(observed, generation)
     edited = administrator_files(root, names)
     unread = {unit for unit, paths in edited.items() if await systemd.unread(unit, paths)}
     units = unit_statuses(generation, observed, oneshots, edited, unread)
@@ -59,7 +59,7 @@ async def compare(
         conditions=(
             *obstacles,
             *placement_conditions(generation, root),
-            *(difference.condition for difference in found),
+            *(difference.condition for difference in changed_values),
             *differences(units),
             *overridden_values(root, generation, edited, unread),
         ),

@@ -89,8 +89,8 @@ class NetworkReload:
         The network before is kept for `restore`. Return a verdict for each failure.
         """
         devices = expected_devices(generation)
-        found = machine_findings(devices, self._read_network, self._root)
-        broken = [finding for finding in found if is_repaired(finding) and finding.device.path in paths]
+        findings = machine_findings(devices, self._read_network, self._root)
+        broken = [finding for finding in findings if is_repaired(finding) and finding.device.path in paths]
         states = await self._systemd.list_units(UNITS.values())
         wrong = [
             UnitVerdict(unit=finding.device.item, ok=False, what=f"{unit} does not run, so nothing configures it")
@@ -146,9 +146,9 @@ class NetworkReload:
                 return
             await asyncio.sleep(POLL_SEC)
         errors = [line for line in self._output().splitlines() if line.startswith("Error: ")]
-        for found in failed:
-            said = f" ({errors[-1]})" if errors and found.device.program == "NetworkManager" else ""
-            yield _failed(found.device.item, f"{found.what}{said}")
+        for finding in failed:
+            said = f" ({errors[-1]})" if errors and finding.device.program == "NetworkManager" else ""
+            yield _failed(finding.device.item, f"{finding.what}{said}")
 
     def _failed_devices(self, devices: Sequence[ExpectedDevice]) -> list[DeviceFinding]:
         network = self._read_network() if devices else None
@@ -224,13 +224,13 @@ class NetworkReload:
         return await self._systemd.bus.call(NAME, PATH, f"{NAME}.Manager", member, signature, *body)
 
 
-def _repair_of(found: DeviceFinding) -> DeviceRepair:
-    device = found.device
+def _repair_of(finding: DeviceFinding) -> DeviceRepair:
+    device = finding.device
     return DeviceRepair(
         path=device.path,
-        name=found.interface or device.name,
-        again=found.repair is Repair.MAKE,
-        ports=found.repair is Repair.PORTS,
+        name=finding.interface or device.name,
+        again=finding.repair is Repair.MAKE,
+        ports=finding.repair is Repair.PORTS,
     )
 
 

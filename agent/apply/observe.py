@@ -52,12 +52,12 @@ async def look(systemd: Systemd, names: Iterable[str], *, closely: Iterable[str]
     return Observed(units=states | await systemd.inspect(in_full))
 
 
-def _with_waits(observed: Observed, found: Collection[Difference]) -> Observed:
+def _with_waits(observed: Observed, differences: Collection[Difference]) -> Observed:
     waits = dict(observed.waits)
-    for change in (change for difference in found for change in difference.changes):
+    for change in (change for difference in differences for change in difference.changes):
         waits[change.unit] = (*waits.get(change.unit, ()), change)
     displaced: dict[str, tuple[Change, ...]] = {}
-    for difference in found:  # an account has several in one file
+    for difference in differences:  # an account has several in one file
         if difference.path:
             displaced[difference.path] = (*displaced.get(difference.path, ()), *difference.file_changes)
     return replace(observed, waits=waits, displaced=displaced)
@@ -68,13 +68,13 @@ def _without_futile(difference: Difference, futile: Collection[Correction]) -> D
     tried = [correction(change) in futile for change in difference.changes]
     if difference.path or not tried or not all(tried):
         return difference
-    found = difference.condition
-    if found.hint == BY_APPLY:
+    reported = difference.condition
+    if reported.hint == BY_APPLY:
         unit = difference.changes[0].unit
-        found = replace(
-            found, hint=f"an apply did not change it; see `journalctl -b -u {unit}`, and correct the documents"
+        reported = replace(
+            reported, hint=f"an apply did not change it; see `journalctl -b -u {unit}`, and correct the documents"
         )
-    return replace(difference, condition=found, changes=())
+    return replace(difference, condition=reported, changes=())
 
 
 class Observer:
@@ -115,10 +115,10 @@ class Observer:
         while more := (starts | stops) - seen:
             loaded = sorted(name for name in more if units[name].load_state == "loaded")
             keys = [self._keys(name, starts, stops, placed, observed) for name in loaded]
-            found = await pipelined(
+            answers = await pipelined(
                 (self._systemd.relations(name, of) for name, of in zip(loaded, keys, strict=True)), AT_ONCE
             )
-            relations |= {name: told for name, told in zip(loaded, found, strict=True) if told}
+            relations |= {name: told for name, told in zip(loaded, answers, strict=True) if told}
             look_at = Dependencies(placed, replace(observed, units=units, relations=relations))
             pulled = {other for name in more & starts for other in look_at.starts(name)}
             ended = {other for name in more & starts for other in look_at.conflicts(name)}
@@ -149,9 +149,9 @@ class Observer:
         together: set[str] = set()
         while more:
             names = sorted(more)
-            found = await pipelined((systemd.dependents(name) for name in names), AT_ONCE)
-            dependents |= zip(names, found, strict=True)
-            others = {other for others in found for other in others}
+            answers = await pipelined((systemd.dependents(name) for name in names), AT_ONCE)
+            dependents |= zip(names, answers, strict=True)
+            others = {other for others in answers for other in others}
             units |= await systemd.list_units(others - units.keys())
             together |= {other for other in others if units[other].running}
             more = together - dependents.keys()
@@ -196,8 +196,8 @@ class Observer:
                 observed, displaced=unplaced | dict(observed.displaced), left_over=left_over(new, unplaced)
             )
         elif placed_again := unchanged_files(old, new):
-            found = await self.read_back.file_differences(old, observed)
-            observed = _with_waits(observed, tuple(d for d in found if d.path in placed_again))
+            differences = await self.read_back.file_differences(old, observed)
+            observed = _with_waits(observed, tuple(d for d in differences if d.path in placed_again))
         return observed
 
     async def with_differences(
@@ -205,10 +205,10 @@ class Observer:
     ) -> tuple[Observed, tuple[Difference, ...]]:
         """Return ``observed`` with the values that somebody else has changed, and these differences."""
         futile = read_futile_corrections(self._root)
-        found = tuple(
+        differences = tuple(
             _without_futile(difference, futile) for difference in await self.read_back.differences(generation, observed)
         )
-        return _with_waits(observed, found), found
+        return _with_waits(observed, differences), differences
 
     async def with_obstacles(
         self, observed: Observed, new: Generation, changes: Collection[Change] = (), *, caller: int

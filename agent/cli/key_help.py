@@ -31,20 +31,20 @@ def key_help(word: str) -> str:
         from ordain.transforms.document.keys import agent_keys
 
         agent = agent_keys.schema()
-        found = list(_at(re.split(r"[./]", word)[1:], agent, AGENT))
-        return _described(*found[0]) if found else ""
+        places = list(_at(re.split(r"[./]", word)[1:], agent, AGENT))
+        return _described(*places[0]) if places else ""
     parts = [part for part in re.split(r"[./]", word) if part]
     root = schema(Kind.LAYER)
-    found = list(_at(parts, root, "")) or list(_at(parts, schema(Kind.NODE), ""))
-    if not found:
+    places = list(_at(parts, root, "")) or list(_at(parts, schema(Kind.NODE), ""))
+    if not places:
         named = [(at, below) for at, below in _all(root, "") if _ends_with(at, parts) and "/instances/" not in at]
-        found = sorted(named, key=lambda pair: pair[0].count("/"))
-    if len(found) > 1:
-        rows = [(pointer.replace("/", "."), _first_sentence(shape)) for pointer, shape in found[:MAX_FOUND]]
+        places = sorted(named, key=lambda pair: pair[0].count("/"))
+    if len(places) > 1:
+        rows = [(pointer.replace("/", "."), _first_sentence(shape)) for pointer, shape in places[:MAX_FOUND]]
         width = max(len(name) for name, _ in rows)
         head = f"{word} is a key in several places; `ordainctl help PLACE` explains one:"
         return "\n".join([head, "", *aligned(rows, width)]) + "\n"
-    return _described(*found[0]) if found else ""
+    return _described(*places[0]) if places else ""
 
 
 def near_keys(word: str) -> str:

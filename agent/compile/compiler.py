@@ -101,11 +101,11 @@ def compile_generation(
     units = _missing_requirements(compiled, new, last, machine.root) if machine.live else ()
     units = (problem for problem in units if problem.item not in {of_blocked.item for of_blocked in required})
     past = _past_calendars(compiled, new) if machine.root == THIS_MACHINE else ()
-    found = compiled.problems
+    of_documents = compiled.problems
     if machine.live:  # the machine knows better than a table which time zones it has
-        found = (*(p for p in found if p.code != "TimeZone"), *_missing_zone(compiled, machine.root))
+        of_documents = (*(p for p in of_documents if p.code != "TimeZone"), *_missing_zone(compiled, machine.root))
     of_machine = (*missing, *required, *programs, *units, *past)
-    problems = sorted_problems([*machine.problems, *reading, *found, *of_machine])
+    problems = sorted_problems([*machine.problems, *reading, *of_documents, *of_machine])
     return new, problems
 
 

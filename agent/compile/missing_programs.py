@@ -34,7 +34,7 @@ def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, 
         for path in _EXEC.findall(artifact.content)
     ]
     paths = dict.fromkeys(path for _, path in programs)  # many services run one program
-    exists = {path: any(there in placed or rootfs.exists(root, there) for there in _places(path)) for path in paths}
+    exists = {path: any(place in placed or rootfs.exists(root, place) for place in _places(path)) for path in paths}
     missing = sorted({(item, path) for item, path in programs if not exists[path]})
     if not missing:  # the usual case; it saves reading the document of the generation
         return

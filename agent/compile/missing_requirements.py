@@ -52,8 +52,8 @@ class _Units:
     def fault(self, unit: str) -> str:
         """Return why a unit cannot be started, "" if there is no reason. Many services require the same units."""
         if unit not in self._faults:
-            found = self._fault(unit)
-            of_template = self._fault(template) if found == MISSING and (template := template_of(unit)) else found
+            reason = self._fault(unit)
+            of_template = self._fault(template) if reason == MISSING and (template := template_of(unit)) else reason
             self._faults[unit] = of_template
         return self._faults[unit]
 

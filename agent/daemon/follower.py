@@ -103,22 +103,9 @@ class Follower:
         files = parts.observer.read_back.files
         self._file_watch = FileWatch(files.paths, parts.root, lambda: self.request(Work.LOOK), files.reads)
         self._boot = BootVerdict(parts)
-        self._loss = SourceLoss(
-            systemd=parts.systemd, root=parts.root, store=parts.store, engine=parts.engine, source=source
-        )
-        self._credentials = CredentialRotation(
-            systemd=parts.systemd,
-            root=parts.root,
-            store=parts.store,
-            engine=parts.engine,
-            decisions=parts.decisions,
-            trials=parts.trials,
-            log=self._log,
-            request=self.request,
-        )
-        self._drift = DriftEnforcement(
-            systemd=parts.systemd, engine=parts.engine, decisions=parts.decisions, status=self.status
-        )
+        self._loss = SourceLoss(parts=parts, source=source)
+        self._credentials = CredentialRotation(parts=parts, log=self._log, request=self.request)
+        self._drift = DriftEnforcement(parts=parts, status=self.status)
         self._minders: tuple[Minder, ...] = (
             self._boot,
             NetworkBoot(parts.root, lambda: self._boot.is_good),
@@ -127,13 +114,7 @@ class Follower:
             self.status,
             self._drift,
             InstructionEnd(parts=parts, request=self.request),
-            LateInstallation(
-                systemd=parts.systemd,
-                root=parts.root,
-                engine=parts.engine,
-                decisions=parts.decisions,
-                status=self.status,
-            ),
+            LateInstallation(parts=parts, status=self.status),
         )
 
     async def run(self) -> None:

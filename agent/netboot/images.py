@@ -52,8 +52,8 @@ def list_images(files: Path) -> tuple[StoredImage, ...]:
         names = sorted(entry.name for entry in (files / IMAGES).iterdir())
     except OSError:
         return ()
-    found = [image for name in names for image in _versions(files, name) if image is not None]
-    return tuple(found)
+    images = [image for name in names for image in _versions(files, name) if image is not None]
+    return tuple(images)
 
 
 def find_image(files: Path, wanted: ImageReference) -> StoredImage:

@@ -115,11 +115,11 @@ def _by_numbers(text: str) -> list[tuple[int, str]]:
 
 def _boot_file(root: Path, patterns: tuple[str, ...], release: str) -> Path:
     names = [pattern.format(release=release) for pattern in patterns]
-    found = next((name for name in names if rootfs.exists(root, f"boot/{name}")), None)
-    if found is None:
+    existing = next((name for name in names if rootfs.exists(root, f"boot/{name}")), None)
+    if existing is None:
         hint = "install initramfs-tools or dracut, and ordain-initramfs, in the tree"
         raise Failure(f"{root}/boot/{names[0]}: not found; {hint}")
-    return rootfs.chase(root, f"boot/{found}")
+    return rootfs.chase(root, f"boot/{existing}")
 
 
 def _check_initrd(initrd: Path) -> None:

@@ -72,14 +72,14 @@ class Dependencies:
     @cached_property
     def _inverse(self) -> Mapping[tuple[str, str], set[str]]:
         """Return what the documents say of other units, by the dependency seen from there."""
-        found: dict[tuple[str, str], set[str]] = {}
+        inverse_of: dict[tuple[str, str], set[str]] = {}
         keys = {"Conflicts": "ConflictedBy", "StopPropagatedFrom": "PropagatesStopTo"}
         for unit, content in self.placed.items():
             for key, inverse in keys.items():
                 if any(f"{key}=" in text for _, text in content.files):
                     for other in content.words("Unit", key):
-                        found.setdefault((inverse, other), set()).add(unit)
-        return found
+                        inverse_of.setdefault((inverse, other), set()).add(unit)
+        return inverse_of
 
 
 def consequences(dependencies: Dependencies, stops: Mapping[str, Job], jobs: Mapping[str, Job]) -> Iterator[Job]:

@@ -347,8 +347,8 @@ def _ifupdown(file: RegularFile) -> Iterator[ExpectedDevice]:
     items: dict[str, str] = {}
     name, item = "", ""
     for line in file.content.splitlines():
-        if (found := read_cause(line)) is not None:
-            item = "/".join(found.pointer.split("/")[:3])
+        if (cause := read_cause(line)) is not None:
+            item = "/".join(cause.pointer.split("/")[:3])
         if stanza := _STANZA.match(line):
             name = stanza["name"]
             items.setdefault(name, item)
@@ -363,7 +363,7 @@ def _interface(name: str, item: str, path: str, lines: Sequence[str]) -> Expecte
     families = [line.split()[2] for line in lines if line.startswith("iface ")]
     asks = zip(families, methods, strict=True)
     commands = [line.partition(" ")[2] for line in lines if line.startswith(("up ", "pre-up "))]
-    masters = [found["master"] for line in commands if (found := _PORT.match(line)) and found["port"] == name]
+    masters = [port["master"] for line in commands if (port := _PORT.match(line)) and port["port"] == name]
     mtus = [line.rpartition(" ")[2] for line in commands if line.startswith(f"ip link set dev {name} mtu ")]
     return ExpectedDevice(
         item=item,
@@ -390,8 +390,8 @@ def _ports_of(device: ExpectedDevice) -> Iterable[str]:
     """Return the interfaces that the stanzas of a bond or bridge make its ports."""
     if device.program != "ifupdown":
         return ()
-    found = (_PORT.search(line) for line in device.configuration.splitlines())
-    return [port["port"] for port in found if port and port["master"] == device.name]
+    ports = (_PORT.search(line) for line in device.configuration.splitlines())
+    return [port["port"] for port in ports if port and port["master"] == device.name]
 
 
 _READERS: Mapping[str, Callable[[RegularFile], Iterator[ExpectedDevice]]] = {

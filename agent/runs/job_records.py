@@ -79,7 +79,7 @@ def _path(record: JobRecord, home: Path) -> Path:
 
 def records(home: Path) -> Iterator[JobRecord]:
     """Yield all records, the latest first; a damaged file is passed over."""
-    found: list[JobRecord] = []
+    read_records: list[JobRecord] = []
     for path in home.glob("*.json") if home.is_dir() else ():
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def records(home: Path) -> Iterator[JobRecord]:
             if form == _OLD_FORMAT:
                 data["index"] = data["index"] or None
             if form in (_OLD_FORMAT, FORMAT):
-                found.append(JobRecord(**data))
+                read_records.append(JobRecord(**data))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
-    yield from sorted(found, key=lambda record: (record.submitted, record.id), reverse=True)
+    yield from sorted(read_records, key=lambda record: (record.submitted, record.id), reverse=True)

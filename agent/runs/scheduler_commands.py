@@ -69,7 +69,7 @@ def submit_words(
     ``ids`` are the ids of the jobs of each run that was submitted before; ``path`` is the file of the script.
     """
     texts: list[str] = []
-    patterns = {name: found for name, found, _ in system.patterns("dependencies")}
+    patterns = {name: pattern_texts for name, pattern_texts, _ in system.patterns("dependencies")}
     for run, condition in script.after:
         for job in ids.get(run, ()):
             for pattern in patterns[condition]:
@@ -130,9 +130,9 @@ def job_state(job: str, system: RunSystem, call: Call = call_program) -> JobStat
         if shutil.which(argv[0]) is None:
             continue
         done = call(argv, None)
-        found = [_state(match, system) for match in re.finditer(pattern, done.stdout)] if pattern else []
-        if found:
-            return min(found, key=lambda state: (_RANK.index(state.state), -(state.exit_status or 0)))
+        states = [_state(match, system) for match in re.finditer(pattern, done.stdout)] if pattern else []
+        if states:
+            return min(states, key=lambda state: (_RANK.index(state.state), -(state.exit_status or 0)))
     return JobState(state="unknown")
 
 

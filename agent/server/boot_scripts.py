@@ -81,7 +81,7 @@ class BootScripts:
             last=now,
             said=said_by(facts),
         )
-        found = [*(str(problem) for problem in problems), *wrong]
+        faults = [*(str(problem) for problem in problems), *wrong]
         reason = f"no document tells what {name} starts"
         if wrong:
             reason = f"the documents of {name} are wrong; the log of the server tells more"
@@ -93,10 +93,10 @@ class BootScripts:
             reference = str(image.reference) if image else ""
             record, script = count_boot(record, script_of(target, image), reference, again=again)
             if rolls_back(record):
-                found.append(roll_back_problem(record))
+                faults.append(roll_back_problem(record))
         if target is not None and (once := self._records.once(name)):
             script = self._script_once(target, once, name) or script
-        record = replace(record, problems=tuple(dict.fromkeys(found)))
+        record = replace(record, problems=tuple(dict.fromkeys(faults)))
         if record.problems != before.problems:
             _log_problems(record, wrong)
         self._records.put(record)
@@ -141,12 +141,12 @@ class BootScripts:
             return None
         try:
             netboot_file(path)
-            found = rootfs.chase(self._files, path)
-            readable = stat.S_ISREG(found.lstat().st_mode)
-            found.open("rb").close()
+            file = rootfs.chase(self._files, path)
+            readable = stat.S_ISREG(file.lstat().st_mode)
+            file.open("rb").close()
         except (OSError, ValueError):
             return None
-        return found if readable else None
+        return file if readable else None
 
     def _digest(self, path: Path) -> dict[str, str]:
         """Return the header with the digest of a file of an image, and nothing for another file."""

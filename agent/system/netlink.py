@@ -172,15 +172,15 @@ def _dump(kind: int, layout: struct.Struct) -> Iterator[Message]:
 
 def _attributes(data: bytes) -> dict[int, bytes]:
     """Return the attributes in ``data`` by number."""
-    found: dict[int, bytes] = {}
+    attributes: dict[int, bytes] = {}
     at = 0
     while at + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, at)
         if length < _ATTRIBUTE.size:
             break
-        found[kind & 0x3FFF] = data[at + _ATTRIBUTE.size : at + length]
+        attributes[kind & 0x3FFF] = data[at + _ATTRIBUTE.size : at + length]
         at += _aligned(length)
-    return found
+    return attributes
 
 
 def _aligned(length: int) -> int:

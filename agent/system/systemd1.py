@@ -175,14 +175,14 @@ class Systemd:
     async def dependents(self, unit: str) -> tuple[str, ...]:
         """Return the units that PID 1 stops and restarts together with ``unit`` (src/core/unit-dependency-atom.c)."""
         path = unit_path(unit)
-        found = await asyncio.gather(*(get(self.bus, NAME, path, UNIT, name) for name in PROPAGATES_TO))
-        return tuple(sorted({name for names in found for name in names}))
+        units_of_each = await asyncio.gather(*(get(self.bus, NAME, path, UNIT, name) for name in PROPAGATES_TO))
+        return tuple(sorted({name for names in units_of_each for name in names}))
 
     async def relations(self, unit: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return the units that ``unit`` is related to, by the names of dependencies (properties of a unit)."""
         path = unit_path(unit)
-        found = await asyncio.gather(*(get(self.bus, NAME, path, UNIT, name) for name in names))
-        return {name: tuple(sorted(units)) for name, units in zip(names, found, strict=True) if units}
+        units_of_each = await asyncio.gather(*(get(self.bus, NAME, path, UNIT, name) for name in names))
+        return {name: tuple(sorted(units)) for name, units in zip(names, units_of_each, strict=True) if units}
 
     async def version(self) -> int:
         """Return the version of PID 1, such as 257; 0 if it has another form."""

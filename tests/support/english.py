@@ -63,6 +63,9 @@ MARKS: dict[str, str] = {
     ),
 }
 _MARKS = {name: re.compile(pattern) for name, pattern in MARKS.items()}
+EMPTY_NAMES = frozenset("each found it res stuff that them there these thing things this those tmp".split())
+"""Names of variables that hold something, but do not say what it is."""
+CODE = ("agent", "generator", "transforms")
 _NAMES = re.compile(
     r"^test_(?:what|who|whose|why|where|whether)_|_is_no_(?!longer)|_by_hand|_gone_by|_told_of|_not_there|_stands_|_in_vain"
 )
@@ -162,9 +165,19 @@ def marks(paths: list[Path]) -> Iterator[Mark]:
                 continue
 
 
+def empty_names(top: Path) -> Iterator[Mark]:
+    """Yield each variable and parameter in the modules below ``top`` with one of `EMPTY_NAMES`."""
+    for path in sorted(top.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.arg) and node.arg in EMPTY_NAMES:
+                yield Mark(path.relative_to(TREE), node.lineno, "a name that says nothing", node.arg)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in EMPTY_NAMES:
+                yield Mark(path.relative_to(TREE), node.lineno, "a name that says nothing", node.id)
+
+
 if __name__ == "__main__":
-    found = list(
+    left = list(
         marks([Path(arg) for arg in sys.argv[1:]] or [TREE / place for place in PLACES if (TREE / place).exists()])
     )
-    print(*found, sep="\n")
-    print(f"{len(found)} marks")
+    print(*left, sep="\n")
+    print(f"{len(left)} marks")

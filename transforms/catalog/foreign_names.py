@@ -42,6 +42,11 @@ def _neutral_names() -> Mapping[str, str]:
                     names.setdefault(leaf.value.removesuffix(".service"), set()).add(neutral)
     # The package mariadb-server brings the services mariadb and mysql: the one that it is named after is meant.
     only = {
-        other: found if len(found) == 1 else {n for n in found if other.startswith(n)} for other, found in names.items()
+        other: own_names if len(own_names) == 1 else {n for n in own_names if other.startswith(n)}
+        for other, own_names in names.items()
     }
-    return {other: next(iter(found)) for other, found in only.items() if len(found) == 1 and other not in names[other]}
+    return {
+        other: next(iter(own_names))
+        for other, own_names in only.items()
+        if len(own_names) == 1 and other not in names[other]
+    }

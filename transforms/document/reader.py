@@ -139,8 +139,12 @@ def _without_kind(node: Node) -> Problem:
     """Return the problem of a document without a kind; one in the format of another program is named."""
     assert isinstance(node.value, Mapping)
     for first, below, name in OTHER_FORMATS:
-        found = first & node.value.keys()
-        if found and "ordain" not in node.value and (not below or any(_has(node.value[key], below) for key in found)):
+        foreign_keys = first & node.value.keys()
+        if (
+            foreign_keys
+            and "ordain" not in node.value
+            and (not below or any(_has(node.value[key], below) for key in foreign_keys))
+        ):
             hint = f"`ordainctl import {node.where.path}` converts {name}"
             return Problem(where=node.where, what="not a document: the key kind is missing", hint=hint)
     lines = [line for key, line in _HEAD_LINES.items() if key not in node.value]

@@ -60,8 +60,9 @@ def account_problems(items: Iterable[RenderedItem], machine: MachineAccounts, pl
 def _numbers(declared: Iterable[_Declared], machine: MachineAccounts, place_of: PlaceOf) -> Iterator[Problem]:
     uids = {name: uid for name, (uid, _) in machine.users.items()}
     made: dict[str, dict[str, str]] = {"u": {}, "g": {}}
-    for each in sorted(declared, key=lambda each: each.line.kind):  # groups first: a user may want the number of one
-        line, item = each.line, each.item
+    groups_first = sorted(declared, key=lambda account: account.line.kind)  # a user may want the number of one
+    for account in groups_first:
+        line, item = account.line, account.item
         what = why_not(line, uids, machine.groups)
         if not what and line.number:
             what = why_not(line, made["u"], made["g"])
@@ -83,16 +84,18 @@ def _homes(
     for artifact in artifacts:
         if isinstance(artifact, PlacedDirectory) and artifact.home == artifact.path:
             homes[artifact.item] = artifact.path
-    for each in declared:
-        uid = machine.users.get(each.line.name, ("", ""))[0]
-        of_system = each.line.kind == "u" and uid.isdecimal() and 0 < int(uid) < FIRST_ORDINARY
-        if of_system and not each.line.number and (home := homes.get(each.item, "")):
-            what = f"{each.line.name} is a system user (uid {uid}), and would get the home directory {home}"
-            yield warning(each.item, place_of(each.item), what, "write `system: true`", "Doubtful")
+    for account in declared:
+        uid = machine.users.get(account.line.name, ("", ""))[0]
+        of_system = account.line.kind == "u" and uid.isdecimal() and 0 < int(uid) < FIRST_ORDINARY
+        if of_system and not account.line.number and (home := homes.get(account.item, "")):
+            what = f"{account.line.name} is a system user (uid {uid}), and would get the home directory {home}"
+            yield warning(account.item, place_of(account.item), what, "write `system: true`", "Doubtful")
 
 
 def _gid(group: str, declared: Iterable[_Declared]) -> str:
-    return next((each.line.number for each in declared if each.line.kind == "g" and each.line.name == group), "")
+    return next(
+        (account.line.number for account in declared if account.line.kind == "g" and account.line.name == group), ""
+    )
 
 
 def _missing(
@@ -103,9 +106,9 @@ def _missing(
     place_of: PlaceOf,
 ) -> Iterator[Problem]:
     made: Mapping[str, set[str]] = {
-        "user": {each.line.name for each in declared if each.line.kind == "u"},
+        "user": {account.line.name for account in declared if account.line.kind == "u"},
         # A user whose main group is not named gets one of its own name.
-        "group": {each.line.name for each in declared},
+        "group": {account.line.name for account in declared},
     }
     known = {"user": machine.users.keys() | made["user"], "group": machine.groups.keys() | made["group"]}
     for file in files:

@@ -96,7 +96,7 @@ def _paths_below_files(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iter
     for artifact in placed:
         parts = artifact.path.split("/")
         above = (others.get("/".join(parts[:length])) for length in range(2, len(parts)))
-        other = next((each for each in above if each is not None), None)
+        other = next(filter(None, above), None)
         if other is None or (isinstance(other, AbsentFile) and isinstance(artifact, AbsentFile)):
             continue
         kind = next((name for type_, name in _NOT_A_DIRECTORY if isinstance(other, type_)), "a file")
@@ -119,7 +119,7 @@ def _kernel_parameters(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iter
     for file in files.values():
         for path, value in sysctl_files.assignments(file.content).items() if file.path != SYSCTL else ():
             if ours.get(path, value) != value:
-                last = max(file.path, SYSCTL, key=lambda each: each.rpartition("/")[2])
+                last = max(file.path, SYSCTL, key=lambda path: path.rpartition("/")[2])
                 other = f"`sysctl` (at {place_of('sysctl')})"
                 what = f"{file.path} sets {path} to {value}, and {other} to {ours[path]}; {last} is read last"
                 yield warning(file.item, place_of(file.item), what, "remove one of them", "Clash")

@@ -22,13 +22,13 @@ def unexpanded_text(tree: Branch) -> Iterator[Problem]:
         for name, item in items.branches() if section not in _FOR_TEMPLATES else ():
             pointer = f"{section}/{name}"
             for leaf, text in _texts(item):
-                if found := _EXPRESSION.search(text):
-                    what = f"nothing expands {found[0]}: only the text of `template` is a template"
+                if match := _EXPRESSION.search(text):
+                    what = f"nothing expands {match[0]}: only the text of `template` is a template"
                     yield warning(pointer, leaf.where, what, 'write {template: "…"}', "Doubtful")
             if section == "services" and "instances" in item:
                 for leaf, text in _texts(item, _FOR_SYSTEMD):
-                    if found := _SPECIFIER.search(text):
-                        what = f"nothing expands {found[0]}: every instance gets this very text"
+                    if match := _SPECIFIER.search(text):
+                        what = f"nothing expands {match[0]}: every instance gets this very text"
                         yield warning(pointer, leaf.where, what, 'write {template: "{{ instance }}"}', "Doubtful")
 
 

@@ -237,8 +237,8 @@ class _Version1:
             words = [word for item in texts(node) for word in item.split()] if node else []
             if node and words:
                 known = device.get("nameservers", _map({}, node.where))
-                found = items(known).get(key, _list((), node.where))
-                added = (*listed(found), *(Node(value=word, where=node.where) for word in words))
+                listed_before = items(known).get(key, _list((), node.where))
+                added = (*listed(listed_before), *(Node(value=word, where=node.where) for word in words))
                 device["nameservers"] = _map({**items(known), key: _list(added, node.where)}, node.where)
 
     def add_nameserver(self, entry: Node) -> None:

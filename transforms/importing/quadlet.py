@@ -107,9 +107,9 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
     for name, (file, assignments) in read.items():
         kind = name.rpartition(".")[2]
         if kind in HAVE_SERVICES:
-            own = (found for a in assignments if (found := without_quadlets(a, draft)))
+            own = (kept for a in assignments if (kept := without_quadlets(a, draft)))
             references = References(file, objects)
-            members = [found.unit_name for found in containers.values() if found.starts_with(name)]
+            members = [container.unit_name for container in containers.values() if container.starts_with(name)]
             if made := service(kind, own, references, members, draft):
                 services[name] = made
             used |= references.used.keys()
@@ -123,16 +123,16 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
     unit_files.convert(units, names, draft)
 
 
-def without_quadlets(found: Assignment, draft: DocumentDraft) -> Assignment | None:
+def without_quadlets(assignment: Assignment, draft: DocumentDraft) -> Assignment | None:
     """Return a dependency without the quadlets in it, which are problems; None if nothing of it is left."""
-    if found.section != "Unit" or found.key not in DEPENDENCIES:
-        return found
-    words = found.value.split()
+    if assignment.section != "Unit" or assignment.key not in DEPENDENCIES:
+        return assignment
+    words = assignment.value.split()
     units = [word for word in words if word.rpartition(".")[2] not in TYPES]
     for word in (word for word in words if word not in units):
         hint = "write the name of its service, such as app.service or data-volume.service"
-        draft.not_converted(found.where, f"{found.key}={word}", hint)
-    return replace(found, value=" ".join(units)) if units or not words else None
+        draft.not_converted(assignment.where, f"{assignment.key}={word}", hint)
+    return replace(assignment, value=" ".join(units)) if units or not words else None
 
 
 def quadlet_of(file: InputFile) -> str:

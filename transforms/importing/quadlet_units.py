@@ -88,11 +88,11 @@ class _Keys:
 
     def all(self, key: str) -> list[str]:
         """Return the values of a key since the last empty one."""
-        return [found.value for found in self.by_key.pop(key, ())]
+        return [assignment.value for assignment in self.by_key.pop(key, ())]
 
     def peek(self, key: str) -> list[str]:
         """Return the values of a key, which something else takes."""
-        return [found.value for found in self.by_key.get(key, ())]
+        return [assignment.value for assignment in self.by_key.get(key, ())]
 
     def last(self, key: str) -> str:
         return unquoted((self.all(key) or [""])[-1])
@@ -127,15 +127,17 @@ def service(
     where = Where(path=file.path)
     keys, own = _Keys(references, draft), list[Assignment]()
     online = True
-    for found in assignments:
-        if found.section == kind.capitalize() and found.value:
-            keys.by_key.setdefault(found.key, []).append(found)
-        elif found.section == kind.capitalize():
-            keys.by_key.pop(found.key, None)
-        elif found.place == ("Quadlet", "DefaultDependencies"):
-            online = unquoted(found.value).lower() not in {"no", "false", "off", "0"}
-        elif found.section == "Quadlet":
-            draft.not_converted(found.where, f"[Quadlet] {found.key}=: the key is not known", "remove the line")
+    for assignment in assignments:
+        if assignment.section == kind.capitalize() and assignment.value:
+            keys.by_key.setdefault(assignment.key, []).append(assignment)
+        elif assignment.section == kind.capitalize():
+            keys.by_key.pop(assignment.key, None)
+        elif assignment.place == ("Quadlet", "DefaultDependencies"):
+            online = unquoted(assignment.value).lower() not in {"no", "false", "off", "0"}
+        elif assignment.section == "Quadlet":
+            draft.not_converted(
+                assignment.where, f"[Quadlet] {assignment.key}=: the key is not known", "remove the line"
+            )
         else:
             own.append(found)
             if found.place == ("Service", "WorkingDirectory"):

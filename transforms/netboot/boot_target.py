@@ -110,16 +110,16 @@ def resolve_netboot(documents: Iterable[Document], facts: Facts) -> tuple[BootTa
     """
     resolved, problems = merge_netboot(documents, facts)
     facts = resolved.facts
-    found = [problem for problem in problems if problem.code not in ("NothingMatches", "NullOfNothing")]
+    all_problems = [problem for problem in problems if problem.code not in ("NothingMatches", "NullOfNothing")]
     values = plain(resolved.tree.branch("values"))
     assert isinstance(values, dict)
     scope = Scope(facts=facts, values=values, path_of=lambda _: "")
     netboot, wrong = expand(resolved.tree.branch(SECTION), scope, SECTION)
     builder = _TargetBuilder(netboot)
     target = builder.target(facts.hostname, next(iter(facts.mac), facts.system_uuid), resolved.layers)
-    found += [*wrong, *builder.problems]
-    usable = all(problem.severity is Severity.WARNING for problem in found)
-    return target if usable else None, sorted_problems(found)
+    all_problems += [*wrong, *builder.problems]
+    usable = all(problem.severity is Severity.WARNING for problem in all_problems)
+    return target if usable else None, sorted_problems(all_problems)
 
 
 def unknown_at_netboot(documents: Iterable[Document]) -> Iterator[Problem]:

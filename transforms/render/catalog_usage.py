@@ -61,7 +61,7 @@ class CatalogUsage:
         for row in sorted(users):
             for leaf in self._names.row(row):
                 matches = tuple(
-                    self._names.applying.get((each.where.path, each.layer), "") for each in (leaf, *leaf.overrode)
+                    self._names.applying.get((other.where.path, other.layer), "") for other in (leaf, *leaf.overrode)
                 )
                 yield CatalogUse(leaf=leaf, items=tuple(users[row]), matches=matches)
 

@@ -61,9 +61,9 @@ def read_cause(line: str) -> Cause | None:
     >>> read_cause("# web.yaml:12 web services/web/user")
     Cause(path='web.yaml', line=12, layer='web', pointer='services/web/user')
     """
-    if (found := _CAUSE.fullmatch(line)) is None:
+    if (match := _CAUSE.fullmatch(line)) is None:
         return None
-    return Cause(path=found["path"], line=int(found["line"]), layer=found["layer"] or "", pointer=found["pointer"])
+    return Cause(path=match["path"], line=int(match["line"]), layer=match["layer"] or "", pointer=match["pointer"])
 
 
 def read_default(line: str) -> str:

@@ -33,13 +33,13 @@ def match_layer(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Mat
     mismatches: list[str] = []
     for name, condition in layer.match.items():
         foreign = name == "version" and _foreign_versions(layer.match, facts, shared)
-        found = FACTS[name](facts) if name in FACTS else facts.labels.get(name, ())
-        holds = not foreign and any(_holds(name, w, found) for w in condition.values) is not condition.negated
+        actual = FACTS[name](facts) if name in FACTS else facts.labels.get(name, ())
+        holds = not foreign and any(_holds(name, w, actual) for w in condition.values) is not condition.negated
         reason = f"{name}: {'is' if holds else 'expected'} {_wanted(condition)}"
         if foreign:
             reason += f", but the version of this machine is a version of {facts.id}"
         elif not holds:
-            reason += f", but this machine {_is(name, found)}"
+            reason += f", but this machine {_is(name, actual)}"
             mismatches.append(reason)
         if foreign:
             mismatches.append(reason)
@@ -52,21 +52,21 @@ def match_layer(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Mat
     )
 
 
-def _holds(name: str, wanted: str | None, found: tuple[str, ...]) -> bool:
-    """Return whether any of the values ``found`` is the ``wanted`` one; an empty value counts as not set."""
+def _holds(name: str, wanted: str | None, actual: tuple[str, ...]) -> bool:
+    """Return whether any of the values ``actual`` is the ``wanted`` one; an empty value counts as not set."""
     if wanted is None:
-        return not any(found)
+        return not any(actual)
     if name in RANGES:
-        return any(in_range(value, wanted) for value in found)
+        return any(in_range(value, wanted) for value in actual)
     if name == "hostname":
-        return any(fnmatchcase(value, wanted) for value in found)
+        return any(fnmatchcase(value, wanted) for value in actual)
     if name == "mac":
         wanted = wanted.lower().replace("-", ":")
     if name == "machine-id":
         wanted = wanted.lower().replace("-", "")
     if name == "system-uuid":
         wanted = wanted.lower()
-    return bool(wanted) and wanted in found
+    return bool(wanted) and wanted in actual
 
 
 def _foreign_versions(match: Mapping[str, MatchCondition], facts: Facts, shared: Mapping[str, str]) -> bool:
@@ -101,9 +101,9 @@ def _wanted(condition: MatchCondition) -> str:
     return f"not {words}" if condition.negated else words
 
 
-def _is(name: str, found: tuple[str, ...]) -> str:
+def _is(name: str, actual: tuple[str, ...]) -> str:
     """Return what the machine has instead, for the reason."""
-    values = [value for value in found if value]
+    values = [value for value in actual if value]
     if not values:
         return "has none"
     if name == "os" and len(values) > 1:

@@ -34,9 +34,9 @@ def resolve(
     documents = tuple(documents)
     problems = [*duplicates(documents), *_two_nodes(documents, facts, shared)]
     facts = with_node_labels(documents, facts, shared)
-    found = candidates(documents, facts, shared)
-    problems += _nothing_matches(found)
-    layers = [c for c in found if c.match.holds]
+    all_candidates = candidates(documents, facts, shared)
+    problems += _nothing_matches(all_candidates)
+    layers = [c for c in all_candidates if c.match.holds]
     ranked = [(c.document, rank(c.document, c.match.closeness)) for c in layers]
     tree, wrong = merge(ranked, sections(Kind.LAYER))
     problems += wrong
@@ -48,12 +48,12 @@ def resolve(
 
 def candidates(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> tuple[Candidate, ...]:
     """Return every Layer and Node with its match, highest rank last; ``facts`` hold the labels of the Node."""
-    found = [
+    unsorted = [
         Candidate(document=document, match=match_layer(with_default_match(document), facts, shared))
         for document in documents
         if document.kind in (Kind.LAYER, Kind.NODE)
     ]
-    return tuple(sorted(found, key=lambda c: (rank(c.document, c.match.closeness), c.document.where)))
+    return tuple(sorted(unsorted, key=lambda c: (rank(c.document, c.match.closeness), c.document.where)))
 
 
 def with_node_labels(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Facts:

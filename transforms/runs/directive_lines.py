@@ -91,18 +91,18 @@ class Directives:
     values: dict[str, PatternValue]
     causes: dict[str, tuple[Leaf, ...]]
     facts: frozenset[str] = frozenset()
-    found: list[DirectiveLine] = field(default_factory=list)
+    entries: list[DirectiveLine] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     @property
     def lines(self) -> tuple[ScriptLine, ...]:
         """Return the lines, in order."""
-        return tuple(found.line for found in self.found if found.line)
+        return tuple(directive.line for directive in self.entries if directive.line)
 
     @property
     def used(self) -> set[str]:
         """Return the variables that the directives express."""
-        return {name for found in self.found for name in found.used}
+        return {name for directive in self.entries for name in directive.used}
 
     @property
     def prefix(self) -> str:
@@ -126,7 +126,7 @@ class Directives:
                     cause, *more = with_site((*causes_of(filled.used, self.causes),), leaf) or (leaf,)
                     for text in filled.texts:
                         line = ScriptLine(text=f"{self.prefix}{text}", cause=cause, more=tuple(more)) if text else None
-                        self.found.append(DirectiveLine(name=name, line=line, used=filled.used))
+                        self.entries.append(DirectiveLine(name=name, line=line, used=filled.used))
 
     def _first(self, patterns: tuple[str, ...], quoting: object) -> Filled | None:
         for pattern in patterns:
@@ -135,8 +135,8 @@ class Directives:
         return None
 
     def _cannot_quote(self, patterns: tuple[str, ...], text: str) -> None:
-        found = (name for pattern in patterns for name in names(parse(pattern)) if self.values.get(name) == text)
-        leaf = self.cause_of(next(found, ""))
+        variables = (name for pattern in patterns for name in names(parse(pattern)) if self.values.get(name) == text)
+        leaf = self.cause_of(next(variables, ""))
         what = f"a directive of {self.system.name} cannot hold {text!r}"
         hint = "use letters, digits and - _ . / only"
         self.problems.append(Problem(where=leaf.where, what=what, hint=hint, code="Encode"))
@@ -149,30 +149,32 @@ class Directives:
         """Add directives in the scheduler's own words. They replace defaults, and contradict keys of the run."""
         for text in texts:
             kept: list[DirectiveLine] = []
-            for found in self.found:
-                ours = found.line.text.removeprefix(self.prefix) if found.line else ""
-                same = self._same(found.name, ours, text)
-                default = self._is_default(found)
-                if default and (same or self._names("default-unless", found.name, text)):
-                    if found.used & _PLACE_NUMBERS:
+            for directive in self.entries:
+                ours = directive.line.text.removeprefix(self.prefix) if directive.line else ""
+                same = self._same(directive.name, ours, text)
+                default = self._is_default(directive)
+                if default and (same or self._names("default-unless", directive.name, text)):
+                    if directive.used & _PLACE_NUMBERS:
                         self._forget_places()
                     continue
-                kept.append(found)
-                if same and found.line:
-                    pointer = found.line.cause.where.pointer
+                kept.append(directive)
+                if same and directive.line:
+                    pointer = directive.line.cause.where.pointer
                     what = f"{text} sets what {pointer} sets with {ours}"
                     hint = f"remove one of them; {pointer} holds for every system"
                     self.problems.append(Problem(where=cause.where, what=what, hint=hint, code="NativeConflict"))
             line = ScriptLine(text=f"{self.prefix}{text}", cause=cause)
-            self.found = [*kept, DirectiveLine(name="", line=line)]
+            self.entries = [*kept, DirectiveLine(name="", line=line)]
 
-    def _is_default(self, found: DirectiveLine) -> bool:
+    def _is_default(self, directive: DirectiveLine) -> bool:
         """Return whether no key of the run sets a value of a directive: it follows from keys that others say, too."""
-        causes = {leaf.where.pointer for name in found.used for leaf in self.causes.get(name, ()) if not is_row(leaf)}
-        own = {pointer.rpartition("/")[2] for pointer in causes} & found.used
-        rest = frozenset(name for other in self.found if other is not found for name in other.used) | self.facts
+        causes = {
+            leaf.where.pointer for name in directive.used for leaf in self.causes.get(name, ()) if not is_row(leaf)
+        }
+        own = {pointer.rpartition("/")[2] for pointer in causes} & directive.used
+        rest = frozenset(name for other in self.entries if other is not directive for name in other.used) | self.facts
         said = not any(unexpressed(rest, EXPRESSED_BY[pointer]) for pointer in causes if pointer in EXPRESSED_BY)
-        return bool(found.name) and causes <= {*_PLACES, _NAME} and not own and said
+        return bool(directive.name) and causes <= {*_PLACES, _NAME} and not own and said
 
     def _forget_places(self) -> None:
         """Remove the places that the run does not set, because native words set them; a launcher must not use them."""

@@ -62,11 +62,11 @@ class JobNumbers:
 
     def facts(self) -> Iterator[str]:
         """Yield those of ``evenly`` and ``packed`` that hold (`EXPRESSED_BY`)."""
-        nodes, tasks, each = (self.values.get(name) for name in ("nodes", "tasks", "tasks-per-node"))
-        if isinstance(nodes, int) and isinstance(tasks, int) and isinstance(each, int):
-            if nodes * each == tasks:
+        nodes, tasks, tasks_per_node = (self.values.get(name) for name in ("nodes", "tasks", "tasks-per-node"))
+        if isinstance(nodes, int) and isinstance(tasks, int) and isinstance(tasks_per_node, int):
+            if nodes * tasks_per_node == tasks:
                 yield "evenly"
-            if -(-tasks // each) == nodes:
+            if -(-tasks // tasks_per_node) == nodes:
                 yield "packed"
 
 
@@ -114,7 +114,7 @@ class _Numbers:
         """Set a number; ``sources`` are the keys and numbers that it follows from, the main one first."""
         self.values[name] = value
         leaves = [self.causes.get(s) or ((self.leaves[s],) if s in self.leaves else ()) for s in sources]
-        if causes := tuple(dict.fromkeys(leaf for found in leaves for leaf in found)):
+        if causes := tuple(dict.fromkeys(leaf for leaves_of_one in leaves for leaf in leaves_of_one)):
             self.causes[name] = causes
 
     def problem(self, key: str, what: str, hint: str) -> None:
@@ -122,16 +122,16 @@ class _Numbers:
 
     def places(self) -> None:
         """Set nodes and tasks. The nodes stay open if only `tasks` is set: then the system chooses."""
-        nodes, tasks, each = (self.number(key) for key in ("nodes", "tasks", "tasks-per-node"))
+        nodes, tasks, tasks_per_node = (self.number(key) for key in ("nodes", "tasks", "tasks-per-node"))
         if tasks is None:
             nodes = nodes or 1
-            tasks = nodes * (each or 1)
-        if each and nodes is None:
-            nodes = -(-tasks // each)
+            tasks = nodes * (tasks_per_node or 1)
+        if tasks_per_node and nodes is None:
+            nodes = -(-tasks // tasks_per_node)
         if nodes is None and tasks == 1:
             nodes = 1
-        if nodes and each and nodes * each < tasks:
-            what = f"{tasks} tasks do not fit on {nodes} nodes with {each} on each"
+        if nodes and tasks_per_node and nodes * tasks_per_node < tasks:
+            what = f"{tasks} tasks do not fit on {nodes} nodes with {tasks_per_node} on each"
             self.problem("tasks", what, "change one of nodes, tasks and tasks-per-node")
         if nodes and nodes > tasks:
             what = f"{nodes} nodes are more than the {tasks} tasks that could run on them"
@@ -142,22 +142,26 @@ class _Numbers:
             return
         self.set("nodes", nodes, *(("nodes",) if "nodes" in self.leaves else ("tasks-per-node", "tasks")))
         self.set("one-node" if nodes == 1 else "many-nodes", True, "nodes")
-        if each or tasks % nodes == 0:
-            self.set("tasks-per-node", each or tasks // nodes, *(("tasks-per-node",) if each else ("tasks", "nodes")))
+        if tasks_per_node or tasks % nodes == 0:
+            self.set(
+                "tasks-per-node",
+                tasks_per_node or tasks // nodes,
+                *(("tasks-per-node",) if tasks_per_node else ("tasks", "nodes")),
+            )
 
     def cpus(self) -> None:
         of_task = self.number("cpus-per-task")
         if of_task:
             self.set("cpus-per-task", of_task, "cpus-per-task")
-        each = of_task or 1
+        each_task = of_task or 1
         tasks, on_node = self.values["tasks"], self.values.get("tasks-per-node")
         assert isinstance(tasks, int)
-        self.set("cpus-each-task", each, "cpus-per-task")
-        self.set("cpus", tasks * each, "cpus-per-task", "tasks")
-        if tasks * each == 1:
+        self.set("cpus-each-task", each_task, "cpus-per-task")
+        self.set("cpus", tasks * each_task, "cpus-per-task", "tasks")
+        if tasks * each_task == 1:
             self.set("serial", True, "tasks", "cpus-per-task")
         if isinstance(on_node, int):
-            self.set("cpus-per-node", on_node * each, "cpus-per-task", "tasks-per-node")
+            self.set("cpus-per-node", on_node * each_task, "cpus-per-task", "tasks-per-node")
 
     def memory(self) -> None:
         leaf, of_cpu = self.leaves.get("memory"), self.leaves.get("memory-per-cpu")

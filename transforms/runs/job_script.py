@@ -55,12 +55,12 @@ def job_scripts(
         script, problems = _Job(run, shared, elements, system, None, token).script()
         return (script,), tuple(problems)
     scripts: list[JobScript] = []
-    found: list[Problem] = []
+    all_problems: list[Problem] = []
     for element in elements:
         script, problems = _Job(run, shared, [element], system, element.index, token).script()
         scripts.append(script)
-        found += problems
-    return tuple(scripts), tuple(dict.fromkeys(found))
+        all_problems += problems
+    return tuple(scripts), tuple(dict.fromkeys(all_problems))
 
 
 class _Job:
@@ -130,8 +130,8 @@ class _Job:
 
     def directory(self) -> str | None:
         """Return the working directory, "" for that of the submission; None if each element has another one."""
-        found = {str(element.tree.value("working-directory", "")) for element in self.elements}
-        return found.pop() if len(found) == 1 else None
+        directories = {str(element.tree.value("working-directory", "")) for element in self.elements}
+        return directories.pop() if len(directories) == 1 else None
 
     @property
     def shell(self) -> str:
@@ -202,9 +202,9 @@ class _Job:
             if leaf is None:
                 continue
             texts = strings(leaf.value) if isinstance(leaf.value, tuple) else (str(leaf.value),)
-            found = [site_limits.translated(key, text, leaf, known, self.system, section) for text in texts]
-            self.problems += (word for word in found if isinstance(word, Problem))
-            words = tuple(word for word in found if isinstance(word, str))
+            translated = [site_limits.translated(key, text, leaf, known, self.system, section) for text in texts]
+            self.problems += (word for word in translated if isinstance(word, Problem))
+            words = tuple(word for word in translated if isinstance(word, str))
             rows = [row for text in texts if (row := self.word_row(section, text))]
             if words:
                 self.set(directives, key, words if isinstance(leaf.value, tuple) else words[0], leaf, rows)
@@ -361,8 +361,8 @@ class _Job:
         job = job or names.get("job", "")
         yield ScriptLine(text=f"export {RUN}={quoted(self.run.name)}", heading="Job")
         for name, patterns, leaf in self.system.patterns("exports"):
-            if found := next((filled for pattern in patterns if (filled := fill(pattern, values))), None):
-                yield ScriptLine(text=f"export {name}={quoted(''.join(found.texts))}", cause=leaf)
+            if filled_pattern := next((filled for pattern in patterns if (filled := fill(pattern, values))), None):
+                yield ScriptLine(text=f"export {name}={quoted(''.join(filled_pattern.texts))}", cause=leaf)
         if job != JOB:
             yield ScriptLine(text=f'export {JOB}="${{{job}-}}"' if job else f"export {JOB}=")
         if self.array:
@@ -538,11 +538,11 @@ class _Body:
         part = _Part("Modules")
         load = next(iter(self.system.words("module-load")), ("module", "load", "{module}"))
         first = True
-        for found in site_limits.real_modules(self.tree, self.system):
-            if isinstance(found, Problem):
-                self.problems.append(found)
+        for module_row in site_limits.real_modules(self.tree, self.system):
+            if isinstance(module_row, Problem):
+                self.problems.append(module_row)
                 continue
-            module, leaf, row = found
+            module, leaf, row = module_row
             setup = self.system.row.leaf("module-setup")
             if first and setup and load[0] == "module":
                 # A shell ends if the file of the command `.` is missing.
@@ -734,13 +734,13 @@ class _Body:
 
     def vectors(self, leaf: Leaf) -> tuple[tuple[str, ...], ...]:
         """Return the argument vectors of a command; an empty first word is a problem."""
-        found = vectors(leaf)
-        if any(not words or not words[0] for words in found):
+        words_of_each = vectors(leaf)
+        if any(not words or not words[0] for words in words_of_each):
             self.problem(leaf, "the first word of a command is empty", "write the name of a program", "Item")
             return ()
-        for word in (word for words in found for word in words):
+        for word in (word for words in words_of_each for word in words):
             self.check_length(word, "a word of a command", leaf)
-        return found
+        return words_of_each
 
     def check_length(self, text: str, title: str, leaf: Leaf) -> None:
         if len(text.encode()) >= _MAX_WORD:

@@ -338,15 +338,15 @@ def _identification(run: Document) -> Iterator[str]:
 
 
 def _posix_lines(tree: Branch, problems: list[Problem]) -> Iterator[str]:
-    found = vectors(tree.leaf("command"))
+    commands = vectors(tree.leaf("command"))
     leaf = tree.leaf("command")
-    if leaf and len(found) > 1:
+    if leaf and len(commands) > 1:
         problems.append(_problem(leaf, "the second command and those after it"))
     yield "    <jsdl:Application>"
     yield "      <jsdl-posix:POSIXApplication>"
-    if leaf and found and not holds_template(leaf):
-        yield from _elements("Executable", found[0][:1])
-        yield from _elements("Argument", found[0][1:])
+    if leaf and commands and not holds_template(leaf):
+        yield from _elements("Executable", commands[0][:1])
+        yield from _elements("Argument", commands[0][1:])
     yield from _elements("Input", [text for text in [_text_of(tree.leaf("input"))] if text])
     for key, element in (("output", "Output"), ("errors", "Error")):
         file = tree.leaf(key)

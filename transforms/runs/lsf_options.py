@@ -165,10 +165,10 @@ def _lsf_environment(draft: RunDraft, option: Option) -> bool:
 
 def _lsf_gpu(draft: RunDraft, option: Option) -> bool:
     parts = dict(part.partition("=")[::2] for part in (option.value or "").split(":"))
-    number, _, each = parts.pop("num", "1").partition("/")
-    if option.value == "-" or not _NUMBER.fullmatch(number) or each not in {"", "task", "host"}:
+    number, _, unit = parts.pop("num", "1").partition("/")
+    if option.value == "-" or not _NUMBER.fullmatch(number) or unit not in {"", "task", "host"}:
         return False
-    draft.set("resources/gpus-per-task" if each == "task" else "resources/gpus", int(number), option.where)
+    draft.set("resources/gpus-per-task" if unit == "task" else "resources/gpus", int(number), option.where)
     if model := parts.pop("gmodel", ""):
         draft.set("resources/gpu-type", model, option.where)
     for part, value in parts.items():

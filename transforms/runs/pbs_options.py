@@ -134,29 +134,35 @@ def _pbs_old_resources(wanted: Mapping[str, str]) -> _HostKeys | None:
     numbers = {first, *own.values(), *(v for n, v in wanted.items() if n in {"ncpus", "ngpus", "mpiprocs", "procs"})}
     if own.keys() - {"ppn", "gpus"} or not all(map(_NUMBER.fullmatch, numbers)):
         return None
-    nodes, each = int(first), int(own.get("ppn", wanted.get("mpiprocs", "1")))
-    cpus = int(wanted.get("ncpus", str(each)))
+    nodes, tasks_per_node = int(first), int(own.get("ppn", wanted.get("mpiprocs", "1")))
+    cpus = int(wanted.get("ncpus", str(tasks_per_node)))
     gpus = own.get("gpus", wanted.get("ngpus", ""))
     whole_job = nodes > 1 and wanted.keys() & {"ncpus", "ngpus", "mpiprocs"}
     twice = ("ppn" in own and wanted.keys() & {"ncpus", "mpiprocs"}) or ("gpus" in own and "ngpus" in wanted)
-    if whole_job or twice or cpus % each or ("procs" in wanted and len(wanted) > 1) or {"mem", "pmem"} <= wanted.keys():
+    if (
+        whole_job
+        or twice
+        or cpus % tasks_per_node
+        or ("procs" in wanted and len(wanted) > 1)
+        or {"mem", "pmem"} <= wanted.keys()
+    ):
         return None
     if "procs" in wanted:
         return {"resources/tasks": (int(wanted["procs"]), "procs")}
     keys: _HostKeys = {}
     if "nodes" in wanted:
         keys["resources/nodes"] = (nodes, "nodes")
-    if each > 1 or "ppn" in own:
-        keys["resources/tasks-per-node"] = (each, "nodes" if "ppn" in own else "mpiprocs")
+    if tasks_per_node > 1 or "ppn" in own:
+        keys["resources/tasks-per-node"] = (tasks_per_node, "nodes" if "ppn" in own else "mpiprocs")
     if "ncpus" in wanted:
-        keys["resources/cpus-per-task"] = (cpus // each, "ncpus")
+        keys["resources/cpus-per-task"] = (cpus // tasks_per_node, "ncpus")
     if gpus:
         keys["resources/gpus"] = (int(gpus), "nodes" if "gpus" in own else "ngpus")
     if features:
         keys["resources/features"] = (features, "nodes")
     for resource, pointer, divisor in (
         ("mem", "resources/memory", nodes),
-        ("pmem", "resources/memory-per-cpu", cpus // each),
+        ("pmem", "resources/memory-per-cpu", cpus // tasks_per_node),
     ):
         if resource in wanted:
             size = size_text(wanted[resource], default="b")

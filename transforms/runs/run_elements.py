@@ -42,7 +42,7 @@ class RunScope:
 
     def variables(self, *, instance: bool, credentials: frozenset[str]) -> dict[str, Any]:
         """Return the variables for the templates."""
-        labels = {name: found[0] if len(found) == 1 else found for name, found in self.run.labels.items()}
+        labels = {name: values[0] if len(values) == 1 else values for name, values in self.run.labels.items()}
         target = {"system": self.target.system, "scheduler": self.target.scheduler, "user": self.target.user}
         return {"run": self.run.name, **target, "labels": labels, "values": self.values, **self.element}
 
@@ -52,8 +52,8 @@ def elements_of(run: ResolvedRun, target: RunTarget) -> tuple[Branch, tuple[Elem
     values = plain(run.tree.branch("values"))
     scope = RunScope(run=run, target=target, values=values)
     if not holds_template(run.tree):
-        found = _numbered(run.tree)
-        return run.tree, tuple(Element(index=n, parameters=parameters, tree=run.tree) for n, parameters in found)
+        numbered = _numbered(run.tree)
+        return run.tree, tuple(Element(index=n, parameters=parameters, tree=run.tree) for n, parameters in numbered)
     shared = _expanded(_only(run.tree, shared=True), scope)
     own = _only(run.tree, shared=False)
     elements: list[Element] = []
@@ -85,8 +85,8 @@ def _numbered(tree: Branch) -> list[tuple[int | None, Mapping[str, str]]]:
             raise Refused([Problem(where=leaf.where, what="an array without indices", hint="set array/indices, too")])
         return [(None, {})]
     number = 1
-    for found in lists.values():
-        number *= len(found)
+    for values in lists.values():
+        number *= len(values)
     if not number or number > MAX_ELEMENTS:
         what = f"these parameters make {number:,} combinations; 1 to {MAX_ELEMENTS:,} are allowed"
         raise Refused([Problem(where=tree.branch("parameters").where, what=what, hint="change the lists of values")])

@@ -44,11 +44,11 @@ def _holds(layer: Document, facts: Mapping[str, tuple[str, ...]]) -> bool:
     return all(_condition_holds(name, condition, facts.get(name, ())) for name, condition in layer.match.items())
 
 
-def _condition_holds(name: str, condition: MatchCondition, found: tuple[str, ...]) -> bool:
+def _condition_holds(name: str, condition: MatchCondition, actual: tuple[str, ...]) -> bool:
     def fits(wanted: str | None) -> bool:
         if wanted is None:
-            return not any(found)
-        return any(fnmatchcase(value, wanted) if name == "run" else value == wanted for value in found)
+            return not any(actual)
+        return any(fnmatchcase(value, wanted) if name == "run" else value == wanted for value in actual)
 
     return any(map(fits, condition.values)) is not condition.negated
 

@@ -141,13 +141,13 @@ def write_xml(nodes: Iterable[Node]) -> str:
 
     `read_xml_nodes` reads the same values back, which are written as the same bytes again, also by way of YAML.
     """
-    found = list(nodes)
+    documents = list(nodes)
     lines = ['<?xml version="1.0" encoding="UTF-8"?>']
-    if len(found) == 1:
-        lines += _element(f'run xmlns="{NAMESPACE}"', _without_head(found[0]), Record(RUN), "")
+    if len(documents) == 1:
+        lines += _element(f'run xmlns="{NAMESPACE}"', _without_head(documents[0]), Record(RUN), "")
     else:
         lines.append(f'<runs xmlns="{NAMESPACE}">')
-        for node in found:
+        for node in documents:
             lines += _element("run", _without_head(node), Record(RUN), "  ")
         lines.append("</runs>")
     return "\n".join(lines) + "\n"

@@ -195,8 +195,8 @@ class _Body:
 
     def tasks(self) -> int:
         numbers = [self.draft.get(f"resources/{key}") for key in ("tasks", "nodes", "tasks-per-node")]
-        tasks, nodes, each = (number if isinstance(number, int) else None for number in numbers)
-        return tasks or (nodes or 1) * (each or 1)
+        tasks, nodes, tasks_per_node = (number if isinstance(number, int) else None for number in numbers)
+        return tasks or (nodes or 1) * (tasks_per_node or 1)
 
     # The rest
 

@@ -12,5 +12,5 @@ DIALECTS = {dialect.name: dialect for dialect in (SLURM, PBS, LSF)}
 
 def dialect_of(text: str) -> Dialect | None:
     """Return the dialect whose directives ``text`` has, None if it has none or several."""
-    found = [dialect for dialect in DIALECTS.values() if has_directives(text, dialect.name)]
-    return found[0] if len(found) == 1 else None
+    dialects = [dialect for dialect in DIALECTS.values() if has_directives(text, dialect.name)]
+    return dialects[0] if len(dialects) == 1 else None

@@ -77,11 +77,13 @@ def _slurm_array(draft: RunDraft, option: Option) -> bool:
 def _slurm_gres(draft: RunDraft, option: Option) -> bool:
     """Set the GPUs of a list of resources; the others are kept."""
     parts = [part for part in (option.value or "").split(",") if part]
-    found = {part: re.fullmatch(r"(?:gres[:/])?gpu(?::([A-Za-z][\w.-]*))?(?::([1-9][0-9]*))?", part) for part in parts}
-    gpus = [match for match in found.values() if match]
+    matches = {
+        part: re.fullmatch(r"(?:gres[:/])?gpu(?::([A-Za-z][\w.-]*))?(?::([1-9][0-9]*))?", part) for part in parts
+    }
+    gpus = [match for match in matches.values() if match]
     if len(gpus) != 1:
         return False
-    if others := ",".join(part for part, match in found.items() if match is None):
+    if others := ",".join(part for part, match in matches.items() if match is None):
         draft.add("native/slurm", f"--gres={others}", option.where)
     return _set_gpus(draft, "resources/gpus", gpus[0][1], gpus[0][2] or "1", option.where)
 

@@ -67,9 +67,9 @@ def _covers(unit: UnitSettings) -> Iterator[_Cover]:
     home = unit.last("ProtectHome")
     if home == "tmpfs" or unit.flag("ProtectHome"):
         yield from (_Cover(path, f"ProtectHome={home}", home == "tmpfs") for path in _HOMES)
-    tmp = unit.last("PrivateTmp")
-    if tmp == "disconnected" or unit.flag("PrivateTmp"):
-        yield from (_Cover(path, f"PrivateTmp={tmp}", True) for path in _TEMPORARY)
+    private_tmp = unit.last("PrivateTmp")
+    if private_tmp == "disconnected" or unit.flag("PrivateTmp"):
+        yield from (_Cover(path, f"PrivateTmp={private_tmp}", True) for path in _TEMPORARY)
     for word in " ".join(unit.values("InaccessiblePaths")).split():
         yield _Cover(word.lstrip("-+").rstrip("/") or "/", f"InaccessiblePaths={word}", False)
     for word in " ".join(unit.values("TemporaryFileSystem")).split():

@@ -314,8 +314,8 @@ def primary_port(link: KernelLink) -> int:
 
 
 def _parameters(keys: Keys) -> Keys:
-    found = keys.get("parameters")
-    return found if isinstance(found, Mapping) else {}
+    parameters = keys.get("parameters")
+    return parameters if isinstance(parameters, Mapping) else {}
 
 
 def _unused(keys: Keys, by_networkd: bool) -> frozenset[str]:

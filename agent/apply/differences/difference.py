@@ -31,8 +31,8 @@ class Difference:
 
 def section(generation: Generation, name: str) -> Mapping[str, Any]:
     """Return a section of the documents, empty if there is none."""
-    found = generation.document.get(name)
-    return found if isinstance(found, Mapping) else {}
+    entries = generation.document.get(name)
+    return entries if isinstance(entries, Mapping) else {}
 
 
 def pointer_to(*names: str) -> str:

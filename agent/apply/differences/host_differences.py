@@ -48,13 +48,13 @@ def kernel_parameters(generation: Generation, root: Path) -> Iterator[Difference
             if by := _read_after_ours(root, path):
                 what = f"the kernel parameter {name} is {shown}, not {value}: {by}, which is read later, sets it, too"
                 hint = f"remove the line from {by}, or correct the documents; an apply cannot change it"
-                found = condition(generation, "KernelParameter", pointer, what, hint, item="sysctl")
-                yield Difference(condition=found, pointer=pointer, actual=shown)
+                reported = condition(generation, "KernelParameter", pointer, what, hint, item="sysctl")
+                yield Difference(condition=reported, pointer=pointer, actual=shown)
                 continue
             change = Change(unit=SYSCTL_READER, key=name, old=(shown,), new=(str(value),), effect=Effect.RESTART)
             what = f"the kernel parameter {name} is {shown}, not {value}"
-            found = condition(generation, "KernelParameter", pointer, what, item="sysctl")
-            yield Difference(condition=found, pointer=pointer, actual=shown, changes=(change,))
+            reported = condition(generation, "KernelParameter", pointer, what, item="sysctl")
+            yield Difference(condition=reported, pointer=pointer, actual=shown, changes=(change,))
 
 
 def _read_after_ours(root: Path, path: str) -> str:
@@ -78,12 +78,12 @@ def _missing_parameter(generation: Generation, root: Path, name: str, path: str,
         if path.startswith(directory) and key and not (root / "proc/sys" / directory / interface).exists():
             what = f"the kernel parameter {name} waits for the network interface {interface}"
             hint = "udev sets it when the interface appears; write a / for a dot in the name of an interface"
-            found = condition(generation, "InterfaceMissing", pointer, what, hint, item="sysctl", fault=False)
-            return Difference(condition=found, pointer=pointer, actual="waits for its interface")
+            reported = condition(generation, "InterfaceMissing", pointer, what, hint, item="sysctl", fault=False)
+            return Difference(condition=reported, pointer=pointer, actual="waits for its interface")
     what = f"there is no kernel parameter {name}"
     hint = "check the spelling, and load the module that brings it (`modules`)"
-    found = condition(generation, "KernelParameter", pointer, what, hint, item="sysctl")
-    return Difference(condition=found, pointer=pointer, actual="missing")
+    reported = condition(generation, "KernelParameter", pointer, what, hint, item="sysctl")
+    return Difference(condition=reported, pointer=pointer, actual="missing")
 
 
 def _normal(value: str) -> list[str]:
@@ -113,17 +113,17 @@ def kernel_modules(generation: Generation, root: Path) -> Iterator[Difference]:
             how = "built into the kernel" if _module(name) in builtin else "loaded"
             what = f"the kernel module {name} is {how}, although the documents forbid it"
             hint = "no module is ever unloaded; it stays out from the next boot on"
-            found = condition(generation, "KernelModule", pointer, what, hint, item="modules", fault=False)
-            yield Difference(condition=found, pointer=pointer, actual=how)
+            reported = condition(generation, "KernelModule", pointer, what, hint, item="modules", fault=False)
+            yield Difference(condition=reported, pointer=pointer, actual=how)
         elif not forbidden and not present:
             what = f"the kernel module {name} is not loaded"
             hint = "see `journalctl -b -u systemd-modules-load`: the kernel may lack it"
             if contained:
                 hint = "the host of this container loads modules"
             change = Change(unit=MODULES_READER, key=name, new=("loaded",), effect=Effect.RESTART)
-            found = condition(generation, "KernelModule", pointer, what, hint, item="modules", fault=not contained)
+            reported = condition(generation, "KernelModule", pointer, what, hint, item="modules", fault=not contained)
             yield Difference(
-                condition=found, pointer=pointer, actual="not loaded", changes=() if contained else (change,)
+                condition=reported, pointer=pointer, actual="not loaded", changes=() if contained else (change,)
             )
 
 
@@ -235,11 +235,11 @@ def _account(
     hint = "see `journalctl -u ordain-users`; `ordainctl apply` tries again"
     if fixed:
         hint = "Ordain never changes a number that is in use: change the documents, or the account yourself"
-    found = condition(generation, "Account", place, what, hint, item=pointer)
+    reported = condition(generation, "Account", place, what, hint, item=pointer)
     if fixed:
-        return Difference(condition=found, pointer=pointer, actual=actual)
+        return Difference(condition=reported, pointer=pointer, actual=actual)
     change = Change(unit=file.path, key=key, old=(actual,), new=(wanted,), effect=Effect.NOTHING)
-    return Difference(condition=found, pointer=pointer, actual=actual, path=file.path, file_changes=(change,))
+    return Difference(condition=reported, pointer=pointer, actual=actual, path=file.path, file_changes=(change,))
 
 
 def host_name(generation: Generation, root: Path) -> Iterator[Difference]:
@@ -249,8 +249,8 @@ def host_name(generation: Generation, root: Path) -> Iterator[Difference]:
     if wanted and actual and actual != wanted:
         change = Change(unit=HOSTNAME_READER, key="hostname", old=(actual,), new=(wanted,), effect=Effect.RESTART)
         what = f"the host name is {actual}, not {wanted}"
-        found = condition(generation, "HostName", "host/hostname", what, item="host")
-        yield Difference(condition=found, pointer="host/hostname", actual=actual, changes=(change,))
+        reported = condition(generation, "HostName", "host/hostname", what, item="host")
+        yield Difference(condition=reported, pointer="host/hostname", actual=actual, changes=(change,))
 
 
 def time_zone(generation: Generation, root: Path) -> Iterator[Difference]:
@@ -259,8 +259,8 @@ def time_zone(generation: Generation, root: Path) -> Iterator[Difference]:
     if zone and time_zones.is_missing(root, zone):
         what = f"there is no time zone {zone} on this machine, so all programs use UTC"
         hint = "check the spelling (`timedatectl list-timezones`), or install the package tzdata"
-        found = condition(generation, "TimeZone", "host/timezone", what, hint, item="host")
-        yield Difference(condition=found, pointer="host/timezone", actual="UTC")
+        reported = condition(generation, "TimeZone", "host/timezone", what, hint, item="host")
+        yield Difference(condition=reported, pointer="host/timezone", actual="UTC")
 
 
 def locale(generation: Generation, root: Path, environment: Iterable[str] | None) -> Iterator[Difference]:
@@ -275,12 +275,12 @@ def locale(generation: Generation, root: Path, environment: Iterable[str] | None
     if locales.is_missing(root, wanted):
         what = f"there is no locale {wanted} on this machine, so programs use C"
         hint = "check the spelling (`locale -a`), or make it (Debian: the package locales, locale-gen)"
-        found = condition(generation, "Locale", pointer, what, hint, item="host")
-        yield Difference(condition=found, pointer=pointer, actual="missing")
+        reported = condition(generation, "Locale", pointer, what, hint, item="host")
+        yield Difference(condition=reported, pointer=pointer, actual="missing")
         return
     lang = next((line[5:] for line in environment or () if line.startswith("LANG=")), "not set")
     if environment is not None and locales.normalized(lang) != locales.normalized(wanted):
         what = f"PID 1 starts services with the locale {lang}, not {wanted}"
         hint = f"it takes {wanted} at the next boot, or now with `systemctl set-environment LANG={wanted}`"
-        found = condition(generation, "Locale", pointer, what, hint, item="host", fault=False)
-        yield Difference(condition=found, pointer=pointer, actual=lang)
+        reported = condition(generation, "Locale", pointer, what, hint, item="host", fault=False)
+        yield Difference(condition=reported, pointer=pointer, actual=lang)

@@ -112,11 +112,11 @@ def ignored_lines(entries: Iterable[str], since: int) -> Iterator[IgnoredLine]:
         except (ValueError, KeyError, TypeError):
             continue
         # A message that is not text is an array of bytes.
-        found = _MESSAGE.fullmatch(message) if isinstance(message, str) and received - delay >= since else None
-        if found and found["folder"] in DIRECTORIES and _IGNORES.search(found["words"]):
-            shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in found["words"])
+        warned = _MESSAGE.fullmatch(message) if isinstance(message, str) and received - delay >= since else None
+        if warned and warned["folder"] in DIRECTORIES and _IGNORES.search(warned["words"]):
+            shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in warned["words"])
             shown = shown if len(shown) <= MAX_WORDS else f"{shown[: MAX_WORDS - 1]}…"
-            yield IgnoredLine(f"{DIRECTORIES[found['folder']]}{found['file']}", int(found["line"]), shown)
+            yield IgnoredLine(f"{DIRECTORIES[warned['folder']]}{warned['file']}", int(warned["line"]), shown)
 
 
 def _difference(ignored: IgnoredLine, file: UnitFile) -> Difference:

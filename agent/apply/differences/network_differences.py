@@ -140,16 +140,18 @@ def network_reader(root: Path) -> ReadNetwork:
 def network_differences(generation: Generation, read: ReadNetwork, root: Path) -> Iterator[Difference]:
     """Yield the differences between the network of the machine below ``root`` and ``generation``."""
     shown: set[str] = set()
-    for found in machine_findings(expected_devices(generation), read, root):
-        device = found.device
-        pointer = f"{device.item}/{found.key}" if found.key else device.item
+    for finding in machine_findings(expected_devices(generation), read, root):
+        device = finding.device
+        pointer = f"{device.item}/{finding.key}" if finding.key else device.item
         pointer = pointer if pointer in generation.provenance else device.item
-        made = condition(generation, found.code, pointer, found.what, _hint(found), item=device.item, fault=found.fault)
-        changes = tuple(_changes(found)) if is_repaired(found) else ()
+        made = condition(
+            generation, finding.code, pointer, finding.what, _hint(finding), item=device.item, fault=finding.fault
+        )
+        changes = tuple(_changes(finding)) if is_repaired(finding) else ()
         yield Difference(
             condition=made,
             pointer=pointer,
-            actual=found.actual,
+            actual=finding.actual,
             path=device.path if changes else "",
             file_changes=tuple(change for change in changes if change.key not in shown),
         )
@@ -165,43 +167,43 @@ def machine_findings(devices: tuple[ExpectedDevice, ...], read: ReadNetwork, roo
     return tuple(findings(devices, network, link_states(root, network), ages))
 
 
-def is_repaired(found: DeviceFinding) -> bool:
+def is_repaired(finding: DeviceFinding) -> bool:
     """Return whether an apply repairs what was found."""
-    return found.fault and found.repair is not Repair.NONE
+    return finding.fault and finding.repair is not Repair.NONE
 
 
-def _changes(found: DeviceFinding) -> Iterator[Change]:
+def _changes(finding: DeviceFinding) -> Iterator[Change]:
     """Yield the changes of a repair; their unit is the item of the device."""
-    device, key = found.device, found.key.removeprefix("parameters/") or "state"
+    device, key = finding.device, finding.key.removeprefix("parameters/") or "state"
     yield Change(
         unit=device.item,
         key=f"{device.id} {key}",
-        old=(found.actual,),
-        new=(found.wanted,),
+        old=(finding.actual,),
+        new=(finding.wanted,),
         effect=Effect.NOTHING,
     )
-    if found.foreign:
+    if finding.foreign:
         yield Change(
-            unit=device.item, key=f"{device.id} other addresses", old=found.foreign, new=(), effect=Effect.NOTHING
+            unit=device.item, key=f"{device.id} other addresses", old=finding.foreign, new=(), effect=Effect.NOTHING
         )
 
 
-def _hint(found: DeviceFinding) -> str:
+def _hint(finding: DeviceFinding) -> str:
     """Return the remedy of a finding."""
-    device = found.device
+    device = finding.device
     names = {"name": device.name or device.item.rpartition("/")[2], "uuid": device.uuid}
-    if found.code is WAITS and found.repair is not Repair.NONE:
+    if finding.code is WAITS and finding.repair is not Repair.NONE:
         return f"{device.program} has {SETTLE_SEC:.0f} s to do it; after that it is a fault"
-    if found.code is WAITS:
+    if finding.code is WAITS:
         return "connect it, or wait for the server; `optional: true` says that it may be missing"
-    if found.code is MISSING and not found.fault:
+    if finding.code is MISSING and not finding.fault:
         return "`optional: true` lets it be missing"
     look = f"see {JOURNALS[device.program].format(**names)}"
-    if found.code is MISSING and not device.virtual:
+    if finding.code is MISSING and not device.virtual:
         return f"{look}; `optional: true` says that it may be missing"
-    if found.repair is Repair.NONE:
+    if finding.repair is Repair.NONE:
         return look
-    takes = f", and takes {', '.join(found.foreign)} away" * bool(found.foreign)
+    takes = f", and takes {', '.join(finding.foreign)} away" * bool(finding.foreign)
     return f"`ordainctl apply` configures it again, as {RETRIES[device.program].format(**names)} does{takes}; {look}"
 
 
@@ -537,14 +539,14 @@ def _plain(text: str) -> str:
     return f"{ipaddress.ip_address(address)}/{prefix}"
 
 
-def faults_of_apply(found: Iterable[DeviceFinding]) -> list[DeviceFinding]:
+def faults_of_apply(findings: Iterable[DeviceFinding]) -> list[DeviceFinding]:
     """Return the findings that an apply, which changed their devices, must answer for.
 
     Hardware that is missing, and servers that do not answer, are not its fault.
     """
     return [
         finding
-        for finding in found
+        for finding in findings
         if finding.fault
         and not (finding.code is MISSING and not finding.device.virtual)
         and not finding.key.startswith("dhcp")

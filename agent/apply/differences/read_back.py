@@ -60,7 +60,7 @@ class ReadBack:
 
     async def differences(self, generation: Generation, observed: Observed) -> tuple[Difference, ...]:
         """Return everything that differs from ``generation``, in the order of the sections."""
-        found: tuple[Difference, ...] = (
+        differences: tuple[Difference, ...] = (
             *host_differences.kernel_parameters(generation, self._root),
             *host_differences.kernel_modules(generation, self._root),
             *await self.file_differences(generation, observed),
@@ -72,11 +72,13 @@ class ReadBack:
             *[difference async for difference in self._units(generation, observed)],
             *await self._ignored.differences(generation, observed),
         )
-        return tuple(_with_holds(difference, generation, observed) for difference in found)
+        return tuple(_with_holds(difference, generation, observed) for difference in differences)
 
     async def file_differences(self, generation: Generation, observed: Observed) -> tuple[Difference, ...]:
         """Return the placed files that somebody has changed."""
-        return tuple(_with_holds(found, generation, observed) for found in await self.files.differences(generation))
+        return tuple(
+            _with_holds(difference, generation, observed) for difference in await self.files.differences(generation)
+        )
 
     async def _environment(self, generation: Generation) -> list[str] | None:
         """Return the environment that PID 1 passes on to services; None if nobody has to know it."""
@@ -112,8 +114,8 @@ class ReadBack:
                 new=(",".join(asked),),
                 effect=Effect.RELOAD,
             )
-            found = condition(generation, "MountOptions", member.item, what, item=member.item)
-            yield Difference(condition=found, pointer=member.item, actual=",".join(mounted), changes=(change,))
+            reported = condition(generation, "MountOptions", member.item, what, item=member.item)
+            yield Difference(condition=reported, pointer=member.item, actual=",".join(mounted), changes=(change,))
 
     async def _socket(self, member: Member, content: PlacedUnit, generation: Generation) -> AsyncIterator[Difference]:
         asked = [value for key in LISTEN for value in content.values.get(("Socket", key), ())]
@@ -122,8 +124,8 @@ class ReadBack:
         if missing := unbound(asked, bound):
             what = f"{member.unit} does not listen on {', '.join(missing)}: systemd ignored the address"
             hint = f"see `journalctl -b -u {member.unit}`, and correct the address"
-            found = condition(generation, "NotListening", member.item, what, hint, item=member.item)
-            yield Difference(condition=found, pointer=member.item, actual=", ".join(bound))
+            reported = condition(generation, "NotListening", member.item, what, hint, item=member.item)
+            yield Difference(condition=reported, pointer=member.item, actual=", ".join(bound))
         points = mount_points()
         for kind, path in listen:
             if path.startswith(UNSEEN) or not path.startswith("/") or kind not in SOCKET_FILES:
@@ -141,8 +143,8 @@ class ReadBack:
                         effect=Effect.RESTART,
                     )
                     pointer = _socket_pointer(member.item, generation)
-                    found = condition(generation, "SocketChanged", pointer, what, item=member.item)
-                    yield Difference(condition=found, pointer=member.item, actual=actual, changes=(change,))
+                    reported = condition(generation, "SocketChanged", pointer, what, item=member.item)
+                    yield Difference(condition=reported, pointer=member.item, actual=actual, changes=(change,))
 
     def _socket_file(
         self, kind: str, path: str, member: Member, content: PlacedUnit
@@ -196,10 +198,10 @@ def _with_holds(difference: Difference, generation: Generation, observed: Observ
         units |= {member.unit for member in generation.members if use_of(difference.path, member)}
     if not (held := sorted(units & holds.keys())):
         return difference
-    found = difference.condition
+    reported = difference.condition
     hint = f"`ordainctl unhold {held[0]}` returns it to the documents"
-    found = replace(found, what=f"{found.what}; kept, because {held[0]} is held", hint=hint, fault=False)
-    return replace(difference, condition=found, changes=(), path="", file_changes=())
+    reported = replace(reported, what=f"{reported.what}; kept, because {held[0]} is held", hint=hint, fault=False)
+    return replace(difference, condition=reported, changes=(), path="", file_changes=())
 
 
 def unbound(asked: Collection[str], bound: Collection[str]) -> list[str]:

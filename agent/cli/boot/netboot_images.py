@@ -25,9 +25,9 @@ KEEP = 2
 
 def images(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl netboot images`."""
-    found = list_images(_directory(request))
+    images = list_images(_directory(request))
     if request.json:
-        console.json([json_of(image) for image in found])
+        console.json([json_of(image) for image in images])
         return Exit.OK
     console.table(
         ("IMAGE", "DIGEST", "SYSTEM", "KERNEL", "TO FETCH", "IN MEMORY"),
@@ -40,7 +40,7 @@ def images(request: Namespace, console: Console) -> Exit:
                 megabytes(image.size),
                 megabytes(image.content.memory),
             )
-            for image in found
+            for image in images
         ],
     )
     return Exit.OK

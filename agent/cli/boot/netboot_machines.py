@@ -114,14 +114,14 @@ def boot(request: Namespace, console: Console) -> Exit:
     folder = Path(request.state)
     records = read_records(folder)
     wanted = parse_mac(request.machine) or request.machine
-    found = [record for record in records if wanted in (record.machine, record.node)]
-    if not found:
+    matching = [record for record in records if wanted in (record.machine, record.node)]
+    if not matching:
         hint = did_you_mean(wanted, [name for record in records for name in (record.machine, record.node) if name])
         raise Failure(f"no machine {wanted} has asked this boot server" + (f"; {hint}" if hint else ""))
-    if len(found) > 1:
-        named = ", ".join(record.machine for record in found)
-        raise Failure(f"{wanted} matches {len(found)} machines; name one of {named}")
-    path = once_path(folder, found[0].machine)
+    if len(matching) > 1:
+        named = ", ".join(record.machine for record in matching)
+        raise Failure(f"{wanted} matches {len(matching)} machines; name one of {named}")
+    path = once_path(folder, matching[0].machine)
     try:
         if request.once:
             reference = _parsed(request.once)
@@ -132,7 +132,7 @@ def boot(request: Namespace, console: Console) -> Exit:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise Failure(atomic_files.describe_error(error, path)) from None
-    named = found[0].node or found[0].machine
+    named = matching[0].node or matching[0].machine
     if request.once:
         console.line(f"{named}: the next boot starts {reference}, and later ones what its documents say", Style.GOOD)
     else:

@@ -85,7 +85,7 @@ def read_all(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[str, ...
     settings = [(path, data) for path, data in files if _is_settings(path, data)]
     readings = [read_runs(path, data) for path, data in files if (path, data) not in settings]
     documents = tuple(document for read_documents, _ in readings for document in read_documents)
-    wrong = [problem for _, found in readings for problem in found]
+    wrong = [problem for _, faults in readings for problem in faults]
     if settings:
         from ordain.transforms.machine import agent_yaml  # its tables take as long to import as the rest of `validate`
 

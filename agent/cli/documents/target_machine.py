@@ -69,7 +69,7 @@ def _facts(data: Mapping[str, object]) -> Facts:
     facts = dataclasses.replace(facts, pinned=frozenset(facts.pinned))
     texts = [facts.id, facts.version, facts.arch, facts.virtualization, facts.hostname, facts.machine_id, facts.root]
     lists = [facts.like, facts.mac, tuple(facts.pinned), tuple(facts.labels), *facts.labels.values()]
-    if not all(isinstance(text, str) for text in (*texts, *(text for each in lists for text in each))):
+    if not all(isinstance(text, str) for text in (*texts, *(text for values in lists for text in values))):
         raise ValueError("a value that must be a text is not")
     if not isinstance(facts.systemd, int):
         raise ValueError("systemd is not a number")

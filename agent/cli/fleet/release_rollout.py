@@ -126,8 +126,8 @@ def _machine(machines: Sequence[MachineReport], name: str) -> str:
     """Return the machine-id of the machine called ``name``. Raises `Failure`."""
     matching = {report.machine for report in machines_named(machines, name)}
     if len(matching) != 1:
-        found = f"{len(matching)} machines match" if matching else "no machine that counts is called"
-        raise Failure(f"--ignore: {found} {name}; name one by its machine-id, see `ordainctl fleet status`")
+        count = f"{len(matching)} machines match" if matching else "no machine that counts is called"
+        raise Failure(f"--ignore: {count} {name}; name one by its machine-id, see `ordainctl fleet status`")
     return matching.pop()
 
 

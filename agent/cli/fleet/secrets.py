@@ -401,8 +401,8 @@ async def _texts(request: Namespace) -> tuple[SecretText, ...]:
     for path, data in files:
         documents, wrong = read(path, data)
         problems = (*problems, *wrong)
-        found = tuple(secret for document in documents for secret in secrets_of(document.sections))
-        texts.append(SecretText(title=path, data=data, secrets=found))
+        secrets = tuple(secret for document in documents for secret in secrets_of(document.sections))
+        texts.append(SecretText(title=path, data=data, secrets=secrets))
     if only_errors(problems):
         raise Refused(problems)
     return tuple(text for text in texts if text.secrets)

@@ -44,12 +44,12 @@ def read_run_files(
 def _read(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     files, problems = contents(names, (*SUFFIXES, SUFFIX))
     documents: list[Document] = []
-    found = list(problems)
+    all_problems = list(problems)
     for path, data in files:
         made, wrong = read_runs(path, data)
         documents += made
-        found += wrong
-    return tuple(documents), tuple(found)
+        all_problems += wrong
+    return tuple(documents), tuple(all_problems)
 
 
 def _own_directory(environment: Mapping[str, str] = os.environ) -> Path:

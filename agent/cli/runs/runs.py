@@ -113,8 +113,11 @@ def _to_json(script: JobScript) -> JsonScript:
             overrode=overrode,
         )
 
-    def lines(found: Iterable[ScriptLine]) -> list[JsonScriptLine]:
-        return [JsonScriptLine(text=line.text, **place(line.cause), also=list(map(place, line.more))) for line in found]
+    def lines(script_lines: Iterable[ScriptLine]) -> list[JsonScriptLine]:
+        return [
+            JsonScriptLine(text=line.text, **place(line.cause), also=list(map(place, line.more)))
+            for line in script_lines
+        ]
 
     return JsonScript(
         name=script.name,
@@ -352,9 +355,9 @@ def _jobs(request: Namespace, ids: Iterable[str]) -> Iterator[tuple[JobRecord, R
     request.only_files = False
     _, systems, _ = read_run_files([], request)
     for job in ids:
-        found = [r for r in known.get(job, ()) if not request.system or r.system == request.system]
-        if found:
-            yield found[0], systems.system(found[0].system)
+        matching = [r for r in known.get(job, ()) if not request.system or r.system == request.system]
+        if matching:
+            yield matching[0], systems.system(matching[0].system)
         elif request.system:
             yield JobRecord(id=job, run="-", system=request.system, submitted=""), systems.system(request.system)
         else:
@@ -363,12 +366,12 @@ def _jobs(request: Namespace, ids: Iterable[str]) -> Iterator[tuple[JobRecord, R
 
 
 def _latest(request: Namespace) -> list[tuple[JobRecord, RunSystem]]:
-    found = [
+    records = [
         r for r in job_records.records(job_records.directory()) if not request.system or r.system == request.system
     ]
     request.only_files = False
     _, systems, _ = read_run_files([], request)
-    return [(record, systems.system(record.system)) for record in found[:LATEST]]
+    return [(record, systems.system(record.system)) for record in records[:LATEST]]
 
 
 def _print_states(states: Sequence[tuple[JobRecord, JobState]], request: Namespace, console: Console) -> None:

@@ -135,8 +135,10 @@ class InProcessClient:
         except NotInGeneration:
             return {}, ()
         members = [member.unit for member in generation.members]
-        found = await self._parts.observer.read_back.differences(generation, await look(self._parts.systemd, members))
-        values, differs = read_back_values([entry.pointer for entry in explanation.origins], generation, found)
+        differences = await self._parts.observer.read_back.differences(
+            generation, await look(self._parts.systemd, members)
+        )
+        values, differs = read_back_values([entry.pointer for entry in explanation.origins], generation, differences)
         return {**await unit_values(self._parts.systemd, explanation), **values}, differs
 
     async def hold(self, unit: str, *, unmask: bool = False, terms: Terms = NO_TERMS, caller: int = 0) -> Hold:

@@ -7,8 +7,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from ordain.agent.apply.engine import Engine
-from ordain.agent.apply.trial import Trials
+from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.compile.credentials import (
     CREDENTIAL_MISSING,
     CredentialPaths,
@@ -18,10 +17,7 @@ from ordain.agent.compile.credentials import (
 from ordain.agent.daemon.minders.apply_log import ApplyLog
 from ordain.agent.daemon.minders.minder import REAPPLY, Work
 from ordain.agent.model import Outcome
-from ordain.agent.state.decisions import Decisions
-from ordain.agent.state.store import Store
 from ordain.agent.system import inotify
-from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.machine import rootfs
 
 LOOK_SEC = 5.0
@@ -34,27 +30,13 @@ CHANGES = inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.
 class CredentialRotation:
     """A `Minder` that has nothing done while the documents are not followed. ``request`` is `Follower.request`."""
 
-    def __init__(
-        self,
-        *,
-        systemd: Systemd,
-        root: Path,
-        store: Store,
-        engine: Engine,
-        decisions: Decisions,
-        trials: Trials,
-        log: ApplyLog,
-        request: Callable[[Work], None],
-    ) -> None:
-        self._systemd = systemd
-        self._root = root
-        self._store = store
-        self._engine = engine
-        self._decisions = decisions
-        self._trials = trials
+    def __init__(self, *, parts: ApplyParts, log: ApplyLog, request: Callable[[Work], None]) -> None:
+        self._systemd, self._root = parts.systemd, parts.root
+        self._store, self._engine = parts.store, parts.engine
+        self._decisions, self._trials = parts.decisions, parts.trials
         self._log = log
         self._request = request
-        self._record = CredentialRecord(root)
+        self._record = CredentialRecord(parts.root)
         self._folders: CredentialFolders | None = None
         self._hash = ""
         self._needs: CredentialPaths = {}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from ordain.agent.apply.engine import Engine
+from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.daemon.status.status_publisher import StatusPublisher
-from ordain.agent.state.decisions import Decisions
-from ordain.agent.system.systemd1 import Systemd
 
 log = logging.getLogger(__name__)
 ENFORCE_SEC = 10.0
@@ -17,10 +15,8 @@ ENFORCE_SEC = 10.0
 class DriftEnforcement:
     """A `Minder` that compares the current ``status`` with the documents."""
 
-    def __init__(self, *, systemd: Systemd, engine: Engine, decisions: Decisions, status: StatusPublisher) -> None:
-        self._systemd = systemd
-        self._engine = engine
-        self._decisions = decisions
+    def __init__(self, *, parts: ApplyParts, status: StatusPublisher) -> None:
+        self._systemd, self._engine, self._decisions = parts.systemd, parts.engine, parts.decisions
         self._status = status
         self._next = 0.0
 

@@ -9,16 +9,14 @@ import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ordain.agent.apply.engine import Engine
 from ordain.agent.apply.generator_repair import OVERRIDDEN
+from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.daemon.status.status_publisher import StatusPublisher
 from ordain.agent.errors import Failure
 from ordain.agent.model import Change, ChangesByUnit, Effect
 from ordain.agent.plan.changes.diff import FRAGMENT
 from ordain.agent.plan.unit_decision import TRANSIENT
-from ordain.agent.state.decisions import Decisions
 from ordain.agent.status import Status, UnitStatus
-from ordain.agent.system.systemd1 import Systemd
 from ordain.agent.system.transient_units import run
 from ordain.transforms.model import Wanted
 
@@ -35,13 +33,9 @@ class LateInstallation:
     Units whose files are ours are left to `GeneratorRepair`, which knows which of them ran.
     """
 
-    def __init__(
-        self, *, systemd: Systemd, root: Path, engine: Engine, decisions: Decisions, status: StatusPublisher
-    ) -> None:
-        self._systemd = systemd
-        self._root = root
-        self._engine = engine
-        self._decisions = decisions
+    def __init__(self, *, parts: ApplyParts, status: StatusPublisher) -> None:
+        self._systemd, self._root = parts.systemd, parts.root
+        self._engine, self._decisions = parts.engine, parts.decisions
         self._status = status
         self._missing: set[str] = set()
         self._hidden: set[str] = set()

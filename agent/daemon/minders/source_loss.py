@@ -14,26 +14,22 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from ordain.agent.apply.engine import Engine
+from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.daemon.status.source_reader import SourceReader
 from ordain.agent.delivery.protocol import SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_source import UNIT
 from ordain.agent.model import to_json
 from ordain.agent.state.source_loss_record import PATH, SourceLossRecord, read_source_loss
-from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
-from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.model import Member
 
 
 class SourceLoss:
     """A `Minder` of the health of one machine's ``source``."""
 
-    def __init__(self, *, systemd: Systemd, root: Path, store: Store, engine: Engine, source: SourceReader) -> None:
-        self._systemd = systemd
-        self._root = root
-        self._store = store
-        self._engine = engine
+    def __init__(self, *, parts: ApplyParts, source: SourceReader) -> None:
+        self._systemd, self._root = parts.systemd, parts.root
+        self._store, self._engine = parts.store, parts.engine
         self._source = source
         self._fresh = True
 

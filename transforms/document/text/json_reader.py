@@ -56,8 +56,8 @@ class _Reader:
 
     def expect(self, wanted: str) -> None:
         if self.peek() != wanted:
-            found = repr(self.peek()) if self.peek() else "the end"
-            raise Unreadable(f"expected {wanted!r}, found {found}", self.where())
+            text = repr(self.peek()) if self.peek() else "the end"
+            raise Unreadable(f"expected {wanted!r}, found {text}", self.where())
         self.at += 1
 
     def value(self, depth: int) -> Node:

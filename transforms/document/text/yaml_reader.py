@@ -87,8 +87,8 @@ def _without_marks(path: str, text: str) -> str:
     if BYTE_ORDER_MARK not in text:
         return text
     text = _ALLOWED_MARK.sub(lambda match: match["line"] or "", text)
-    before, found, _ = text.partition(f"\n{BYTE_ORDER_MARK}")
-    if found:
+    before, mark, _ = text.partition(f"\n{BYTE_ORDER_MARK}")
+    if mark:
         ReadLimits().check_plain(BYTE_ORDER_MARK, Where(path=path, line=before.count("\n") + 2, column=1))
     return text
 
@@ -102,12 +102,12 @@ class _Places:
 
     def __init__(self, path: str, text: str) -> None:
         self._path = path
-        found = list(_PLACE_MARK.finditer(text)) if text.startswith(PLACE_MARK) else []
+        marks = list(_PLACE_MARK.finditer(text)) if text.startswith(PLACE_MARK) else []
         folder = f"{path.rpartition('/')[0]}/" if "://" in path else ""
-        self._origins = [(f"{folder}{match['name']}", int(match["line"])) for match in found]
+        self._origins = [(f"{folder}{match['name']}", int(match["line"])) for match in marks]
         self._begins: list[int] = []
         line = end = 0
-        for match in found:
+        for match in marks:
             line += text.count("\n", end, match.end())
             end = match.end()
             self._begins.append(line)

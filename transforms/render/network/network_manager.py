@@ -177,11 +177,11 @@ def _connection(device: Device, file: SectionFile, identity: str) -> None:
 
 def _hardware(device: Device, file: SectionFile) -> None:
     branch, match, section = device.branch, device.branch.branch("match"), _hardware_section(device)
-    if found := match.leaf("macaddress"):
-        if (len(str(found.value)) > LENGTH_OF_MAC) != (section == "infiniband"):
+    if address := match.leaf("macaddress"):
+        if (len(str(address.value)) > LENGTH_OF_MAC) != (section == "infiniband"):
             what = "NetworkManager finds InfiniBand by an address of 20 bytes, and other devices by one of 6"
-            file.block(found, what, "correct it, or set infiniband-mode", "Renderer")
-        file.set(section, "mac-address", str(found.value), found)
+            file.block(address, what, "correct it, or set infiniband-mode", "Renderer")
+        file.set(section, "mac-address", str(address.value), address)
     if wake := branch.leaf("wakeonlan"):
         file.set("ethernet", "wake-on-lan", "64" if wake.value is True else "0", wake)  # NM_..._WAKE_ON_LAN_MAGIC
     if mac := branch.leaf("macaddress"):

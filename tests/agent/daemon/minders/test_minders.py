@@ -42,10 +42,13 @@ def enforcement(
     unit: UnitStatus, *, paused: bool = False, stopping: bool = False
 ) -> tuple[DriftEnforcement, list[str]]:
     calls: list[str] = []
+    parts = SimpleNamespace(
+        systemd=SimpleNamespace(stopping=answer([], "", stopping)),
+        engine=SimpleNamespace(reconcile=answer(calls, "reconcile")),
+        decisions=SimpleNamespace(paused=paused),
+    )
     made = DriftEnforcement(
-        systemd=cast(Any, SimpleNamespace(stopping=answer([], "", stopping))),
-        engine=cast(Any, SimpleNamespace(reconcile=answer(calls, "reconcile"))),
-        decisions=cast(Any, SimpleNamespace(paused=paused)),
+        parts=cast(Any, parts),
         status=cast(Any, SimpleNamespace(current=Status(units=(unit,)), refresh=answer(calls, "refresh"))),
     )
     return made, calls
@@ -201,13 +204,13 @@ def test_a_unit_is_started_once_its_package_is_installed() -> None:
         into.append(released)
 
     publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=lambda _: None)
-    minder = LateInstallation(
-        systemd=cast(Any, None),
+    parts = SimpleNamespace(
+        systemd=None,
         root=Path("/nonexistent"),
-        engine=cast(Any, SimpleNamespace(reconcile=reconcile)),
-        decisions=cast(Any, SimpleNamespace(paused=False)),
-        status=cast(Any, publisher),
+        engine=SimpleNamespace(reconcile=reconcile),
+        decisions=SimpleNamespace(paused=False),
     )
+    minder = LateInstallation(parts=cast(Any, parts), status=cast(Any, publisher))
     down = unit_status("new.service", ok=False, active_state="inactive")
     stopped = unit_status("stopped.service", ok=False, active_state="inactive")
     missing = replace(down, load_state="not-found")
@@ -234,13 +237,13 @@ def test_a_unit_is_taken_up_once_no_file_of_somebody_else_hides_it(
         rotations.append({*rotated})
 
     publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=lambda _: None)
-    minder = LateInstallation(
-        systemd=cast(Any, None),
+    parts = SimpleNamespace(
+        systemd=None,
         root=Path("/nonexistent"),
-        engine=cast(Any, SimpleNamespace(reconcile=reconcile)),
-        decisions=cast(Any, SimpleNamespace(paused=False)),
-        status=cast(Any, publisher),
+        engine=SimpleNamespace(reconcile=reconcile),
+        decisions=SimpleNamespace(paused=False),
     )
+    minder = LateInstallation(parts=cast(Any, parts), status=cast(Any, publisher))
     unit = unit_status("web.service", ok=state == "active", active_state=state)
     hidden = StatusCondition(code="Overridden", what="", item="web.service", fault=True)
 
@@ -264,13 +267,13 @@ def test_an_enforced_file_is_placed_again(enforced: bool) -> None:
 def test_a_unit_that_was_missing_in_a_status_between_two_looks_is_taken_up() -> None:
     listeners: list[Callable[[Status], None]] = []
     publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=listeners.append)
-    minder = LateInstallation(
-        systemd=cast(Any, None),
+    parts = SimpleNamespace(
+        systemd=None,
         root=Path("/nonexistent"),
-        engine=cast(Any, None),
-        decisions=cast(Any, SimpleNamespace(paused=False)),
-        status=cast(Any, publisher),
+        engine=None,
+        decisions=SimpleNamespace(paused=False),
     )
+    minder = LateInstallation(parts=cast(Any, parts), status=cast(Any, publisher))
     down = unit_status("new.service", ok=False, active_state="inactive")
 
     for listener in listeners:
@@ -299,13 +302,13 @@ def test_a_transient_unit_that_has_ended_is_forgotten(
     publisher = SimpleNamespace(
         current=Status(units=(unit,), conditions=(hidden,)), refresh=answer(calls, "refresh"), listen=lambda _: None
     )
-    minder = LateInstallation(
-        systemd=cast(Any, SimpleNamespace(reload=answer(calls, "reload"))),
+    parts = SimpleNamespace(
+        systemd=SimpleNamespace(reload=answer(calls, "reload")),
         root=tmp_path,
-        engine=cast(Any, None),
-        decisions=cast(Any, SimpleNamespace(paused=False)),
-        status=cast(Any, publisher),
+        engine=None,
+        decisions=SimpleNamespace(paused=False),
     )
+    minder = LateInstallation(parts=cast(Any, parts), status=cast(Any, publisher))
     asyncio.run(minder.tick(0.0))
 
     assert ran == [("/bin/rm", "--force", "/run/systemd/transient/web.service")] * forgotten
