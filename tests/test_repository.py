@@ -399,6 +399,43 @@ def test_no_loop_follows_the_order_of_a_set() -> None:
     assert wrong == []
 
 
+IDEAS = {
+    "agent": {"trust_decision"},
+    "agent/apply": {"first_boot_generation"},
+    "agent/cli/manual": {"completion", "manual"},
+    "agent/compile": {"taken_numbers"},
+    "agent/daemon": {"converged_model"},
+    "agent/daemon/minders": {"minders"},
+    "agent/delivery/database": {"malformed_answers"},
+    "agent/delivery/release": {"second_site"},
+    "generator": {"initrd_handover", "initrd_netboot"},
+    "transforms": {
+        *("determinism", "examples", "golden_cases", "hostile_documents", "no_problem_is_lost", "sections"),
+    },
+    "transforms/catalog": {"audit", "local_transforms"},
+    "transforms/graph": {"settings_without_effect"},
+    "transforms/importing": {"import_accounting", "import_golden", "import_hostile", "import_round_trips"},
+    "transforms/render": {"descriptions", "older_systemd", "render_mounts"},
+    "transforms/render/network": {"keyfiles_netplan", "network_draws", "network_managers", "network_words"},
+    "transforms/runs": {"run_goldens", "run_systems"},
+}
+"""Tests of several modules of a package together, named after their idea."""
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_unit_test_is_found_by_the_path_of_its_module(part: str) -> None:
+    """It is called after the module, or the module and an aspect; tests of ordainctl after a group of commands."""
+    astray = []
+    for path in sorted((TREE / "tests" / part).rglob("test_*.py")):
+        package, name = path.parent.relative_to(TREE / "tests"), path.stem.removeprefix("test_")
+        modules_beside = {module.stem for module in (TREE / package).glob("*.py")} | {"ordainctl"}
+        of_module = any(name == module or name.startswith(f"{module}_") for module in modules_beside)
+        if not of_module and name not in IDEAS.get(str(package), ()):
+            astray.append(f"{package}/{name}")
+
+    assert astray == []
+
+
 NAMED = re.compile(r"(?<!`)`((?:[a-z_]+\.)+[A-Za-z_]+)`(?!`)")
 """A module or something in it, as docstrings and comments name it: `plan.planner`, `delivery.protocol.SourceFault`."""
 

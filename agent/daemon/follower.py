@@ -28,7 +28,6 @@ from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.boot_verdict import BootVerdict
 from ordain.agent.daemon.clients.client import Documents
 from ordain.agent.daemon.file_watch import FileWatch
-from ordain.agent.daemon.minders.apply_log import ApplyLog
 from ordain.agent.daemon.minders.credential_rotation import CredentialRotation
 from ordain.agent.daemon.minders.drift_enforcement import DriftEnforcement
 from ordain.agent.daemon.minders.idle_release import IdleRelease
@@ -36,6 +35,7 @@ from ordain.agent.daemon.minders.instruction_end import InstructionEnd
 from ordain.agent.daemon.minders.late_installation import LateInstallation
 from ordain.agent.daemon.minders.minder import REAPPLY, Minder, Work
 from ordain.agent.daemon.minders.network_boot import NetworkBoot
+from ordain.agent.daemon.minders.outcome_log import OutcomeLog
 from ordain.agent.daemon.minders.source_loss import SourceLoss
 from ordain.agent.daemon.source_watch import SourceWatch
 from ordain.agent.daemon.status.source_reader import SourceReader
@@ -98,7 +98,7 @@ class Follower:
         self._failures: dict[object, StatusCondition] = {}
         self._reloads = RateLimit(RELOADS, RELOADS_SEC)
         self._idle = IdleRelease(dismiss)
-        self._log = ApplyLog(self._idle.used)
+        self._log = OutcomeLog(self._idle.used)
         self._source_watch = SourceWatch(lambda: self.request(Work.READ))
         files = parts.observer.read_back.files
         self._file_watch = FileWatch(files.paths, parts.root, lambda: self.request(Work.LOOK), files.reads)

@@ -1,4 +1,7 @@
-"""Authorization of callers: root may act, and those whom polkit allows (org.freedesktop.PolicyKit1.Authority)."""
+"""Authorization of callers: root may act, and those whom polkit allows (org.freedesktop.PolicyKit1.Authority).
+
+The methods of `daemon.dbus_service` say what polkit asks the user, and `packaging` has the actions.
+"""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from ordain.agent.delivery.fleet.reports import (
     read_machine_list,
     read_reports,
 )
-from ordain.agent.delivery.fleet.staged_rollout import name_machines
+from ordain.agent.delivery.fleet.rollout_progress import name_machines
 from ordain.agent.delivery.identity.identities import Identities
 from ordain.agent.delivery.identity.statement import key_id
 from ordain.agent.errors import Failure

@@ -20,7 +20,7 @@ from ordain.agent.delivery.fleet.fleet_holds import FleetHold, FleetHolds, HoldT
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.reports import ReportMemory, machines_named, read_reports
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout, encode_rollout
-from ordain.agent.delivery.fleet.staged_rollout import (
+from ordain.agent.delivery.fleet.rollout_progress import (
     advance,
     count_machines,
     has_release,

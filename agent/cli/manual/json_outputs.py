@@ -15,7 +15,7 @@ from ordain.agent.daemon.status.boot_chart import BootChart
 from ordain.agent.delivery.fleet.fleet_holds import FleetHold
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState
-from ordain.agent.delivery.fleet.staged_rollout import MachineCounts
+from ordain.agent.delivery.fleet.rollout_progress import MachineCounts
 from ordain.agent.delivery.identity.enrollment import Voucher
 from ordain.agent.delivery.identity.machine_record import EnrollmentRequest, FleetRecord, MachineRecord
 from ordain.agent.delivery.release.change_log import StoreChange, StorePolicy

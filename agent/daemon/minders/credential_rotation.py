@@ -14,8 +14,8 @@ from ordain.agent.compile.credentials import (
     CredentialRecord,
     needed_credentials,
 )
-from ordain.agent.daemon.minders.apply_log import ApplyLog
 from ordain.agent.daemon.minders.minder import REAPPLY, Work
+from ordain.agent.daemon.minders.outcome_log import OutcomeLog
 from ordain.agent.model import Outcome
 from ordain.agent.system import inotify
 from ordain.transforms.machine import rootfs
@@ -30,7 +30,7 @@ CHANGES = inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.
 class CredentialRotation:
     """A `Minder` that has nothing done while the documents are not followed. ``request`` is `Follower.request`."""
 
-    def __init__(self, *, parts: ApplyParts, log: ApplyLog, request: Callable[[Work], None]) -> None:
+    def __init__(self, *, parts: ApplyParts, log: OutcomeLog, request: Callable[[Work], None]) -> None:
         self._systemd, self._root = parts.systemd, parts.root
         self._store, self._engine = parts.store, parts.engine
         self._decisions, self._trials = parts.decisions, parts.trials

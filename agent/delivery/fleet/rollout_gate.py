@@ -21,7 +21,7 @@ from ordain.agent.delivery.database.semaphore import LOCKS, Semaphore
 from ordain.agent.delivery.fleet.fleet_holds import NO_HOLDS, FleetHolds
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait, stage_wait, window_wait
-from ordain.agent.delivery.fleet.staged_rollout import AT_WORK
+from ordain.agent.delivery.fleet.rollout_progress import AT_WORK
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.slot_guard import IdentityGuard
 from ordain.agent.delivery.protocol import SourceError

@@ -22,7 +22,7 @@ from ordain.agent.apply.jobs import verdicts
 from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.cli.main import main
 from ordain.agent.daemon.dbus_service import AgentInterface
-from ordain.agent.daemon.minders.apply_log import ApplyLog
+from ordain.agent.daemon.minders.outcome_log import OutcomeLog
 from ordain.agent.daemon.status.status_publisher import StatusPublisher
 from ordain.agent.daemon.status.status_reader import AgentPhase, AgentView, StatusReader
 from ordain.agent.delivery.protocol import ReleaseReference
@@ -46,7 +46,7 @@ class Model:
     def __init__(self, systemd: StandIn) -> None:
         self.systemd = systemd
         self.root = systemd.root
-        self.log = ApplyLog(lambda: None)
+        self.log = OutcomeLog(lambda: None)
         self.text = BROKEN
         self.document: Mapping[str, Any] = {}
         self.parts: ApplyParts = parts(systemd)

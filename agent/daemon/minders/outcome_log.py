@@ -15,7 +15,7 @@ REFUSED = "Refused"
 """The code of a condition for documents that were refused."""
 
 
-class ApplyLog:
+class OutcomeLog:
     """Keeps the outcome of the last apply.
 
     ``last`` is the outcome in short (`outcome.summary`). ``refused`` is why the documents are not applied. ``on_work``

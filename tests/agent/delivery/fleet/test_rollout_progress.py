@@ -17,7 +17,7 @@ from ordain.agent.delivery.fleet.rollout_policy import (
     stage_wait,
     window_wait,
 )
-from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, ignore, is_finished, name_machines
+from ordain.agent.delivery.fleet.rollout_progress import advance, count_machines, ignore, is_finished, name_machines
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, Rollout
 from ordain.agent.delivery.spread import position
