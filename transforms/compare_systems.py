@@ -31,7 +31,7 @@ def group_systems(
 ) -> tuple[Group, ...]:
     """Return the groups, the largest first; systems, and groups of equal size, keep the order of ``systems``.
 
-    Raise `Refused` if the documents are refused on all systems.
+    Raises `Refused` if the documents are refused on all systems.
     """
     alike: dict[str, Group] = {}
     refused = []

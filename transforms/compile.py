@@ -67,7 +67,7 @@ def compile(
     ``installed`` are the unit files of the machine, and ``accounts`` its users and groups, None if they are not known
     (``--os``); then those count that the system has everywhere. ``shipped`` is the transformation database, which
     Transforms among ``documents`` override. Blocked items are left out; their problems say why. ``memo`` holds the
-    results of the compile before, and gets those of this one: it changes nothing but the time. Raise `Refused` if the
+    results of the compile before, and gets those of this one: it changes nothing but the time. Raises `Refused` if the
     documents as a whole are wrong, or too much (`set_budget`).
     """
     with set_budget.one_set():

@@ -108,7 +108,7 @@ class JsonRenderedForAll(TypedDict):
 class JsonBootScript(TypedDict):
     """The script for iPXE of one machine.
 
-    ``script`` is "" if no document tells what the machine starts, or if it cannot be made.
+    ``script`` is "" if no document names the image that the machine boots, or if it cannot be made.
     """
 
     script: str

@@ -51,7 +51,7 @@ class Dependencies:
     def stops(self, unit: str, *, by_conflict: bool = False) -> Related:
         """Return the units that PID 1 stops together with ``unit``, if they run.
 
-        ``by_conflict``: that stops because of a conflict; a PID 1 after 252 then leaves PropagatesStopTo= alone.
+        ``by_conflict``: ``unit`` stops because of a conflict; then systemd after 252 ignores PropagatesStopTo=.
         """
         keys = [key for key in STOPS_WITH if not (by_conflict and self.observed.restart_stops and key == ONLY_STOPS)]
         dependents = dict.fromkeys(self.observed.dependents.get(unit, ()), "dependents")

@@ -42,7 +42,7 @@ class JobState:
 
 
 def call_program(argv: Sequence[str], stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a program of the scheduler and return its result. Raise `Failure` if it is missing or does not answer."""
+    """Run a program of the scheduler and return its result. Raises `Failure` if it is missing or does not answer."""
     try:
         return subprocess.run(
             argv, input=stdin or "", capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SEC, check=False
@@ -89,7 +89,7 @@ def submit_words(
 def submit(
     scripts: Iterable[JobScript], system: RunSystem, home: Path, call: Call = call_program
 ) -> Iterator[JobRecord]:
-    """Submit ``scripts``, each after those that it depends on, and yield the record of each job. Raise `Failure`."""
+    """Submit ``scripts``, each after those that it depends on, and yield the record of each job. Raises `Failure`."""
     ids: dict[str, list[str]] = {}
     for script in scripts:
         text = script_text(script)
@@ -137,7 +137,7 @@ def job_state(job: str, system: RunSystem, call: Call = call_program) -> JobStat
 
 
 def cancel(job: str, system: RunSystem, call: Call = call_program) -> None:
-    """End a job. Raise `Failure` if the scheduler refuses."""
+    """End a job. Raises `Failure` if the scheduler refuses."""
     words = next(iter(system.words("cancel")), ())
     if not words:
         raise Failure(f"{system.name} has no command to cancel a job; add `cancel` to its scheduler")

@@ -82,7 +82,7 @@ class BootScripts:
             said=said_by(facts),
         )
         faults = [*(str(problem) for problem in problems), *wrong]
-        reason = f"no document tells what {name} starts"
+        reason = f"no document names the image that {name} boots"
         if wrong:
             reason = f"the documents of {name} are wrong; the log of the server tells more"
             script = record.script or ipxe_script.wait(reason)

@@ -103,7 +103,7 @@ class Apt:
     suite: str
 
     def update(self) -> Archive:
-        """Fetch new lists and read them. Raise `subprocess.CalledProcessError`."""
+        """Fetch new lists and read them. Raises `subprocess.CalledProcessError`."""
         for directory in ("lists/partial", "cache/archives/partial", "none", "debs"):
             (self.root / directory).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
@@ -188,5 +188,5 @@ def _upwards(path: str) -> Iterator[str]:
 
 
 def _run(*words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Return the standard output of a program; its messages are shown. Raise `subprocess.CalledProcessError`."""
+    """Return the standard output of a program; its messages are shown. Raises `subprocess.CalledProcessError`."""
     return subprocess.run(words, cwd=cwd, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -31,7 +31,7 @@ def facts_for(
 ) -> Facts:
     """Return the facts of a plain machine with the system ``os`` (``fedora-42``, ``rhel-9.4``, ``arch``).
 
-    ``systemd`` replaces the version that the system comes with. Raise `Refused` for an unknown system.
+    ``systemd`` replaces the version that the system comes with. Raises `Refused` for an unknown system.
 
     >>> facts = facts_for("rhel-9.6")
     >>> facts.version, facts.systemd

@@ -23,7 +23,7 @@ def read_documents(
 ) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """Return the documents of many files, and the problems of all of them.
 
-    Raise `Refused` if they are too much together (`set_budget`).
+    Raises `Refused` if they are too much together (`set_budget`).
     """
     readings = (memo or Memo()).table("documents")
 

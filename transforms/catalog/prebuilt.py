@@ -24,7 +24,7 @@ _ATOMS = (str, int, bool, type(None))
 
 
 def build(files: Mapping[str, bytes], documents: tuple[Document, ...]) -> bytes:
-    """Return the bytes from which `load` makes the ``documents`` of ``files``. Raise `ValueError` if it cannot."""
+    """Return the bytes from which `load` makes the ``documents`` of ``files``. Raises `ValueError` if it cannot."""
     rows = [_document(document) for document in documents]
     data = json.dumps({"format": FORMAT, "of": _digest(files), "documents": rows}, separators=(",", ":")).encode()
     if load(data, files, Path(documents[0].where.path).parent) != documents:

@@ -18,7 +18,7 @@ DIRECTORY = Path(__file__).parents[1] / "data" / "transforms"
 
 @cache
 def shipped() -> tuple[Document, ...]:
-    """Return every shipped Transform, by file name. Raise `Refused` if one is damaged."""
+    """Return every shipped Transform, by file name. Raises `Refused` if one is damaged."""
     texts = files()
     try:
         data = prebuilt.PATH.read_bytes()
@@ -34,7 +34,7 @@ def files() -> Mapping[str, bytes]:
 
 
 def read_all(files: Mapping[str, bytes]) -> tuple[Document, ...]:
-    """Return the documents of ``files``, which are in `DIRECTORY`. Raise `Refused`."""
+    """Return the documents of ``files``, which are in `DIRECTORY`. Raises `Refused`."""
     documents: list[Document] = []
     problems: list[Problem] = []
     for name, data in files.items():

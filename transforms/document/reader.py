@@ -56,7 +56,7 @@ def read(
 
 
 def read_nodes(path: str, data: bytes) -> Iterator[Node]:
-    """Yield the documents of one file as they were written. Raise `Unreadable`."""
+    """Yield the documents of one file as they were written. Raises `Unreadable`."""
     if len(data) > MAX_BYTES:
         what = f"the file has {len(data):,} bytes; a file of documents has at most {MAX_BYTES:,}"
         raise Unreadable(what, Where(path=path), "split it, and do not put bulk data into documents")

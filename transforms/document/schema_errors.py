@@ -85,9 +85,13 @@ def validator(wanted: Schema) -> Any:
 def violations(node: Node, wanted: Schema) -> list[Problem]:
     """Return everything that is wrong with a ``node`` that has to fit the schema ``wanted``, unsorted."""
     problems: list[Problem] = []
-    found = [(str(error.validator), _violation(error, node)) for error in validator(wanted).iter_errors(node.plain())]
-    nameless = {violation.pointer for keyword, violation in found if keyword == "type" and violation.is_nameless_key}
-    for keyword, violation in found:
+    by_keyword = [
+        (str(error.validator), _violation(error, node)) for error in validator(wanted).iter_errors(node.plain())
+    ]
+    nameless = {
+        violation.pointer for keyword, violation in by_keyword if keyword == "type" and violation.is_nameless_key
+    }
+    for keyword, violation in by_keyword:
         of_keyword = _MESSAGES.get(keyword, _message_of_jsonschema)(violation)
         problems.extend(
             problem for problem in of_keyword if keyword != "format" or problem.where.pointer not in nameless

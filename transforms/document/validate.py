@@ -35,7 +35,7 @@ def misfits(node: Node, wanted: Schema) -> list[Problem]:
 
 
 def fits(value: Plain, schema: Schema) -> bool:
-    """Return whether ``value`` fits ``schema``. Raise `KeyError` for a keyword that is not in `_KEYWORDS`.
+    """Return whether ``value`` fits ``schema``. Raises `KeyError` for a keyword that is not in `_KEYWORDS`.
 
     >>> fits({"a": "1"}, {"type": "object", "properties": {"a": {"enum": ["1"]}}, "additionalProperties": False})
     True

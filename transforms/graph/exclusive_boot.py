@@ -140,7 +140,7 @@ def _can_be_kept_out(name: str, unit: InstalledUnit | None) -> bool:
 def _console(leaf: Leaf | None) -> Iterator[UnitLink]:
     """Yield the login on one more terminal; systemd-getty-generator(8) adds that on the kernel's console.
 
-    Raise `EncodeError` for a name that the unit of a login cannot have.
+    Raises `EncodeError` for a name that the unit of a login cannot have.
     """
     if leaf is None:
         return

@@ -139,9 +139,9 @@ def service(
                 assignment.where, f"[Quadlet] {assignment.key}=: the key is not known", "remove the line"
             )
         else:
-            own.append(found)
-            if found.place == ("Service", "WorkingDirectory"):
-                keys.working_directory = found.value
+            own.append(assignment)
+            if assignment.place == ("Service", "WorkingDirectory"):
+                keys.working_directory = assignment.value
     name = keys.last("ServiceName") or DEFAULT_NAME[kind].format(file.stem)
     image = unquoted((keys.peek("ImageTag") or keys.peek(REQUIRED[kind]) or [""])[0 if kind == "build" else -1])
     if (REQUIRED[kind] and not keys.peek(REQUIRED[kind])) or not unit_name.is_valid(f"{name}.service"):
@@ -154,10 +154,10 @@ def service(
     except EncodeError as error:
         draft.not_converted(where, error.what, error.hint)
         return None
-    for found in (one for ones in keys.by_key.values() for one in ones):
+    for assignment in (one for ones in keys.by_key.values() for one in ones):
         hint = f"`{HELP[kind]} --help` may have an option: PodmanArgs="
-        draft.not_converted(found.where, f"{found.key}= of {file.name}", hint)
-    set_already = {found.place for found in own}
+        draft.not_converted(assignment.where, f"{assignment.key}= of {file.name}", hint)
+    set_already = {assignment.place for assignment in own}
     network = [implied(where, "Unit", key, "network-online.target") for key in ("Wants", "After") if online]
     defaults = [line for line in lines if line.place not in set_already or line.key.startswith("Exec")]
     network += references.mount_units(where)

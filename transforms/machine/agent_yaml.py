@@ -53,7 +53,7 @@ class AgentYaml:
 def read_in_force(root: Path) -> bytes | None:
     """Return the text that is in force on the machine ``root``, None if there is none.
 
-    Raise `OSError` if it cannot be read.
+    Raises `OSError` if it cannot be read.
     """
     kept = rootfs.read(root, IN_FORCE)
     return rootfs.read(root, PATH) if kept is None else kept

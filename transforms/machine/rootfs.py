@@ -20,7 +20,7 @@ _LINKS = 40  # the kernel follows no more
 def chase(root: Path, path: str) -> Path:
     """Return ``path`` below ``root`` with every link followed as if ``root`` were ``/``; it need not exist.
 
-    Raise `OSError` (``ELOOP``) for a circle of links.
+    Raises `OSError` (``ELOOP``) for a circle of links.
     """
     todo = path.split("/")[::-1]
     done: list[str] = []
@@ -49,7 +49,7 @@ def chase(root: Path, path: str) -> Path:
 def read(root: Path, path: str, *, limit: int = LIMIT) -> bytes | None:
     """Return the content of the regular file ``path`` below ``root``, None if it is missing.
 
-    Raise `OSError` if it exists but cannot be read, is not a regular file, or is larger than ``limit``.
+    Raises `OSError` if it exists but cannot be read, is not a regular file, or is larger than ``limit``.
     """
     try:
         return read_resolved(chase(root, path), limit=limit)
@@ -58,7 +58,7 @@ def read(root: Path, path: str, *, limit: int = LIMIT) -> bytes | None:
 
 
 def read_resolved(path: str | os.PathLike[str], *, limit: int = LIMIT) -> bytes:
-    """Return the content of ``path``, which has no links. Raise `OSError` as `read` does, or if it is missing."""
+    """Return the content of ``path``, which has no links. Raises `OSError` as `read` does, or if it is missing."""
     data = _first(path, limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", os.fspath(path))

@@ -114,7 +114,7 @@ def render_swap(path: str, branch: Branch, pointer: str, systemd: int) -> Render
 
 
 def _unit_of(path: str, kind: str) -> str:
-    """Return the name of the unit for a path. Raise `EncodeError` for a path that can have none: it is too long."""
+    """Return the name of the unit for a path. Raises `EncodeError` for a path that can have none: it is too long."""
     return unit_name.check(f"{unit_name.escape_path(path)}.{kind}")
 
 

@@ -28,7 +28,7 @@ def resolve(
 ) -> tuple[Resolved, tuple[Problem, ...]]:
     """Return all layers that match, merged, with the labels of the Node among the facts; and the warnings.
 
-    ``shared``: see `match.match_layer`. Raise `Refused` with every problem: conflicts of layers, two Nodes for one
+    ``shared``: see `match.match_layer`. Raises `Refused` with every problem: conflicts of layers, two Nodes for one
     machine, two documents of one kind and name.
     """
     documents = tuple(documents)

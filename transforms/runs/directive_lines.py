@@ -58,7 +58,7 @@ class CannotQuote(ValueError):
 
 
 def quote_for(system: RunSystem, text: str) -> str:
-    """Return ``text`` as a value in a directive of ``system``. Raise `CannotQuote`."""
+    """Return ``text`` as a value in a directive of ``system``. Raises `CannotQuote`."""
     kind = system.text("quoting", "none")
     if _PLAIN.fullmatch(text):
         return text
@@ -246,7 +246,7 @@ def unsupported(system: RunSystem, key: str, leaf: Leaf, shown: str = "") -> Pro
 
 
 def output_parts(leaf: Leaf, *, elements: bool) -> tuple[str | Variable, ...]:
-    """Return the parts of a file name with tokens. Raise `BadPattern`."""
+    """Return the parts of a file name with tokens. Raises `BadPattern`."""
     parts: list[str | Variable] = []
     for part in parse(str(leaf.value)):
         if isinstance(part, Variable) and not part.form and part.name in OUTPUT_TOKENS:

@@ -29,7 +29,7 @@ class Filled:
 def fill(pattern: str, values: Mapping[str, PatternValue], quote: Quote = str) -> Filled | None:
     """Return ``pattern`` with its variables replaced, None if one outside of a group is not set.
 
-    A list without a form repeats the whole pattern for each item. Raise `BadPattern` for a form that a value cannot
+    A list without a form repeats the whole pattern for each item. Raises `BadPattern` for a form that a value cannot
     have, and the errors of ``quote``, which gets every text of a user.
 
     >>> fill("-l nodes={nodes}{?:mem={memory:G}gb}", {"nodes": 2, "memory": 3 * 1024**3}).texts
@@ -73,7 +73,7 @@ def _text(parts: Parts, values: Mapping[str, PatternValue], quote: Quote, used: 
 
 
 def formatted(variable: Variable, value: PatternValue, quote: Quote = str) -> str:
-    """Return the text of a value in the form of ``variable``. Raise `BadPattern`."""
+    """Return the text of a value in the form of ``variable``. Raises `BadPattern`."""
     form = variable.form
     if value is True:
         return ""

@@ -48,7 +48,7 @@ class RunScope:
 
 
 def elements_of(run: ResolvedRun, target: RunTarget) -> tuple[Branch, tuple[Element, ...]]:
-    """Return the keys that all elements share, and each element with all its keys. Raise `Refused`."""
+    """Return the keys that all elements share, and each element with all its keys. Raises `Refused`."""
     values = plain(run.tree.branch("values"))
     scope = RunScope(run=run, target=target, values=values)
     if not holds_template(run.tree):

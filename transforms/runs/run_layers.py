@@ -19,7 +19,7 @@ def runs_of(documents: Iterable[Document]) -> dict[str, Document]:
 
 
 def resolve_run(run: Document, documents: Sequence[Document], target: RunTarget) -> tuple[ResolvedRun, list[Problem]]:
-    """Return ``run`` with all layers that match it on ``target``, merged, and the warnings. Raise `Refused`."""
+    """Return ``run`` with all layers that match it on ``target``, merged, and the warnings. Raises `Refused`."""
     facts = {
         **run.labels,
         "run": (run.name,),
@@ -82,7 +82,7 @@ def certain_run_problems(documents: Sequence[Document]) -> Iterator[Problem]:
 def dependency_order(runs: Mapping[str, ResolvedRun]) -> tuple[str, ...]:
     """Return the names of ``runs`` so that each comes after those that it depends on; equals by name.
 
-    Raise `Refused` for an unknown run and for a cycle.
+    Raises `Refused` for an unknown run and for a cycle.
     """
     problems: list[Problem] = []
     below: dict[str, list[str]] = {}

@@ -36,7 +36,7 @@ def render_runs(
 ) -> RenderedRuns:
     """Return the scripts of all runs among ``documents`` on ``system``, or of the runs ``only`` and those before them.
 
-    ``token`` makes the names of units different from those of other submissions. Raise `Refused` with every error.
+    ``token`` makes the names of units different from those of other submissions. Raises `Refused` with every error.
     """
     target_system = systems.system(system)
     target = RunTarget(system=system, scheduler=target_system.scheduler, user=user)

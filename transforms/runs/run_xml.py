@@ -62,7 +62,7 @@ def read_xml(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Proble
 
 
 def read_xml_nodes(path: str, data: bytes) -> Iterator[Node]:
-    """Yield the Runs of an XML text as they were written. Raise `Unreadable`."""
+    """Yield the Runs of an XML text as they were written. Raises `Unreadable`."""
     root = read_elements(path, data)
     if root.namespace != NAMESPACE or root.name not in _ROOTS:
         hint = f'the root must be <run xmlns="{NAMESPACE}">, or <runs …>; import JSDL with `ordainctl run import`'

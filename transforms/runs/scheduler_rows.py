@@ -115,7 +115,7 @@ class RunSystems:
         return tuple(name for name in self.names() if not self.tree.branch("systems").branch(name).value("hidden"))
 
     def system(self, name: str, where: Where = NOWHERE) -> RunSystem:
-        """Return the system ``name``. Raise `Refused` if it is not described, or if a row of it is wrong."""
+        """Return the system ``name``. Raises `Refused` if it is not described, or if a row of it is wrong."""
         systems, schedulers = self.tree.branch("systems"), self.tree.branch("schedulers")
         if wrong := [f.problem for f in self.faults if transform_faults.covers(f, f"systems/{name}")]:
             raise Refused(replace(problem, severity=Severity.ERROR) for problem in wrong)

@@ -43,7 +43,7 @@ class XmlElement:
 
 
 def read_elements(path: str, data: bytes) -> XmlElement:
-    """Return the root element of an XML text. Raise `Unreadable`."""
+    """Return the root element of an XML text. Raises `Unreadable`."""
     if len(data) > MAX_BYTES:
         raise Unreadable(f"the file has {len(data):,} bytes; at most {MAX_BYTES:,} are allowed", Where(path=path))
     from defusedxml.common import DefusedXmlException

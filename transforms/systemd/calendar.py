@@ -31,7 +31,7 @@ _RANGES = {"month": (1, 12), "day": (1, 31), "hour": (0, 23), "minute": (0, 59),
 
 
 def check_calendar(text: str) -> None:
-    """Check a calendar event: its shape and the range of each number. Raise `EncodeError`.
+    """Check a calendar event: its shape and the range of each number. Raises `EncodeError`.
 
     A time zone that does not exist, or an event in the past, passes.
     """
@@ -70,7 +70,7 @@ def never_comes(text: str) -> str:
 def days(first: str, last: str) -> range:
     """Return the days of the week from ``first`` to ``last``, by the names that `DAY` matches; 0 is Monday.
 
-    Raise `EncodeError` if ``last`` comes before ``first``.
+    Raises `EncodeError` if ``last`` comes before ``first``.
 
     >>> list(days("wed", "friday"))
     [2, 3, 4]

@@ -41,7 +41,7 @@ from ordain.transforms.systemd.values import EncodeError
 
 
 def setting_kind(section: str, key: str) -> SettingKind:
-    """Return the kind of ``[section] key``. Raise `EncodeError` if no version of systemd knew the key."""
+    """Return the kind of ``[section] key``. Raises `EncodeError` if no version of systemd knew the key."""
     if directives.is_private(section, key):
         return text(specifiers=False)
     directive = directives.lookup(section, key)

@@ -36,7 +36,7 @@ def split(text: str, *, unescape: bool) -> tuple[str, ...]:
     r"""Return the words of ``text``. Quotes may open anywhere; specifiers and ``$`` stay as they are.
 
     With ``unescape``, C escapes are undone (EXTRACT_CUNESCAPE), and unknown ones are kept, as PID 1 keeps them. Without
-    it, a backslash only protects the next character. Raise `EncodeError` if a quote is not closed.
+    it, a backslash only protects the next character. Raises `EncodeError` if a quote is not closed.
 
     >>> split('a "b c"\'d\' \\x41', unescape=True)
     ('a', 'b cd', 'A')

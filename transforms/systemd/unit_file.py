@@ -110,7 +110,7 @@ def write(settings: Iterable[Setting], *, header: Iterable[str] = ()) -> str:
     """Return the text of a unit file or drop-in; ``header`` lines become comments at its top.
 
     Sections are in the order of systemd's own files: Unit first, Install and X- last. Within a section the given order
-    is kept. Raise `ValueError` if there are no settings, or if one would change another line: that is a mistake of the
+    is kept. Raises `ValueError` if there are no settings, or if one would change another line: that is a mistake of the
     caller, since `encode` refuses such values.
     """
     sections: dict[str, list[Setting]] = {}

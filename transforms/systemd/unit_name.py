@@ -57,7 +57,7 @@ def unit_type(name: str) -> str:
 def split(name: str) -> tuple[str, str | None, str]:
     """Return a valid name as (prefix, instance, unit type); instance is None for a plain unit, "" for a template.
 
-    Raise `EncodeError` for an invalid name.
+    Raises `EncodeError` for an invalid name.
 
     >>> split("getty@tty1.service"), split("getty@.service"), split("web.service")
     (('getty', 'tty1', 'service'), ('getty', '', 'service'), ('web', None, 'service'))
@@ -138,7 +138,7 @@ def escape_path(path: str) -> str:
 
 
 def unescape(text: str) -> str:
-    r"""Return the text that `escape` made ``text`` from. Raise `EncodeError` if `escape` never returns ``text``.
+    r"""Return the text that `escape` made ``text`` from. Raises `EncodeError` if `escape` never returns ``text``.
 
     >>> unescape("a\\x2db-c")
     'a-b/c'

@@ -136,7 +136,7 @@ def program(text: str) -> None:
     if text[0] in "-@:+!|":
         raise EncodeError(
             f"the name of a program cannot begin with {text[0]!r}: {text!r}",
-            "there it changes how systemd runs the command; to use it so, write the command in systemd's own syntax",
+            "to systemd, it changes how the command runs; if you want that, write the command in systemd's own syntax",
         )
     bad = sorted({c for c in text if c < " " or c in "\"'\\$\x7f"})
     if bad:
@@ -178,7 +178,7 @@ def condition(value: str) -> None:
     if value.startswith(("|", "!")):
         raise EncodeError(
             f"begins with {value[0]!r}: {value!r}",
-            "there it changes the condition; to use it so, use systemd's own syntax",
+            "to systemd, it changes the condition; if you want that, use systemd's own syntax",
         )
 
 
@@ -187,7 +187,7 @@ def not_prefixed(value: str) -> None:
     if value.startswith("-"):
         raise EncodeError(
             f"begins with '-': {value!r}",
-            "there it makes systemd ignore a failure; to use it so, use systemd's own syntax",
+            "to systemd, it means that a failure is ignored; if you want that, use systemd's own syntax",
         )
 
 

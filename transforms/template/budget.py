@@ -30,7 +30,7 @@ _left: ContextVar[int] = ContextVar("steps left to the template that is being ex
 def full_budget() -> Iterator[None]:
     """Give the code inside the context a full budget, and count what it takes as work of the set of documents.
 
-    Raise `Refused` if that is too much for the set.
+    Raises `Refused` if that is too much for the set.
     """
     token = _left.set(STEPS)
     try:
@@ -42,7 +42,7 @@ def full_budget() -> Iterator[None]:
 
 
 def charge(steps: int) -> None:
-    """Take ``steps`` from the budget. Raise `BudgetExceeded` if too few are left."""
+    """Take ``steps`` from the budget. Raises `BudgetExceeded` if too few are left."""
     left = _left.get() - steps
     _left.set(left)
     if left < 0:

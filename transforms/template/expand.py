@@ -59,7 +59,7 @@ class Scope:
         return {**known, "instance": INSTANCE} if instance else known
 
     def path(self, name: str) -> str:
-        """Return the path of a neutral name on this system. Raise `KeyError`."""
+        """Return the path of a neutral name on this system. Raises `KeyError`."""
         path = self.path_of(name)
         if not path:
             raise KeyError(f"no transform names the path {name!r} on {self.facts.id}")

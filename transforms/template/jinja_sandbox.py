@@ -74,7 +74,7 @@ class NoResult(Exception):
 def expand_text(text: str, names: Mapping[str, object]) -> str:
     """Return the text of a template with the variables ``names``: texts, numbers, booleans, maps, lists, functions.
 
-    Raise `NoResult`.
+    Raises `NoResult`.
     """
     try:
         with full_budget():
@@ -88,7 +88,7 @@ def expand_text(text: str, names: Mapping[str, object]) -> str:
 
 
 def _chunks(text: str, names: Mapping[str, object]) -> Iterator[str]:
-    """Yield the pieces of the result. Raise `BudgetExceeded` if they are too many or too long."""
+    """Yield the pieces of the result. Raises `BudgetExceeded` if they are too many or too long."""
     if len(text) > MAX_LENGTH:
         raise BudgetExceeded(f"it has {len(text):,} characters; at most {MAX_LENGTH:,} are allowed")
     length = 0

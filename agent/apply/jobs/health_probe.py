@@ -1,6 +1,6 @@
 """Health checks: a service is asked from outside whether it works.
 
-    HealthCheck ──asked again and again──▶ "" (it works), or the complaint in words
+    HealthCheck ──asked again and again──▶ "" (it works), or the reason in words
 
 The probes are a TCP connection, an HTTP request, a connection to a UNIX socket, a command, and the owner of a bus name.
 The probe ``notify`` is not here: with it, systemd itself does not finish the start before the service is ready.
@@ -30,7 +30,7 @@ PROBE = "ordain-probe-{unit}"
 
 
 async def probe(systemd: Systemd, unit: str, health: HealthCheck) -> str:
-    """Ask until ``unit`` works and has worked for its settle time; return "", or the complaint at the deadline."""
+    """Ask until ``unit`` works and has worked for its settle time; return "", or the reason at the deadline."""
     clock = asyncio.get_running_loop().time
     end = clock() + min(health.within_usec / 1e6, LONGEST_SEC)
     pause = FIRST_SEC
@@ -50,7 +50,7 @@ async def probe(systemd: Systemd, unit: str, health: HealthCheck) -> str:
 
 
 async def _try(systemd: Systemd, unit: str, health: HealthCheck, left_sec: float) -> str:
-    """Try once; return "" if it succeeds, else the complaint."""
+    """Try once; return "" if it succeeds, else the reason."""
     longest_sec = max(left_sec, LEAST_SEC)
     target = health.target[0]
     try:

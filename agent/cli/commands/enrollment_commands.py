@@ -141,7 +141,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="list the machines with an identity, and require one or not",
         text=(
-            "With --require, reports and slots of machines that are not enrolled count for nothing. Without it, a "
+            "With --require, reports and slots of machines that are not enrolled are ignored. Without it, a "
             "fleet may have both kinds of machines: only those that are enrolled are protected from forged reports."
         ),
         run="fleet.fleet_enrollment:identity",

@@ -88,7 +88,7 @@ ROWS = (
         purpose="write or print the list of the machines whose reports count",
         text=(
             "FILE has a machine-id on each line; the rest of a line, and what follows #, is for people. Once there is "
-            "a list, reports of other machines count for nothing: in a rollout, in previews of documents, and in "
+            "a list, reports of other machines are ignored: in a rollout, in previews of documents, and in "
             "`fleet status`, which says how many there are. The list is stored below releases/, where machines cannot "
             "write. Without FILE, prints how many machines are in the list."
         ),

@@ -47,7 +47,7 @@ def render_script(
         console.problems(problems)
         if target is None and not is_blocked(problems):
             name = next(iter(facts.mac), facts.system_uuid)
-            console.note(f"no document tells what {name} starts: it waits, and asks the server again")
+            console.note(f"no document names the image that {name} boots: it waits, and asks the server again")
     return Exit.DEGRADED if is_blocked(problems) else Exit.OK
 
 

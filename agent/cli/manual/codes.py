@@ -756,7 +756,7 @@ CACHES = CodeGroup(
 FLEET = CodeGroup(
     title="Reports of machines",
     about=(
-        "`ordainctl fleet status` names reports in the store that count for nothing, in tables, previews and rollouts. "
+        "`ordainctl fleet status` names reports in the store that are ignored, in tables, previews and rollouts. "
         "A slot of a rollout that is not its holder's own is free."
     ),
     codes={

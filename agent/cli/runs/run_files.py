@@ -21,7 +21,7 @@ SITE = "etc/ordain/runs"
 def read_run_files(
     names: Sequence[str], request: Namespace
 ) -> tuple[tuple[Document, ...], RunSystems, tuple[Problem, ...]]:
-    """Return all Runs, the systems, and the warnings. Raise `Refused`.
+    """Return all Runs, the systems, and the warnings. Raises `Refused`.
 
     Layers of the site and the user that are runs themselves do not count: only those in the files are submitted.
     """

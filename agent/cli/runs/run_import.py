@@ -61,7 +61,7 @@ def _check_name(name: str) -> None:
 
 
 def _imported(path: str, data: bytes, kind: str | None) -> RunDraft | str:
-    """Return the draft of the Run in a file; the text of our own XML form as YAML. Raise `Unreadable`."""
+    """Return the draft of the Run in a file; the text of our own XML form as YAML. Raises `Unreadable`."""
     if kind in {"xml", "jsdl"} or (kind is None and is_xml(path, data)):
         root = read_elements(path, data)
         if root.namespace == NAMESPACE and kind != "jsdl":
@@ -114,7 +114,7 @@ def export(request: Namespace, console: Console) -> Exit:
 
 
 def _checked(nodes: list[Node]) -> list[Node]:
-    """Return the Runs among ``nodes``. Raise `Refused` for an error in one of them."""
+    """Return the Runs among ``nodes``. Raises `Refused` for an error in one of them."""
     runs: list[Node] = []
     problems: list[Problem] = []
     for node in nodes:

@@ -115,7 +115,7 @@ class CouchDb:
             if is_consistent:
                 self._listed[prefixes] = state, revs
                 return Listing(entries=entries, revision=json.dumps(state["update_seq"]), conflicts=conflicts)
-        message = f"{self.location}: the documents change all the time, so that they cannot be read as of one moment"
+        message = f"{self.location}: the documents keep changing while they are read"
         raise SourceError(message, hint="wait until nobody writes there")
 
     async def get(self, key: str) -> StoredEntry | None:

@@ -6,7 +6,7 @@
 
 A machine may write its own report, and with a password that many machines share also those of others. So a report is
 what somebody claims: it must be of the machine whose key it is under, machines that are not in the list of machines
-count for nothing, and the report of a machine that was enrolled must be signed by it.
+are ignored, and the report of a machine that was enrolled must be signed by it.
 """
 
 from __future__ import annotations

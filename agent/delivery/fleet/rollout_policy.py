@@ -26,7 +26,7 @@ class RolloutState:
 
     While ``halted`` has a reason, no machine may. ``opened`` is the start of the stage in seconds since 1970.
     ``rolled_back`` are the machine-ids whose reports stopped the rollout; an administrator who stops it names none.
-    The reports of ``ignored`` machines count for nothing.
+    The reports of ``ignored`` machines are ignored.
     """
 
     number: int

@@ -56,7 +56,7 @@ class DirectorySource:
                 raise SourceError(str(error), code=SourceFault.NOT_ANSWERING, hint=HINT) from None
             if texts is not None:
                 return Snapshot(texts=texts, revision=content_revision(texts), own=True)
-        message = f"{self.path}: the documents change all the time, so that they cannot be read as of one moment"
+        message = f"{self.path}: the documents keep changing while they are read"
         raise SourceError(message, hint="wait until nobody writes there")
 
     async def changes(self) -> AsyncIterator[None]:

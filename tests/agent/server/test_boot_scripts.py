@@ -199,7 +199,7 @@ def test_a_machine_without_documents_waits_and_asks_again(folder: Path) -> None:
 
     script = with_server(folder, use).decode()
 
-    assert "echo Ordain: no document tells what 52:54:00:12:34:56 starts\n" in script
+    assert "echo Ordain: no document names the image that 52:54:00:12:34:56 boots\n" in script
     assert script.endswith("chain --replace boot.ipxe\n")
 
 

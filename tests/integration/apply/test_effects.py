@@ -345,7 +345,7 @@ def tried(booted: Machine, suite: str) -> Tried:
     def step(when: str, at: int) -> None:
         outcome = apply(booted, sections(keys, at), timeout=120)
         assert [v for v in outcome["verdicts"] if not v["ok"]] == []
-        # Some rows are tried without the key that they need (RestartSteps=), which is warned of.
+        # Some rows are tried without the key that they need (RestartSteps=), which causes a warning.
         assert [p for p in outcome["plan"]["problems"] if p["code"] != "Doubtful"] == []
         for job in (*outcome["plan"]["stops"], *outcome["plan"]["jobs"]):
             jobs.setdefault(job["unit"], []).append(f"{when}: {job['verb']} ({job['reason']})")

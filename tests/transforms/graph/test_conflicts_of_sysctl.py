@@ -1,4 +1,4 @@
-"""A file of systemd-sysctl that gives a parameter of `sysctl` another value is warned of, with both places."""
+"""A file of systemd-sysctl that gives a parameter of `sysctl` another value causes a warning with both places."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service of the main phase that is ordered before a unit that the boot starts earlier is warned about."""
+"""A service of the main phase that is ordered before a unit that the boot starts earlier causes a warning."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ class BadCommandLine(ValueError):
 def split(text: str) -> tuple[str, ...]:
     r"""Return the words of ``text``. Blanks separate words, quotes and backslashes protect them, nothing is expanded.
 
-    Raise `BadCommandLine`.
+    Raises `BadCommandLine`.
 
     >>> split(r"/bin/echo 'two words' $HOME \; #no-comment")
     ('/bin/echo', 'two words', '$HOME', ';', '#no-comment')

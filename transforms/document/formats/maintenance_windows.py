@@ -45,7 +45,7 @@ class Window:
 
 
 def parse_window(text: str) -> Window:
-    """Read a window. Raise `EncodeError`.
+    """Read a window. Raises `EncodeError`.
 
     >>> w = parse_window("Fri..Sun 22:00-02:00")
     >>> sorted(w.days), w.start, w.minutes

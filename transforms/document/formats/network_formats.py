@@ -44,7 +44,7 @@ def address(text: str) -> None:
 
 
 def version(text: str) -> int:
-    """Return 4 or 6 for an IP address with or without a prefix length. Raise `ValueError`."""
+    """Return 4 or 6 for an IP address with or without a prefix length. Raises `ValueError`."""
     try:
         if "%" in text or not re.fullmatch(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", text, re.ASCII):
             raise ValueError

@@ -42,7 +42,7 @@ MAX_LENGTH = 4096
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Parts:
-    """Return the parts of a pattern. Raise `BadPattern`.
+    """Return the parts of a pattern. Raises `BadPattern`.
 
     >>> parse("-n {tasks}{?:{time:%S}}")
     ('-n ', Variable(name='tasks', form=''), OptionalGroup(parts=(':', Variable(name='time', form='%S'))))

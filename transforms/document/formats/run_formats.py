@@ -17,7 +17,7 @@ _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
 
 
 def indices(text: str) -> tuple[range, ...]:
-    """Return the ranges of a list of indices. Raise `ValueError`.
+    """Return the ranges of a list of indices. Raises `ValueError`.
 
     >>> indices("1-10:3,20")
     (range(1, 11, 3), range(20, 21))

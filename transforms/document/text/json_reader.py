@@ -30,7 +30,7 @@ _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
 
 def read(path: str, text: str) -> Node:
-    """Return the one value of a JSON text. Raise `Unreadable`."""
+    """Return the one value of a JSON text. Raises `Unreadable`."""
     reader = _Reader(path, text)
     node = reader.value(0)
     if reader.peek():

@@ -150,12 +150,12 @@ def unescape_key(part: str) -> str:
 
 
 def sequence(items: list[Node], where: Where) -> Node:
-    """Return the node of a list. Raise `Unreadable` if it expands to more than `MAX_NODES`."""
+    """Return the node of a list. Raises `Unreadable` if it expands to more than `MAX_NODES`."""
     return Node(value=tuple(items), where=where, size=_bounded(1 + sum(i.size for i in items), where))
 
 
 def mapping(items: dict[str, Node], keys: dict[str, Where], where: Where) -> Node:
-    """Return the node of a map. Raise `Unreadable` if it expands to more than `MAX_NODES`."""
+    """Return the node of a map. Raises `Unreadable` if it expands to more than `MAX_NODES`."""
     size = 1 + sum(i.size for i in items.values())
     return Node(value=items, where=where, keys=keys, size=_bounded(size, where))
 

@@ -71,7 +71,7 @@ def _uneven(problem: str, context: str, lines: list[str], line: int, begin: int)
         near = [f"{_spaces(level)}, as line {levels[level] + 1}" for level in (more, less) if level is not None]
         return f"indented with {_spaces(deep)}, as no line above is", f"indent it with {', or with '.join(near)}"
     if "block mapping" in context and here.lstrip().startswith("- "):
-        hint = "a map has keys only; indent the list below the key that it is the value of"
+        hint = "a map has keys only; indent the list below its key"
         return f"an entry of a list in the map that begins in line {begin + 1}", hint
     if "block collection" in context:
         return f"not an entry of the list that begins in line {begin + 1}", "begin it with `- `, or indent it otherwise"

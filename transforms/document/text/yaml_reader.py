@@ -50,7 +50,7 @@ _PLACE_MARK = re.compile(r"^---\n# from (?P<name>[^/\x00-\x1f\x7f]{1,255}):(?P<l
 def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:
     """Yield the documents of a YAML text; empty ones are left out.
 
-    Raise `Unreadable` at the first place that is not YAML or is not allowed.
+    Raises `Unreadable` at the first place that is not YAML or is not allowed.
     """
     if not text:
         return
