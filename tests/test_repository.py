@@ -402,12 +402,13 @@ def test_no_loop_follows_the_order_of_a_set() -> None:
 IDEAS = {
     "agent": {"trust_decision"},
     "agent/apply": {"first_boot_generation"},
+    "agent/cli": {"fleet_page"},
     "agent/cli/manual": {"completion", "manual"},
     "agent/compile": {"taken_numbers"},
     "agent/daemon": {"converged_model"},
     "agent/daemon/minders": {"minders"},
     "agent/delivery/database": {"malformed_answers"},
-    "agent/delivery/release": {"second_site"},
+    "agent/delivery/release": {"release_page", "second_site"},
     "generator": {"initrd_handover", "initrd_netboot"},
     "transforms": {
         *("determinism", "examples", "golden_cases", "hostile_documents", "no_problem_is_lost", "sections"),
