@@ -59,6 +59,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "Annotation": "--annotation", "BuildArg": "--build-arg", "Environment": "--env", "Label": "--label",
         "Secret": "--secret",
     },
+    "kube": {"LogOpt": "--log-opt"},
 }  # fmt: skip
 """Options for every word of a key."""
 REQUIRED = {"pod": "", "build": "ImageTag", "image": "Image", "kube": "Yaml"}
@@ -159,7 +160,7 @@ def service(
         draft.not_converted(assignment.where, f"{assignment.key}= of {file.name}", hint)
     set_already = {assignment.place for assignment in own}
     network = [implied(where, "Unit", key, "network-online.target") for key in ("Wants", "After") if online]
-    defaults = [line for line in lines if line.place not in set_already or line.key.startswith("Exec")]
+    defaults = [line for line in lines if line.place not in set_already or line.key.startswith(("Exec", "Environment"))]
     network += references.mount_units(where)
     network += [implied(where, "Unit", key, member) for member in members for key in ("Wants", "Before")]
     defaults = [*references.commands(where), *defaults]
@@ -186,27 +187,35 @@ def _pod(keys: _Keys, where: Where) -> Iterator[Assignment]:
 
 def _build(keys: _Keys, where: Where) -> Iterator[Assignment]:
     file, directory = keys.last("File"), keys.last("SetWorkingDirectory")
-    context = _working_directory(keys, directory, {"file": file, "unit": keys.references.file.name})
-    if not context and not file:
+    by_keyword, context, own = {"file": file, "unit": keys.references.file.name}, "", ""
+    if directory.lower() in by_keyword:
+        own = _directory_of(keys, directory, by_keyword)
+    elif directory:
+        context = directory
+        own = "" if context.startswith("/") or _URL.match(context) else _directory_of(keys, "unit", by_keyword)
+    if not (context or own or file):
         raise EncodeError("it has neither File= nor SetWorkingDirectory=", "add one")
-    if not context and not file.startswith(("/", "http://", "https://")):
-        raise EncodeError(f"File={file} is relative, and there is no SetWorkingDirectory=", "add it, such as unit")
+    if not context and not file.startswith("/") and not _URL.match(file):
+        if not own:
+            raise EncodeError(f"File={file} is relative, and there is no SetWorkingDirectory=", "add it, such as unit")
+        context = keys.working_directory or own
     options = [*_options("build", keys), *([f"--file={file}"] if file else []), *keys.words("PodmanArgs")]
-    if directory.lower() in {"file", "unit"}:
-        yield implied(where, "Service", "WorkingDirectory", context)
+    if own:
+        yield implied(where, "Service", "WorkingDirectory", own)
     yield podman(where, "ExecStart", [*_start(keys), "build", *options, *([context] if context else [])])
     yield implied(where, "Service", "Type", "oneshot")
     yield implied(where, "Service", "SyslogIdentifier", "%N")
 
 
-def _working_directory(keys: _Keys, value: str, of_file: Mapping[str, str]) -> str:
-    """Return the directory that SetWorkingDirectory= means: that of a file by its keyword, else a path or a URL."""
-    if value.lower() in of_file:
-        file = of_file[value.lower()]
-        if not file:
-            raise EncodeError(f"SetWorkingDirectory={value} without File=", "add File=, or write unit")
-        return keys.working_directory or posixpath.dirname(keys.references.absolute(file))
-    return value if not value or re.match("[a-z+]+:|git@", value) else keys.references.absolute(value)
+_URL = re.compile(r"https?|git://|github\.com/.")
+"""The begin of texts that quadlet takes for a URL."""
+
+
+def _directory_of(keys: _Keys, keyword: str, files: Mapping[str, str]) -> str:
+    """Return the directory of the file that a keyword of SetWorkingDirectory= means."""
+    if not (file := files[keyword.lower()]):
+        raise EncodeError(f"SetWorkingDirectory={keyword} without File=", "add File=, or write unit")
+    return posixpath.dirname(keys.references.absolute(file))
 
 
 def _image(keys: _Keys, where: Where) -> Iterator[Assignment]:
@@ -226,7 +235,7 @@ def _kube(keys: _Keys, where: Where) -> Iterator[Assignment]:
     if directory:
         if directory.lower() not in of_file:
             raise EncodeError(f"SetWorkingDirectory={directory}", "write yaml or unit")
-        yield implied(where, "Service", "WorkingDirectory", _working_directory(keys, directory, of_file))
+        yield implied(where, "Service", "WorkingDirectory", _directory_of(keys, directory, of_file))
     for key, text in (("Type", "notify"), ("NotifyAccess", "all"), ("KillMode", "mixed"), ("SyslogIdentifier", "%N")):
         yield implied(where, "Service", key, text)
     yield implied(where, "Service", "Environment", "PODMAN_SYSTEMD_UNIT=%n")

@@ -238,7 +238,8 @@ SERVICES = {
     "k": (
         "k.kube",
         "[Kube]\nYaml=k.yaml\nConfigMap=c.yaml\nConfigMap=/d.yaml\nAutoUpdate=registry\nAutoUpdate=web/local\n"
-        "ExitCodePropagation=any\nKubeDownForce=true\nLogDriver=journald\nNetwork=host\nPublishPort=80:80\n"
+        "ExitCodePropagation=any\nKubeDownForce=true\nLogDriver=journald\nLogOpt=tag=x size=10mb\nNetwork=host\n"
+        "PublishPort=80:80\n"
         "UserNS=auto\n",
     ),
     "shopsvc": (
@@ -268,6 +269,12 @@ SERVICES = {
                 "SetWorkingDirectory=/ctx\nFile=rel",
                 "File=/srv/a/Containerfile",
                 "File=https://x/Containerfile",
+                "SetWorkingDirectory=.\nFile=Containerfile",
+                "SetWorkingDirectory=sub",
+                "SetWorkingDirectory=file\nFile=/etc/a/Containerfile",
+                "SetWorkingDirectory=unit\nFile=/etc/a/Containerfile",
+                "SetWorkingDirectory=github.com/containers/x.git",
+                "SetWorkingDirectory=unit\n[Service]\nEnvironment=A=b",
             )
         )
     },
