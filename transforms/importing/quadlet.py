@@ -18,7 +18,7 @@ from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
 from ordain.transforms.importing.podman_command import implied, podman, unquoted
 from ordain.transforms.importing.quadlet_objects import PodmanObject, podman_object
 from ordain.transforms.importing.quadlet_references import References
-from ordain.transforms.importing.quadlet_units import HAVE_SERVICES, QuadletService, service
+from ordain.transforms.importing.quadlet_units import HAVE_SERVICES, QuadletService, service, service_of
 from ordain.transforms.importing.unit_assignments import Assignment
 from ordain.transforms.importing.unit_files import ImportedUnit
 from ordain.transforms.systemd import splitting, unit_name, values
@@ -103,17 +103,22 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
             objects[name] = podman_object(file, kind, assignments, draft)
         elif kind == "container":
             containers[name] = _Container(file, assignments, objects, containers, services, draft)
+    own_units = {name: container.unit_name for name, container in containers.items()}
+    for name, (file, assignments) in read.items():
+        kind = name.rpartition(".")[2]
+        if kind in HAVE_SERVICES:
+            own_units[name] = service_of(kind, file.stem, assignments)
     used: set[str] = set()
     for name, (file, assignments) in read.items():
         kind = name.rpartition(".")[2]
         if kind in HAVE_SERVICES:
-            own = (kept for a in assignments if (kept := without_quadlets(a, draft)))
+            own = (made for a in assignments if (made := with_units(a, own_units, draft)))
             references = References(file, objects)
             members = [container.unit_name for container in containers.values() if container.starts_with(name)]
-            if made := service(kind, own, references, members, draft):
-                services[name] = made
+            if quadlet := service(kind, own, references, members, draft):
+                services[name] = quadlet
             used |= references.used.keys()
-    units = [unit for container in containers.values() if (unit := container.unit())]
+    units = [unit for container in containers.values() if (unit := container.unit(own_units))]
     units += [made.unit for made in services.values()]
     used |= {name for container in containers.values() for name in container.references.used}
     for name in objects:
@@ -123,16 +128,24 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
     unit_files.convert(units, names, draft)
 
 
-def without_quadlets(assignment: Assignment, draft: DocumentDraft) -> Assignment | None:
-    """Return a dependency without the quadlets in it, which are problems; None if nothing of it is left."""
+def with_units(assignment: Assignment, units: Mapping[str, str], draft: DocumentDraft) -> Assignment | None:
+    """Return a dependency with ``units`` in place of quadlets, None if nothing of it is left."""
     if assignment.section != "Unit" or assignment.key not in DEPENDENCIES:
         return assignment
-    words = assignment.value.split()
-    units = [word for word in words if word.rpartition(".")[2] not in TYPES]
-    for word in (word for word in words if word not in units):
-        hint = "write the name of its service, such as app.service or data-volume.service"
-        draft.not_converted(assignment.where, f"{assignment.key}={word}", hint)
-    return replace(assignment, value=" ".join(units)) if units or not words else None
+    names = []
+    for word in assignment.value.split():
+        kind = word.rpartition(".")[2]
+        if kind not in TYPES or word in units:
+            names.append(units.get(word, word))
+        else:
+            hint = f"import {word}, too"
+            if kind in MADE_BY_CONTAINER:
+                hint = "remove it: the service that uses it needs no other unit"
+            draft.not_converted(assignment.where, f"{assignment.key}={word}", hint)
+    if assignment.value and not names:
+        return None
+    made = replace(assignment, value=" ".join(names))
+    return made if unit_assignments.is_convertible("x.service", made, draft) else None
 
 
 def quadlet_of(file: InputFile) -> str:
@@ -217,8 +230,11 @@ class _Container:
         """Return whether the container is in the quadlet ``pod``, and starts with it."""
         return self.pod == pod and self.started_with_pod
 
-    def unit(self) -> ImportedUnit | None:
-        """Return the service that quadlet's generator would make, None without an image."""
+    def unit(self, units: Mapping[str, str]) -> ImportedUnit | None:
+        """Return the service that quadlet's generator would make, None without an image.
+
+        ``units`` are those of the quadlets of this import, which dependencies may name.
+        """
         where = Where(path=self.file.path)
         unit = self.unit_name
         if not unit_name.is_valid(unit):
@@ -230,7 +246,7 @@ class _Container:
             return None
         self.set_type()
         self.set_generator_keys()
-        self.of_systemd = [translated for a in self.of_systemd if (translated := self.translated(a))]
+        self.of_systemd = [made for a in self.of_systemd if (made := with_units(a, units, self.draft))]
         for assignment in self.of_quadlet:
             try:
                 self.set(assignment.key, assignment.value)
@@ -265,29 +281,6 @@ class _Container:
             for a in self.of_systemd
             if a.place != ("Service", "Type") and (a.place != KILL_MODE or a.value in {"mixed", "control-group"})
         ]
-
-    def translated(self, assignment: Assignment) -> Assignment | None:
-        """Return a dependency with units in place of quadlets, None if nothing of it is left."""
-        if assignment.section != "Unit" or assignment.key not in DEPENDENCIES:
-            return assignment
-        units = []
-        for word in assignment.value.split():
-            kind = word.rpartition(".")[2]
-            if kind not in TYPES:
-                units.append(word)
-            elif word in self.containers:
-                units.append(f"{self.containers[word].name}.service")
-            elif word in self.services:
-                units.append(self.services[word].unit.name)
-            else:
-                what, hint = f"{assignment.key}={word}", f"import {word}, too"
-                if kind in MADE_BY_CONTAINER:
-                    hint = "remove it: the service of the container needs no other unit"
-                self.draft.not_converted(assignment.where, what, hint)
-        if assignment.value and not units:
-            return None
-        made = replace(assignment, value=" ".join(units))
-        return made if unit_assignments.is_convertible("x.service", made, self.draft) else None
 
     def set_generator_keys(self) -> None:
         for assignment in self.of_generator:

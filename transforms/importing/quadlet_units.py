@@ -113,6 +113,12 @@ class _Keys:
             return None
 
 
+def service_of(kind: str, stem: str, assignments: Iterable[Assignment]) -> str:
+    """Return the name of the service of a quadlet ``STEM.KIND``."""
+    named = [a.value for a in assignments if a.place == (kind.capitalize(), "ServiceName")]
+    return f"{unquoted((named or [''])[-1]) or DEFAULT_NAME[kind].format(stem)}.service"
+
+
 def service(
     kind: str,
     assignments: Iterable[Assignment],

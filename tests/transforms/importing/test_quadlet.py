@@ -207,6 +207,25 @@ def test_dependencies_on_quadlets_are_those_on_their_units() -> None:
     assert problems == ["After=v.volume", "Requires=p.pod"]
 
 
+def test_every_type_of_quadlet_may_depend_on_quadlets() -> None:
+    depends = "[Unit]\nAfter=a.container b.pod c.build d.image e.kube f.volume g.container\n"
+
+    entries, problems = convert(
+        a_container=f"[Container]\n{IMAGE}",
+        b_pod=f"{depends}[Pod]\nServiceName=bee\n",
+        c_build=f"{depends}[Build]\nImageTag=x\nFile=/x\n",
+        d_image=f"{depends}[Image]\nImage=x\n",
+        e_kube=f"{depends}[Kube]\nYaml=/x\n",
+    )
+
+    for name in ("bee", "c-build", "d-image", "e"):
+        assert isinstance(entry := entries[f"{name}.service"], dict)
+        assert isinstance(unit := entry["Unit"], dict)
+        wanted = "a.service bee.service c-build.service d-image.service e.service"
+        assert unit["After"] == ["network-online.target", wanted]
+    assert sorted(problems) == ["After=f.volume"] * 4 + ["After=g.container"] * 4
+
+
 def test_a_container_without_its_pod_is_named() -> None:
     entries, problems = convert(a_container=f"[Container]\n{IMAGE}Pod=p.pod\n{INSTALL}")
 
