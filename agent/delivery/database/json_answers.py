@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,9 +11,18 @@ from typing import Any
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.errors import MalformedAnswer
 
+MAX_VALUES = 1_000_000
+"""The most lists, maps and members of one answer, which take up to 300 bytes of memory each."""
+_TOO_MANY = re.compile(
+    rb'(?:(?:[^",\[{]++|"(?:[^"\\]++|\\.?)*+"?)*+[,\[{]){%d}+' % (MAX_VALUES + 1), re.DOTALL
+)  # text and whole strings, then a character that begins a list, a map or a member
+
 
 def parse_json(text: bytes, endpoint: str) -> Any:
-    """Return the JSON value that ``endpoint`` answered with. Raises `SourceError`."""
+    """Return the JSON value that ``endpoint`` answered with. Raises `SourceError`, also for too many values."""
+    if _TOO_MANY.match(text):
+        message = f"{endpoint}: the answer has more than {MAX_VALUES:,} values"
+        raise SourceError(message, code=SourceFault.NOT_DOCUMENTS)
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

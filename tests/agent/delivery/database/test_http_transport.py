@@ -262,6 +262,20 @@ async def test_a_server_that_answers_no_json_is_left_for_the_next_one(
     assert [f"{bad}: the answer is not JSON" in message for message in caplog.messages] == [True]
 
 
+@pytest.mark.parametrize("value", [b"{},", b'["a[,"],', b'"\\"{",1,'], ids=["maps", "lists", "strings"])
+async def test_a_server_whose_answer_would_fill_the_memory_is_left_for_the_next_one(value: bytes) -> None:
+    many = b"[" + value * 501_000 + b"0]"
+    async with server(ok(many)) as bad, server(ok(b"{}")) as good, session(bad, good) as transport:
+        assert (await transport.send(Request(json=True))).endpoint == good
+        assert "more than 1,000,000 values" in str(transport.faults[bad].error)
+
+
+async def test_commas_and_brackets_in_texts_do_not_count() -> None:
+    text = '\\",[{' * 400_000
+    async with server(ok(b'{"text": "' + text.encode() + b'"}')) as endpoint, session(endpoint) as transport:
+        assert (await transport.send(Request(json=True))).value == {"text": text.replace("\\", "")}
+
+
 async def test_a_write_that_got_no_json_is_not_repeated_and_the_next_request_goes_elsewhere() -> None:
     async with server(ok(b"[")) as bad, server(ok(b"{}")) as good, session(bad, good) as transport:
         with pytest.raises(SourceError, match="not JSON"):
