@@ -51,6 +51,8 @@ class Where:
 NOWHERE = Where()
 SHOWN_WORDS = 20
 """The most words of a list of any length that a problem shows."""
+MAX_COMPARED = 400_000
+"""The longest comparison for a hint, in pairs of characters, 15 ms at worst; each known name counts as 200 more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +144,14 @@ def first_few(words: Sequence[str], kind: str) -> list[str]:
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return a hint with the known names that look like ``name``, or an empty text; ``cutoff``: see `difflib`.
 
+    There is no hint where the comparison is longer than `MAX_COMPARED`: with as many unknown names as known ones, the
+    hints alone would take minutes.
+
     >>> did_you_mean("restrat", ["restart", "user"])
     'did you mean restart?'
     """
-    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=cutoff)
+    names = set(known)
+    if len(name) * sum(map(len, names)) + 200 * len(names) > MAX_COMPARED:
+        return ""
+    close = difflib.get_close_matches(name, sorted(names), n=3, cutoff=cutoff)
     return f"did you mean {' or '.join(close)}?" if close else ""

@@ -112,6 +112,11 @@ CASES: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
         lambda: f"{LAYER}services: {{x: {{{', '.join(f'comand{n}: x' for n in range(1000))}}}}}",
         "unknown key",
     ),
+    "hundreds of references to services that are missing": (
+        "x.yaml",
+        lambda: many(500, f"  {'a' * 40}{{0}}: {{{{command: /bin/a, requires: [{'a' * 40}-{{0}}]}}}}\n"),
+        "is not a service, milestone, path or unit",
+    ),
     "a hundred thousand services": ("x.yaml", lambda: many(100000, "  a{}: {{}}\n"), "more than 50,000 values"),
     "a hundred thousand values": (
         "x.yaml",
