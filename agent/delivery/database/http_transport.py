@@ -38,6 +38,9 @@ SILENCE_SEC = 30.0
 SLOWEST_BYTES_PER_SEC = 4096
 """A whole answer that arrives more slowly than this on average is given up: a server that sends a byte now and then is
 not silent, but it is of no use either."""
+LONGEST_SEC = 900.0
+"""A whole answer that takes longer is given up as well: 64 MiB at the slowest rate are four hours, in which no other
+server is asked."""
 MAX_BYTES = 64 << 20
 """The limit for one answer, or for one line of a stream: the same as for all documents of a directory."""
 MAX_REASON = 200
@@ -75,8 +78,9 @@ class Request:
 
     ``repeatable`` is false for a write: a server that may have received it is not replaced by the next one.
     The request fails after ``silence_sec`` without a byte, when the head of the answer is missing by then, when a
-    whole answer arrives more slowly than `SLOWEST_BYTES_PER_SEC`, and when the answer (of a stream: a line) is longer
-    than ``max_bytes``. With ``json``, a success must be JSON: a server that answers something else is replaced as well.
+    whole answer arrives more slowly than `SLOWEST_BYTES_PER_SEC` or takes `LONGEST_SEC`, and when the answer (of a
+    stream: a line) is longer than ``max_bytes``. With ``json``, a success must be JSON: a server that answers
+    something else is replaced as well.
     """
 
     method: str = "GET"
@@ -406,7 +410,8 @@ async def _read_whole(endpoint: str, http: aiohttp.ClientResponse, request: Requ
         raise _too_large(endpoint, request.max_bytes)
     parts: list[bytes] = []
     size = 0
-    deadline = asyncio.get_running_loop().time() + request.silence_sec
+    began = asyncio.get_running_loop().time()
+    deadline = began + request.silence_sec
     try:
         async with asyncio.timeout_at(deadline) as limit:
             with _translated(endpoint):
@@ -415,7 +420,7 @@ async def _read_whole(endpoint: str, http: aiohttp.ClientResponse, request: Requ
                     if size > request.max_bytes:
                         raise _too_large(endpoint, request.max_bytes)
                     parts.append(chunk)
-                    limit.reschedule(deadline + size / SLOWEST_BYTES_PER_SEC)
+                    limit.reschedule(min(deadline + size / SLOWEST_BYTES_PER_SEC, began + LONGEST_SEC))
     except TimeoutError:
         message = f"{endpoint}: the answer arrives too slowly: {size:,} bytes, and not all of it"
         raise SourceError(message, code=SourceFault.UNREACHABLE) from None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from ordain.agent.errors import Denied
 from ordain.agent.system.bus_dbus_next import IN_FLIGHT
-from ordain.agent.system.polkit import POLKIT, QUESTIONS_MAX, PolkitAuthority, Question
+from ordain.agent.system.polkit import ACTIONS, POLKIT, QUESTIONS_MAX, PolkitAuthority, Question
+
+POLICY = Path(__file__).parents[3] / "packaging/polkit/org.ordain.Agent1.policy"
 
 
 class SilentPolkit:
@@ -45,3 +49,14 @@ def test_questions_without_an_answer_do_not_delay_root() -> None:
         await authority.demand(":1.5", question)  # there is room again
 
     asyncio.run(test())
+
+
+@pytest.mark.skipif(not POLICY.exists(), reason="needs the source tree")
+def test_polkit_asks_for_a_password_before_each_change() -> None:
+    """A consent that is kept would let any program of the session apply any documents for minutes."""
+    actions = {action.get("id"): action for action in ET.parse(POLICY).iter("action")}
+    assert set(actions) == set(ACTIONS.values())
+
+    defaults = {name: [rule.text for rule in action.find("defaults") or ()] for name, action in actions.items()}
+    assert defaults[ACTIONS["apply"]] == ["auth_admin"] * 3
+    assert set(defaults[ACTIONS["plan"]]) <= {"auth_admin", "auth_admin_keep"}

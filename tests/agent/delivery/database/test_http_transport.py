@@ -250,6 +250,16 @@ async def test_a_long_answer_that_arrives_steadily_is_read_to_its_end(monkeypatc
         assert (await transport.send(Request(silence_sec=0.2))).body == b"a" * 40
 
 
+async def test_an_answer_that_takes_hours_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_transport, "SLOWEST_BYTES_PER_SEC", 0.1)
+    monkeypatch.setattr(http_transport, "LONGEST_SEC", 0.2)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 60000000\r\n\r\n"
+    async with dripping(head) as bad, server(ok(b"fine")) as good, session(bad, good) as transport:
+        async with asyncio.timeout(20):
+            assert (await transport.send(GET)).endpoint == good
+        assert "arrives too slowly" in str(transport.faults[bad].error)
+
+
 @pytest.mark.parametrize("body", [b"[{},{}", b"<!doctype html>", b'{"a":' * 100_000, b"\xff", b""])
 async def test_a_server_that_answers_no_json_is_left_for_the_next_one(
     body: bytes, caplog: pytest.LogCaptureFixture
