@@ -55,7 +55,7 @@ MARKS: dict[str, str] = {
     "real (takes effect)": r"\b(?:is|are|becomes?|made|makes? \w+|it) real\b(?! \w)|\breal at the next\b",
     "go back (roll back)": r"\b(?:goes|go|went|gone|going|way|takes?|taken|took) back\b",
     "in vain (without success)": r"\bin vain\b",
-    "admin (administrator)": r"\badmins?\b(?!_)",
+    "admin (administrator)": r"(?<!\bserver )\badmins?\b(?!_)",  # "server admin" is a word of CouchDB
     "a label of purity (the package says it)": r"; (?:pure|effect|effects)\.",
     "what X comes to (what X results in)": r"\bcomes? to\b(?! (?:an end|mind))",
     "a clause for a noun (name the thing)": (
