@@ -177,7 +177,9 @@ class RolloutGate:
 
     def _is_finished(self, head: Release) -> bool:
         report = self._report()
-        return report is not None and report.release.number >= head.number and report.phase not in AT_WORK
+        if report is None or report.release.channel != head.channel:
+            return False
+        return report.release.number >= head.number and report.phase not in AT_WORK
 
     def _report(self) -> MachineReport | None:
         with contextlib.suppress(OSError, ValueError):

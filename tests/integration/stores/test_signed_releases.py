@@ -116,8 +116,11 @@ def take_the_first_release_of_another_channel_in_its_turn(machine: Machine) -> N
     machine.write("/etc/ordain/agent.yaml", f"{AGENT_YAML}labels: {{channel: canary}}\n")
 
     why = "the rollout is at 0% of the machines"
-    machine.until("the machine waits for its turn", lambda: source(machine)["waiting"] == why, timeout=60)
-    assert source(machine)["connected"]
+    machine.until(
+        "the machine waits for its turn, without a fault",
+        lambda: (now := source(machine))["waiting"] == why and now["connected"],
+        timeout=60,
+    )
     assert invocations(machine, "other.service") == before
     ordainctl(machine, "release", "rollout", "canary", "--open", "100%", "--once")
 

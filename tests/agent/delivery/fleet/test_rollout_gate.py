@@ -132,6 +132,25 @@ async def test_a_slot_outlives_the_connection_that_it_was_taken_by(
             await wait_until_no_slot_is_held(database)
 
 
+async def test_a_machine_that_comes_from_another_channel_holds_its_slot_until_it_has_the_release(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_gate, "CHECK_SEC", 0.01)
+    async with open_store() as database:
+        await publish(database, release(2, **{"max-parallel": 1}), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        machine.report(7, Phase.CONVERGED, channel="canary", generation=5)
+        assert await machine.read() == 2
+        holding = machine.gate._holding
+        assert holding is not None
+        done, _ = await asyncio.wait([holding], timeout=0.2)
+        assert not done
+
+        machine.report(2, Phase.CONVERGED)
+        async with asyncio.timeout(30):
+            await wait_until_no_slot_is_held(database)
+
+
 async def test_a_machine_that_has_to_wait_keeps_its_release(open_store: OpenStore, tmp_path: Path) -> None:
     async with open_store() as database:
         await publish(database, release(1), {})
