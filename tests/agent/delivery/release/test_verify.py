@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,6 +122,61 @@ def test_every_change_of_a_byte_is_noticed(data: st.DataObject) -> None:
     except (Refused, SourceError):
         return
     assert found.canonical == release(about="a release").canonical
+
+
+ORDER = 2**252 + 27742317777372353535851937790883648493
+"""The order of the base point of Ed25519 (RFC 8032): s and s + ORDER would be two signatures of one text."""
+
+
+def second_signature(text: bytes) -> bytes:
+    """Return the manifest with the same signature in its other form."""
+    data = json.loads(text)
+    for name, signature in data["signatures"].items():
+        raw = base64.b64decode(signature)
+        other = int.from_bytes(raw[32:], "little") + ORDER
+        data["signatures"][name] = base64.b64encode(raw[:32] + other.to_bytes(32, "little")).decode()
+    return json.dumps(data).encode()
+
+
+def number(words: bytes) -> Callable[[bytes], bytes]:
+    """Return a change of a manifest that replaces the entry with its number."""
+    return lambda text: re.sub(rb'"number": *42', words.replace(b"\\", rb"\\"), text)
+
+
+KEY = key_of(1)[1]
+FORGERIES: dict[str, Callable[[bytes], bytes]] = {
+    "the next number": number(b'"number": 43'),
+    "a number with a fraction": number(b'"number": 42.0'),
+    "a number with an exponent": number(b'"number": 42e0'),
+    "a number as a text": number(b'"number": "42"'),
+    "a huge number": number(b'"number": 99999999999999999999'),
+    "two numbers": number(b'"number": 43, "number": 42'),
+    "two numbers, one with an escape": number(b'"number": 43, "numbe\\u0072": 42'),
+    "an unknown key": number(b'"number": 42, "x": 1'),
+    "an unknown key that is deep": number(b'"number": 42, "x": ' + b"[" * 60 + b"]" * 60),
+    "permission to remove most": number(b'"number": 42, "shrinks": true'),
+    "half a surrogate pair": number(b'"number": 42, "about": "\\ud800"'),
+    "a NUL": number(b'"number": 42, "about": "\\u0000"'),
+    "another channel": lambda text: text.replace(b'"stable"', b'"canary"'),
+    "text behind it": lambda text: text + b"{}",
+    "two in a list": lambda text: b"[" + text + b"," + text + b"]",
+    "a blank in the signature": lambda text: re.sub(rb'(": *")([A-Za-z0-9+/=]{80,})', rb"\1 \2", text),
+    "the id of the key in capitals": lambda text: text.replace(
+        key_of(1)[1].id.encode(), key_of(1)[1].id.upper().encode()
+    ),
+    "the other form of the signature": second_signature,
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_manifest_is_refused(forgery: str) -> None:
+    text = signed(release()).text()
+    trusted_signers(read_release("r.json", text), [KEY], signing.valid_signers)
+
+    forged = FORGERIES[forgery](text)
+    assert forged != text
+    with pytest.raises((Refused, SourceError)):
+        trusted_signers(read_release("r.json", forged), [KEY], signing.valid_signers)
 
 
 @pytest.mark.parametrize(
