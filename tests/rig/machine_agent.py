@@ -25,6 +25,19 @@ def sleep_service(word: str = "1") -> str:
     return f"{{command: [/usr/bin/sleep, infinity], environment: {{WORD: '{word}'}}}}"
 
 
+def service_with_secret(secret: str) -> str:
+    """Return a service that keeps the sealed secret, as it was given to it, where `wait_secret` reads it."""
+    copy = "cp $CREDENTIALS_DIRECTORY/key /run/web/got && exec sleep infinity"
+    return f"{{command: [sh, -c, '{copy}'], directories: {{runtime: web}}, credentials: {{key: {{secret: {secret}}}}}}}"
+
+
+def wait_secret(machine: Machine, wanted: str) -> None:
+    """Wait until web was started with the secret ``wanted``."""
+    path = machine.path("/run/web/got")
+    machine.until("web has its secret", lambda: path.exists() and path.read_text() == wanted, timeout=60)
+    wait_active(machine, "web.service")
+
+
 def write_layer(machine: Machine, **services: str) -> None:
     machine.write(f"{DOCUMENTS}/base.yaml", layer(**services))
 

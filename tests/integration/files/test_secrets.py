@@ -112,6 +112,7 @@ services:
 MUNGE_KEY, HOST_KEY = bytes(range(256)) * 4, "-----BEGIN KEY-----\nönly one machine\n".encode()
 SEALED = "/etc/ordain/documents/secret-{}.yaml"
 OPENED = "/run/ordain/secrets"
+SEALED_KEY, BOOT_KEYS = "/etc/credstore.encrypted/ordain.secret-key", "/run/credstore.encrypted"
 
 
 def write_secret(machine: Machine, name: str, value: bytes, *keys: bytes) -> SealedSecret:
@@ -152,7 +153,9 @@ def test_sealed_secrets_are_opened_by_their_machine_alone_in_each_boot(machine: 
     machine.until("the list of keys is applied", lambda: agent_status(machine)["generation"] != generation)
     assert invocations(machine, "web.service", "other.service") == before
 
-    # A new value restarts its service alone.
+    # A new value restarts its service alone. The sealed key is where a boot puts one: systemd opens it there, too.
+    machine.run("install", "-d", "-m", "700", BOOT_KEYS)
+    machine.run("mv", SEALED_KEY, BOOT_KEYS)
     write_secret(machine, "db", SECRETS[1].encode(), own)
     machine.until("web has the new secret", lambda: got(machine) == SECRETS[1].encode())
     wait_active(machine, "web.service")
@@ -168,6 +171,7 @@ def test_sealed_secrets_are_opened_by_their_machine_alone_in_each_boot(machine: 
     assert invocations(machine, "web.service")["web.service"] == running["web.service"]
     machine.until("the generation is proven", lambda: agent_status(machine)["state"] == "degraded")
 
+    machine.run("mv", f"{BOOT_KEYS}/ordain.secret-key", SEALED_KEY)
     for _ in range(2):
         machine.reboot()
         wait_active(machine, "web.service")

@@ -16,9 +16,11 @@ from rig.machine_agent import (
     environment,
     invocations,
     layer,
+    service_with_secret,
     sleep_service,
     wait_active,
     wait_agent_state,
+    wait_secret,
 )
 
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
@@ -107,6 +109,7 @@ def test_releases_are_followed_rolled_back_with_a_new_number_and_reported(releas
     assert "stable 3" in ordainctl(released, "fleet", "status")
     take_the_first_release_of_another_channel_in_its_turn(released)
     enroll(released)
+    take_a_sealed_secret(released)
 
 
 def take_the_first_release_of_another_channel_in_its_turn(machine: Machine) -> None:
@@ -150,6 +153,16 @@ def enroll(machine: Machine) -> None:
     assert "is enrolled" in ordainctl(machine, "fleet", "enroll")
     machine.until("a report with the new key counts", lambda: len(fleet(machine)) == 1, timeout=90)
     assert fleet(machine)[0]["sequence"] > first
+
+
+def take_a_sealed_secret(machine: Machine) -> None:
+    """Release a secret for the machines with the label of this one: only its service gets it."""
+    command = ("ordainctl", "secret", "seal", "--for", "role=web", "db")
+    machine.write(f"{DOCUMENTS}/secret.yaml", machine.run(*command, stdin="sesame").stdout)
+    machine.write(f"{DOCUMENTS}/base.yaml", layer(web=service_with_secret("db"), other=sleep_service()))
+    release(machine)
+    wait_secret(machine, "sesame")
+    assert source(machine)["release"] == "stable 4"
 
 
 def test_an_unsigned_release_is_refused_and_a_release_with_a_new_key_is_accepted(released: Machine) -> None:

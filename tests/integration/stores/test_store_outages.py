@@ -13,9 +13,11 @@ from rig.machine_agent import (
     environment,
     invocations,
     layer,
+    service_with_secret,
     sleep_service,
     wait_active,
     wait_agent_state,
+    wait_secret,
 )
 from rig.netns_link import HostLink
 from rig.stores import store_servers
@@ -129,6 +131,11 @@ def test_couchdb_is_cut_off_moves_to_another_address_and_loses_its_database(mach
         wait_code(machine, "")  # without a restart
         put(machine, layer(web=sleep_service("3"), other=sleep_service()))
         wait_word(machine, "3")
+        key = machine.run("ordainctl", "secret", "key").stdout.strip()
+        machine.run("ordainctl", "secret", "seal", "--for", key, "--put", "db", stdin="sesame")
+        put(machine, layer(web=service_with_secret("db"), other=sleep_service()))
+        wait_secret(machine, "sesame")
+        wait_agent_state(machine, "converged")
         assert invocations(machine, *SERVICES)["other.service"] == before["other.service"]
         now = invocations(machine, *SERVICES)
 
