@@ -21,6 +21,7 @@ from ordain.transforms.graph import exclusive_boot
 from ordain.transforms.graph.account_checks import account_problems
 from ordain.transforms.graph.conflicts import find_conflicts
 from ordain.transforms.graph.ignored_files import ignored_files
+from ordain.transforms.graph.open_file_limits import open_file_limits
 from ordain.transforms.graph.unexpanded_text import unexpanded_text
 from ordain.transforms.memo import Memo, MemoTable
 from ordain.transforms.model import (
@@ -110,6 +111,7 @@ def _compile(
     known = fixed_accounts(resolved.facts) if accounts is None else accounts
     all_problems += account_problems(items, known, renderer.where)
     all_problems += unexpanded_text(resolved.tree)
+    all_problems += open_file_limits(resolved.tree, resolved.facts)
     all_problems += ignored_files((a for item in items for a in item.artifacts), resolved.facts, renderer.where)
     blocked_items = {p.item for p in all_problems if p.severity is Severity.BLOCKED}
     kept = [item for item in items if item.pointer not in blocked_items]

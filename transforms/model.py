@@ -270,12 +270,14 @@ class Installed:
 class MachineAccounts:
     """The accounts of the machine: numbers of users (uid and gid) and of groups, by name.
 
-    ``complete``: no other source, such as LDAP, may have more of them.
+    ``complete``: no other source, such as LDAP, may have more of them. ``shells`` are those of /etc/shells. If there
+    are none, they are not known.
     """
 
     users: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
     complete: bool = False
+    shells: frozenset[str] = frozenset()
 
 
 class Wanted(StrEnum):

@@ -435,10 +435,16 @@ def _is_repair(entry: JournalEntry) -> bool:
 
 
 def futile_corrections(outcome: Outcome, observed: Observed) -> frozenset[Correction]:
-    """Return the corrections that jobs of ``outcome`` have done well, and that ``observed`` needs again."""
+    """Return the corrections that jobs of ``outcome`` have done well, and that ``observed`` needs all the same.
+
+    A unit that has just started has set its values, also those that it was not started for.
+    """
     well = {verdict.unit for verdict in outcome.verdicts if verdict.ok}
-    done = {correction(change) for job in outcome.plan.jobs if job.unit in well for change in job.changes}
-    return frozenset(correction(change) for changes in observed.waits.values() for change in changes) & done
+    jobs = [job for job in outcome.plan.jobs if job.unit in well]
+    done = {correction(change) for job in jobs for change in job.changes}
+    started = {job.unit for job in jobs if job.verb in (Verb.START, Verb.RESTART)}
+    needed = [change for changes in observed.waits.values() for change in changes]
+    return frozenset(correction(c) for c in needed if c.unit in started or correction(c) in done)
 
 
 def _without_differences(observed: Observed) -> Observed:

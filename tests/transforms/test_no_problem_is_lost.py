@@ -56,11 +56,16 @@ INSTALLED = Installed(
     ),
 )
 ACCOUNTS = MachineAccounts(
-    users={"root": ("0", "0"), "www": ("33", "33"), "games": ("5", "60")}, groups={"root": "0"}, complete=True
+    users={"root": ("0", "0"), "www": ("33", "33"), "games": ("5", "60")},
+    groups={"root": "0"},
+    complete=True,
+    shells=frozenset({"/bin/sh"}),
 )
 SAMPLES = """
 services: {x: {command: /bin/x, environment-files: [/a], limits: {memory: 64, cpu: 50}, user: ghost}}
 services: {x: {command: /bin/x, type: notify-reload}}
+services: {x: {command: /bin/x, schedule: {every: 0s}, limits: {open-files: 2000000}}}
+users: {eve: {shell: /bin/fish}}
 groups: {root: {gid: 5}, other: {gid: 0}}
 sysctl: {net.ipv4.ip_forward: 'yes', net/ipv4/ip_forward: 1}
 services: {x: {command: /bin/x, schedule: {calendar: "*-02-30"}}}

@@ -6,6 +6,7 @@ the service.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _KEYS = {
     ("Socket", "SocketGroup"): ("group", "listen/group"),
 }
 """The settings that name an account, with its kind and the key of a service that becomes the setting."""
+_NO_LOGIN = ("/nologin", "/false", "/true", "/sync")
+"""Programs for accounts that nobody logs in to; /etc/shells does not have them."""
 FIRST_ORDINARY = 1000
 """The first number of ordinary users (SYSTEM_UID_MAX of systemd, UID_MIN of login.defs(5))."""
 _DYNAMIC = re.compile(r"^DynamicUser=(yes|true|on|1)$", re.MULTILINE | re.IGNORECASE)
@@ -53,6 +56,8 @@ def account_problems(items: Iterable[RenderedItem], machine: MachineAccounts, pl
     ]
     yield from _numbers(declared, machine, place_of)
     yield from _homes(artifacts, declared, machine, place_of)
+    if machine.shells:
+        yield from _shells(files, machine, place_of)
     if machine.complete:
         yield from _missing(artifacts, files, declared, machine, place_of)
 
@@ -90,6 +95,16 @@ def _homes(
         if of_system and not account.line.number and (home := homes.get(account.item, "")):
             what = f"{account.line.name} is a system user (uid {uid}), and would get the home directory {home}"
             yield warning(account.item, place_of(account.item), what, "write `system: true`", "Doubtful")
+
+
+def _shells(files: Iterable[RegularFile], machine: MachineAccounts, place_of: PlaceOf) -> Iterator[Problem]:
+    """Warn of login shells that the machine does not have: sshd and login refuse such a user (shells(5))."""
+    for file in files:
+        shell = json.loads(file.content).get("shell", "") if file.path.endswith(".account") else ""
+        if shell and shell not in machine.shells and not shell.endswith(_NO_LOGIN):
+            what = f"{shell} is not in /etc/shells of this machine, so that the user cannot log in"
+            hint = did_you_mean(shell, machine.shells) or "install the package that has it, or write another shell"
+            yield warning(file.item, place_of_key(file.item, ("shell",), place_of), what, hint, "NoSuchShell")
 
 
 def _gid(group: str, declared: Iterable[_Declared]) -> str:

@@ -1,4 +1,4 @@
-"""Reads the accounts of a machine from /etc/passwd and /etc/group."""
+"""Reads the accounts of a machine from /etc/passwd and /etc/group, and the shells that they can have."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def read_accounts(root: Path) -> MachineAccounts:
         users={row[0]: (row[2], row[3]) for row in _rows(root, "etc/passwd") if len(row) > 3},
         groups={row[0]: row[2] for row in _rows(root, "etc/group") if len(row) > 2},
         complete=_only_local(root),
+        shells=frozenset(line for line in _text(root, "etc/shells").splitlines() if line.startswith("/")),
     )
 
 

@@ -9,6 +9,7 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.model import Branch, strings
 from ordain.transforms.render.unit_draft import UnitDraft
+from ordain.transforms.systemd.values import timespan
 
 _ZONE = re.compile(r"[A-Z][A-Za-z_]+/[A-Za-z0-9_+/-]+")
 LISTEN = {
@@ -64,6 +65,8 @@ def add_schedule(branch: Branch, draft: UnitDraft) -> None:
         # Else PID 1 draws a new delay at each start of the timer, and a rare timer might never elapse.
         draft.set("Timer", "FixedRandomDelay", True, splay)
     every = branch.leaf("every")
+    if every and not timespan(str(every.value)):
+        draft.block(every, f"every {every.value} would start it again without a pause", "write a longer time")
     if every and "after-boot" not in branch:
         # OnUnitActiveSec= counts from the last start, so that something has to start the unit first. OnActiveSec= would
         # start it at every daemon-reload (systemd issue 31914); OnBootSec= does not.

@@ -1,7 +1,7 @@
 """The values that the kernel takes for its parameters, by its documentation of sysctl.
 
-Each row has a pattern of paths below /proc/sys, a pattern of values, and words for such a value. The first row that
-matches counts; the kernel alone knows the parameters without a row.
+Each row has a pattern of paths below /proc/sys, a pattern of values, and words for such a value; or a range of numbers
+in place of the two. The first row that matches counts; the kernel alone knows the parameters without a row.
 """
 
 from __future__ import annotations
@@ -22,6 +22,20 @@ def _numbers(most: int) -> tuple[str, str]:
 
 
 _TEXTS = r".*"
+_RANGES = {
+    "kernel/pid_max": range(301, 4194305),  # PID_MAX_LIMIT of 64 bits
+    "kernel/perf_cpu_time_max_percent": range(101),
+    "kernel/watchdog_thresh": range(61),
+    "net/ipv4/ip_default_ttl": range(1, 256),
+    "net/ipv4/ip_unprivileged_port_start": range(65536),
+    "net/ipv4/tcp_syn_retries": range(1, 128),
+    "vm/compaction_proactiveness": range(101),
+    "vm/dirty_background_ratio": range(101),
+    "vm/dirty_ratio": range(101),
+    "vm/extfrag_threshold": range(1001),
+    "vm/swappiness": range(201),
+}
+"""Parameters of one number, with the numbers that the kernel takes: extra1 and extra2 of its tables."""
 _ROWS: tuple[tuple[str, str, str], ...] = (
     ("net/ipv4/ip_local_port_range", rf"{_PORT}(?:[ \t]+{_PORT})?", "two ports with a blank between"),
     (
@@ -42,8 +56,6 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("fs/suid_dumpable", "[012]", "0, 1 or 2"),
     ("vm/overcommit_memory", "[012]", "0, 1 or 2"),
     ("vm/panic_on_oom", "[012]", "0, 1 or 2"),
-    ("vm/swappiness", "[0-9]{1,2}|1[0-9]{2}|200", "0 to 200"),
-    *((f"vm/{name}", "[0-9]{1,2}|100", "0 to 100") for name in ("dirty_ratio", "dirty_background_ratio")),
     ("vm/lowmem_reserve_ratio", rf"{_NUMBER}(?:[ \t]+{_NUMBER})*", "numbers with blanks between"),
     ("vm/numa_zonelist_order", _TEXTS, ""),
     ("vm/*", _NUMBER, _NOT_NEGATIVE),
@@ -51,7 +63,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("fs/nr_open", _NUMBER, _NOT_NEGATIVE),
     ("fs/aio-max-nr", _NUMBER, _NOT_NEGATIVE),
     ("fs/inotify/*", _NUMBER, _NOT_NEGATIVE),
-    *((f"kernel/{name}", _NUMBER, _NOT_NEGATIVE) for name in ("pid_max", "threads-max", "sysrq", "shmmax", "shmall")),
+    *((f"kernel/{name}", _NUMBER, _NOT_NEGATIVE) for name in ("threads-max", "sysrq", "shmmax", "shmall")),
     ("kernel/panic", _SIGNED, _WHOLE),
     *(
         (f"net/core/{name}", _TEXTS, "")
@@ -74,6 +86,11 @@ def wanted_value(path: str, value: str) -> str:
 
     >>> wanted_value("net/ipv4/ip_local_port_range", "9 x"), wanted_value("kernel/core_pattern", "|/bin/x %p")
     ('two ports with a blank between', '')
+    >>> wanted_value("vm/swappiness", "201"), wanted_value("vm/swappiness", "0x10")
+    ('0 to 200', '')
     """
+    if numbers := _RANGES.get(path):
+        taken = re.fullmatch(_SIGNED, value) and int(value, 0 if "0x" in value else 10) in numbers
+        return "" if taken else f"{numbers.start} to {numbers.stop - 1}"
     row = next((row for row in _COMPILED if row[0].match(path)), None)
     return "" if row is None or row[1].fullmatch(value) else row[2]

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ordain.agent.apply.differences.difference import Difference, condition, pointer_to, section
-from ordain.agent.model import Change, Effect, Generation
+from ordain.agent.model import Change, Effect, Generation, Observed
+from ordain.agent.plan.changes.causes import values_with_causes
 from ordain.generator.accounts import LOCKED
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines
-from ordain.transforms.artifacts import RegularFile
+from ordain.transforms.artifacts import RegularFile, UnitFile
 from ordain.transforms.machine import locales, rootfs, time_zones
 from ordain.transforms.render.kernel import SYSCTL
 from ordain.transforms.systemd import sysctl_files
@@ -23,6 +24,7 @@ from ordain.transforms.systemd.sysctl_files import parameter_path
 
 SYSCTL_READER, HOSTNAME_READER = "systemd-sysctl.service", "ordain-hostname.service"
 MODULES_READER = "systemd-modules-load.service"
+OPEN_FILES = "LimitNOFILE"
 PER_INTERFACE = ("net/ipv4/conf/", "net/ipv6/conf/", "net/ipv4/neigh/", "net/ipv6/neigh/", "net/mpls/conf/")
 """Parameters below these directories exist once their network interface does."""
 Row = list[str]
@@ -284,3 +286,35 @@ def locale(generation: Generation, root: Path, environment: Iterable[str] | None
         hint = f"it takes {wanted} at the next boot, or now with `systemctl set-environment LANG={wanted}`"
         reported = condition(generation, "Locale", pointer, what, hint, item="host", fault=False)
         yield Difference(condition=reported, pointer=pointer, actual=lang)
+
+
+def keymap(generation: Generation, observed: Observed, root: Path) -> Iterator[Difference]:
+    """Yield the keymap if the program that would load it into the consoles is not installed."""
+    if "keymap" not in section(generation, "host"):
+        return
+    for member in generation.members:
+        if member.item == "host" and observed.unit(member.unit).load_state == "not-found":
+            what = f"no console has the keymap: {member.unit}, which would load it, is not installed"
+            hint = f"install the package of {member.unit.removesuffix('.service')}"
+            contained = rootfs.exists(root, "run/systemd/container")
+            reported = condition(generation, "Keymap", "host/keymap", what, hint, item="host", fault=not contained)
+            yield Difference(condition=reported, pointer="host/keymap", actual="not loaded")
+
+
+def open_files(generation: Generation, root: Path) -> Iterator[Difference]:
+    """Yield the limits of open files that are above fs.nr_open.
+
+    The kernel refuses such a limit (setrlimit(2), EPERM), and PID 1 then starts the service with its own limit, without
+    a word (setrlimit_closest() of systemd).
+    """
+    files = [file for file in generation.artifacts if isinstance(file, UnitFile) and f"{OPEN_FILES}=" in file.content]
+    most = (rootfs.read(root, "proc/sys/fs/nr_open") or b"").decode(errors="replace").strip() if files else ""
+    for file in files if most.isdecimal() else ():
+        for value, cause in values_with_causes(file.content, "Service", OPEN_FILES):
+            limit = value.rpartition(":")[2]
+            if limit.isdecimal() and int(limit) > int(most):
+                pointer = cause.pointer if cause else file.item
+                what = f"the kernel allows {most} open files (fs.nr_open), so that no process can have {limit}"
+                hint = f"set `sysctl: {{fs.nr_open: {limit}}}` and restart the service, or write a smaller number"
+                reported = condition(generation, "OpenFiles", pointer, what, hint, item=file.item)
+                yield Difference(condition=reported, pointer=pointer, actual=f"at most {most}")

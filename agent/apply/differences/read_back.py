@@ -68,6 +68,8 @@ class ReadBack:
             *host_differences.host_name(generation, self._root),
             *host_differences.time_zone(generation, self._root),
             *host_differences.locale(generation, self._root, await self._environment(generation)),
+            *host_differences.keymap(generation, observed, self._root),
+            *host_differences.open_files(generation, self._root),
             *network_differences(generation, self._read_network, self._root),
             *[difference async for difference in self._units(generation, observed)],
             *await self._ignored.differences(generation, observed),

@@ -374,6 +374,10 @@ WARNINGS = CodeGroup(
             "A unit or a file names a user or group that neither the machine has nor the documents make.",
             "Check the spelling, add it to `users` or `groups`, or install the package that makes it.",
         ),
+        "NoSuchShell": (
+            "A user gets a login shell that is not in /etc/shells of the machine, so that the user cannot log in.",
+            "Check the spelling, or install the package that has the shell.",
+        ),
         "Unprintable": (
             "A text for people has control characters or marks that change the direction of a text.",
             "Remove them; until then, they are written as visible escapes.",
@@ -590,6 +594,14 @@ MACHINE = CodeGroup(
             "The machine does not have the locale of the documents, so programs use C; or PID 1 starts services with "
             "another one.",
             "Make the locale (Debian: the package locales), or wait for the next boot.",
+        ),
+        "Keymap": (
+            "The program that loads the keymap of the documents into the consoles is not installed.",
+            "Install its package, such as console-setup. In a container, which has no console, it is only said.",
+        ),
+        "OpenFiles": (
+            "A limit of open files is above fs.nr_open of the kernel, so systemd starts the service with fewer.",
+            "Set `sysctl: {fs.nr_open: NUMBER}` and restart the service, or write a smaller number.",
         ),
         "HostName": (
             "The host name of the running system is not that of the documents.",

@@ -14,7 +14,7 @@ def directive_causes(files: Iterable[tuple[str, str]], section: str, key: str) -
     last = ""
     causes: dict[Cause, None] = {}
     for path, content in files:
-        for cause in _causes(content, section, key):
+        for _, cause in values_with_causes(content, section, key):
             last = path
             if cause:
                 causes[cause] = None
@@ -37,15 +37,16 @@ def unit_causes(files: Iterable[tuple[str, str]], item: str, provenance: Mapping
     return ()
 
 
+def values_with_causes(content: str, section: str, key: str) -> Iterator[tuple[str, Cause | None]]:
+    """Yield each value of a key of a unit file, with the place that asks for it; None for a default."""
+    for _, current, line, cause in _directives(content):
+        if current == section and line.startswith(f"{key}="):
+            yield line.partition("=")[2].strip(), cause
+
+
 def line_cause(content: str, number: int) -> Cause | None:
     """Return the place that asks for a line of a unit file, or None if the line is a default or missing."""
     return next((cause for at, _, _, cause in _directives(content) if at == number), None)
-
-
-def _causes(content: str, section: str, key: str) -> Iterator[Cause | None]:
-    for _, current, line, cause in _directives(content):
-        if current == section and line.startswith(f"{key}="):
-            yield cause
 
 
 def _directives(content: str) -> Iterator[tuple[int, str, str, Cause | None]]:

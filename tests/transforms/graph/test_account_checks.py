@@ -15,6 +15,7 @@ MACHINE = MachineAccounts(
     users={"root": ("0", "0"), "www-data": ("33", "33"), "ann": ("1000", "1000")},
     groups={"root": "0", "www-data": "33", "ann": "1000", "adm": "4"},
     complete=True,
+    shells=frozenset({"/bin/sh", "/bin/bash", "/usr/bin/zsh"}),
 )
 
 
@@ -23,7 +24,7 @@ def found(text: str, machine: MachineAccounts | None = MACHINE) -> list[tuple[st
     documents, problems = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\n{text}\n".encode())
     assert problems == ()
     compiled = compile(documents, facts_for("debian-13"), accounts=machine, shipped=shipped())
-    codes = ("NumberTaken", "NoSuchAccount")
+    codes = ("NumberTaken", "NoSuchAccount", "NoSuchShell")
     return [(p.item, p.code, p.what) for p in compiled.problems if p.code in codes]
 
 
@@ -161,4 +162,22 @@ def test_an_ordinary_user_with_the_name_of_a_system_user_is_warned_of(text: str,
 
     assert doubtful == (
         ["games is a system user (uid 5), and would get the home directory /home/games"] if warned else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("shell", "machine", "warned"),
+    [
+        ("/bin/bash", MACHINE, False),
+        ("/usr/sbin/nologin", MACHINE, False),
+        ("/bin/false", MACHINE, False),
+        ("/bin/fish", MACHINE, True),
+        ("/bin/fish", MachineAccounts(complete=True), False),
+    ],
+)
+def test_a_shell_that_the_machine_does_not_have_is_told(shell: str, machine: MachineAccounts, warned: bool) -> None:
+    wanted = f"{shell} is not in /etc/shells of this machine, so that the user cannot log in"
+
+    assert found(f"users: {{eve: {{shell: {shell}}}}}", machine) == (
+        [("users/eve", "NoSuchShell", wanted)] if warned else []
     )

@@ -31,5 +31,12 @@ def test_accounts_are_read(tmp_path: Path, nsswitch: str | None, complete: bool)
     assert read_accounts(tmp_path) == expected
 
 
+def test_the_shells_of_the_machine_are_read(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/shells").write_text("# /etc/shells: valid login shells\n/bin/sh\n\n/bin/bash\n")
+
+    assert read_accounts(tmp_path).shells == {"/bin/sh", "/bin/bash"}
+
+
 def test_a_machine_without_files_has_no_accounts(tmp_path: Path) -> None:
     assert read_accounts(tmp_path) == MachineAccounts(complete=True)

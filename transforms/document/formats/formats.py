@@ -50,6 +50,12 @@ def _value(read: Callable[[str], object]) -> Check:
     return check
 
 
+def size_limit(text: str) -> None:
+    """Check a size, or infinity."""
+    if text != "infinity":
+        _value(size)(text)
+
+
 def path(text: str) -> None:
     """Check an absolute, normal path. A trailing slash is allowed, because it has a meaning in ``uses``."""
     parts = text.removesuffix("/").split("/")[1:]
@@ -199,6 +205,7 @@ FORMATS: dict[str, Check] = {
     "share": _pattern(r"(100|[0-9]{1,2}(\.[0-9]{1,3})?)%", "such as 1%, 0.5% or 100%"),
     "signal": _value(signal),
     "size": _value(size),
+    "size-limit": size_limit,
     "slice": slice_name,
     "timespan": _value(timespan),
     "unit-name": unit,

@@ -32,6 +32,11 @@ def size(about: str) -> String:
     return String(about, SIZE.title, "size", template=False)
 
 
+def size_limit(about: str) -> String:
+    """Return the shape of a limit in bytes: a size, or infinity (systemd.resource-control(5), systemd.exec(5))."""
+    return String(about, 'a size such as "512M", or infinity', "size-limit", template=False)
+
+
 def path(about: str, example: str = "") -> String:
     """Return the shape of an absolute path."""
     return String(about, PATH.title, "path", example)
@@ -44,9 +49,9 @@ def names(about: str) -> Set:
 
 LIMITS = Record(
     {
-        "memory": size("The most memory it may use. If it uses more, it is killed (MemoryMax=)."),
-        "memory-high": size("The memory above which it is throttled (MemoryHigh=)."),
-        "memory-locked": size("The most memory it may lock (LimitMEMLOCK=)."),
+        "memory": size_limit("The most memory it may use. If it uses more, it is killed (MemoryMax=)."),
+        "memory-high": size_limit("The memory above which it is throttled (MemoryHigh=)."),
+        "memory-locked": size_limit("The most memory it may lock (LimitMEMLOCK=)."),
         "cpu": String(
             'The most CPU time it may use; "200%" or 2 is two CPUs (CPUQuota=).',
             'a percentage such as "50%", or a number of CPUs',
@@ -66,7 +71,7 @@ LIMITS = Record(
         ),
         "open-files": String("The most files it may have open (LimitNOFILE=).", "a number or infinity", "rlimit"),
         "processes": String("The most processes its user may have (LimitNPROC=).", "a number or infinity", "rlimit"),
-        "core": size("The largest core file (LimitCORE=)."),
+        "core": size_limit("The largest core file (LimitCORE=)."),
     },
     "Resource limits.",
 )

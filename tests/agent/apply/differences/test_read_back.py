@@ -23,14 +23,16 @@ from ordain.agent.apply.differences.host_differences import (
     host_name,
     kernel_modules,
     kernel_parameters,
+    keymap,
     locale,
+    open_files,
     time_zone,
 )
 from ordain.agent.apply.differences.placed_file_differences import is_mended
 from ordain.agent.apply.differences.read_back import ReadBack, other_flags, unbound
 from ordain.agent.apply.observe import Observer
 from ordain.agent.generation import generation as as_generation
-from ordain.agent.model import Generation, Hold, Observed, Outcome, UnitState, UnitVerdict
+from ordain.agent.model import Generation, Hold, Job, Observed, Outcome, UnitState, UnitVerdict, Verb
 from ordain.agent.plan.planner import plan
 from ordain.agent.state.futile_corrections import add_futile_corrections
 from ordain.agent.system.bus import BusError
@@ -245,6 +247,44 @@ def test_a_time_zone_that_the_machine_does_not_know_is_found(root: Path) -> None
 
     assert list(time_zone(generation(host={"timezone": "Europe/Berlin"}), root)) == []
     assert [d.condition.code for d in time_zone(generation(host={"timezone": "Europe/Berlyn"}), root)] == ["TimeZone"]
+
+
+@pytest.mark.parametrize(
+    ("load_state", "contained", "faults"),
+    [("loaded", False, []), ("not-found", False, [True]), ("not-found", True, [False])],
+)
+def test_a_keymap_that_nothing_loads_is_found(root: Path, load_state: str, contained: bool, faults: list[bool]) -> None:
+    if contained:
+        (root / "run/systemd").mkdir(parents=True)
+        (root / "run/systemd/container").write_text("lxc")
+    setup = "console-setup.service"
+    now = replace(
+        generation(host={"keymap": "de"}), members=(Member(unit=setup, item="host", ours=False, wanted=Wanted.PRESENT),)
+    )
+    observed = Observed(units={setup: UnitState(name=setup, load_state=load_state)})
+
+    found = list(keymap(now, observed, root))
+
+    assert [difference.condition.fault for difference in found] == faults
+    assert all(setup in difference.condition.what for difference in found)
+
+
+@pytest.mark.parametrize(
+    ("limit", "actual"),
+    [("65536", []), ("1048577", ["at most 1048576"]), ("infinity", []), ("1024:2000000", ["at most 1048576"])],
+)
+def test_a_limit_of_open_files_that_the_kernel_does_not_give_is_found(
+    root: Path, limit: str, actual: list[str]
+) -> None:
+    (root / "proc/sys/fs").mkdir()
+    (root / "proc/sys/fs/nr_open").write_text("1048576\n")
+    now = compiled(f"services: {{x: {{command: /bin/x, systemd: {{Service: {{LimitNOFILE: '{limit}'}}}}}}}}")
+
+    found = list(open_files(now, root))
+
+    assert [difference.actual for difference in found] == actual
+    assert all(difference.pointer == "services/x/systemd/Service/LimitNOFILE" for difference in found)
+    assert all(difference.condition.what.startswith("/a.yaml:5: ") for difference in found)
 
 
 def test_the_host_name_is_read_back(root: Path) -> None:
@@ -570,6 +610,8 @@ def test_a_value_that_an_apply_could_not_change_is_not_tried_again(root: Path) -
     done = Outcome(generation=1, hash="1", plan=tried, verdicts=verdicts)
     assert not futile_corrections(replace(done, verdicts=()), observed)
     assert not futile_corrections(done, machine)
+    first = replace(tried, jobs=(Job(unit=SYSCTL_READER, verb=Verb.RESTART, reason="its file is new"),))
+    assert futile_corrections(replace(done, plan=first), observed)
     add_futile_corrections(root, futile_corrections(done, observed))
     again, (after,) = asyncio.run(observer.with_differences(machine, now))
 
