@@ -1,4 +1,4 @@
-"""No regular expression takes long for a text that is made to be matched in many ways."""
+"""Regular expressions are compiled when used, and none takes long for a text made to be matched in many ways."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import NoReturn
 import ordain.agent
 import ordain.generator
 import ordain.transforms
+from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 
 ATOMS = (
     "\n",
@@ -52,25 +53,46 @@ def modules() -> Iterator[ModuleType]:
                 yield importlib.import_module(info.name)
 
 
-def patterns() -> dict[str, re.Pattern[str]]:
+def patterns() -> dict[str, LazyPattern[str]]:
     """Return the regular expressions of all modules, each with the name of its first place."""
-    places: dict[str, re.Pattern[str]] = {}
+    places: dict[str, LazyPattern[str]] = {}
     for module in modules():
         for name, value in vars(module).items():
-            if isinstance(value, re.Pattern) and isinstance(value.pattern, str) and value not in places.values():
+            if isinstance(value, LazyPattern) and isinstance(value.pattern, str) and value not in places.values():
                 places[f"{module.__name__}.{name}"] = value
     return places
 
 
-def attacks(pattern: re.Pattern[str]) -> Iterator[str]:
+def attacks(pattern: str) -> Iterator[str]:
     """Yield texts that begin as a match, repeat one or two characters, and end as no match does."""
-    literals = [word for word in re.findall(r"[A-Za-z0-9]{2,}", pattern.pattern)[:2] if len(word) < 12]
+    literals = [word for word in re.findall(r"[A-Za-z0-9]{2,}", pattern)[:2] if len(word) < 12]
     atoms = (*ATOMS, *literals)
     for first in atoms:
         for pump in (first, f"{first} ", f"{first}\n", f"{first}a", f"{first}.", f"a{first}"):
             yield f"{pump * EXPONENTIAL}\0"
         for begin in ("", "a", '"', "'", "["):
             yield f"{begin}{first * LONG}\0"
+
+
+def test_no_module_compiles_a_regular_expression_when_it_is_imported() -> None:
+    compiled = [
+        f"{module.__name__}.{name}"
+        for module in modules()
+        for name, value in vars(module).items()
+        if isinstance(value, re.Pattern)
+    ]
+
+    assert compiled == []
+
+
+def test_a_lazy_pattern_has_the_methods_of_the_compiled_one() -> None:
+    word, data = lazy_pattern("B+", re.IGNORECASE), lazy_pattern(b"b")
+
+    assert (word.pattern, word.flags) == ("B+", re.IGNORECASE)
+    assert word.sub("x", "abbc") == re.compile("b+").sub("x", "abbc") == "axc"
+    assert word.fullmatch("bb")
+    assert not word.fullmatch("bbc")
+    assert data.search(b"abc")
 
 
 def test_no_regular_expression_of_ours_takes_long() -> None:
@@ -84,7 +106,7 @@ def test_no_regular_expression_of_ours_takes_long() -> None:
     slow: dict[str, str] = {}
     try:
         for name, pattern in patterns().items():
-            for text in attacks(pattern):
+            for text in attacks(pattern.pattern):
                 signal.setitimer(signal.ITIMER_REAL, 3 * LIMIT_SEC)
                 began = time.process_time()
                 try:

@@ -12,10 +12,11 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from ordain.agent.cli.parse import Usage
 from ordain.agent.instruction import Terms
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.calendar import DAY, days
 from ordain.transforms.systemd.values import EncodeError, timespan
 
-_MOMENT = re.compile(
+_MOMENT = lazy_pattern(
     rf"(?:(?P<word>now|today|yesterday|tomorrow)|(?P<day>{DAY}),?)?"
     r"(?:(?:^|\s+)(?:(?P<year>\d{4})-)?(?P<month>\d{1,2})-(?P<date>\d{1,2}))?"
     r"(?:(?:^|\s+|(?<=\d)t)(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?)?"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from ordain.transforms.document.formats.conditions import FACTS
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Document, Row, Template, Tree, Value
 from ordain.transforms.resolve.resolve import with_default_match
 
@@ -14,7 +14,7 @@ AT_BOOT = frozenset(
     system-product-name""".split()
 )
 """Facts that nobody knows while an image is built."""
-_FACTS = re.compile(r"\bfacts\b\W*(\w*)")
+_FACTS = lazy_pattern(r"\bfacts\b\W*(\w*)")
 
 
 def boot_time_facts(documents: Iterable[Document]) -> frozenset[str]:

@@ -10,7 +10,6 @@ and the apply looks at the LoadState after the reload.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import UnitFile
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.unit_name import is_template, template_of
 
 PROGRAM = "/usr/bin/systemd-analyze"
@@ -35,7 +35,7 @@ DIRECTORIES = (
     "{made}/late",
 )
 """The directories in which PID 1 looks for units, with ours in place of those of the generator."""
-_BAD = re.compile(r"^Unit (\S+) has a bad unit file setting\.$")
+_BAD = lazy_pattern(r"^Unit (\S+) has a bad unit file setting\.$")
 _REFUSING = " Refusing."
 
 

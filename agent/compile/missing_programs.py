@@ -13,14 +13,17 @@ from pathlib import Path
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import UnitFile, placed_paths
 from ordain.transforms.errors import did_you_mean
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import rootfs
 
-_EXEC = re.compile(r"^Exec(?:StartPre|Start|StartPost)=[@:+!|]*(/?[^\s%\"'\\@:+!|-][^\s%\"'\\]*)(?=\s|$)", re.MULTILINE)
+_EXEC = lazy_pattern(
+    r"^Exec(?:StartPre|Start|StartPost)=[@:+!|]*(/?[^\s%\"'\\@:+!|-][^\s%\"'\\]*)(?=\s|$)", re.MULTILINE
+)
 """A command with a plain path or name. One with the prefix ``-`` is left out: its failure does not count."""
 SEARCHED = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 """The directories in which PID 1 looks for a program without a path (systemd.service(5))."""
 _ROOTS = "Root\\w+ MountImages ExtensionImages ExtensionDirectories Bind\\w*Paths TemporaryFileSystem ExecSearchPath"
-_OTHER_ROOT = re.compile(rf"^(?:{_ROOTS.replace(' ', '|')})=", re.MULTILINE)
+_OTHER_ROOT = lazy_pattern(rf"^(?:{_ROOTS.replace(' ', '|')})=", re.MULTILINE)
 """With one of these settings, the service sees other files than the agent (systemd.exec(5))."""
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import UnitFile, UnitLink, placed_paths
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import DIRECTORIES, DIRECTORIES_NOW
 from ordain.transforms.systemd.unit_name import is_valid, template_of
 
-_REQUIRES = re.compile(r"^(?:Requires|Requisite|BindsTo)=(.*)$", re.MULTILINE)
+_REQUIRES = lazy_pattern(r"^(?:Requires|Requisite|BindsTo)=(.*)$", re.MULTILINE)
 """The dependencies without which a unit does not start (systemd.unit(5))."""
 MISSING, MASKED = "does not exist on this machine", "is masked"
 FROM_FILES = (".service", ".socket", ".timer", ".path", ".target")

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from ordain.agent.compile.load_check import PROGRAM
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import UnitFile
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 LONGEST_SEC = 5.0
 MAX_ASKED = 50
 """The most times that are asked about, a few milliseconds each."""
-_TIMES = re.compile(r"^On(Calendar|(?:Active|Boot|Startup|UnitActive|UnitInactive)Sec)=(.+)$", re.MULTILINE)
-_YEAR = re.compile(r"\b\d{4}-")
+_TIMES = lazy_pattern(r"^On(Calendar|(?:Active|Boot|Startup|UnitActive|UnitInactive)Sec)=(.+)$", re.MULTILINE)
+_YEAR = lazy_pattern(r"\b\d{4}-")
 
 
 def past_calendars(new: Generation, never_comes: Callable[[str], bool]) -> Iterator[tuple[str, str]]:

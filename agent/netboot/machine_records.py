@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
 from ordain.agent.system import atomic_files
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Facts
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ MAX_PER_NODE = 16
 MAX_DISCOVERED = 1_000
 MAX_BYTES = 256 << 10
 MAX_REFERENCE = 256
-_FILE = re.compile(r"([0-9a-f-]{12,36})\.json")
+_FILE = lazy_pattern(r"([0-9a-f-]{12,36})\.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

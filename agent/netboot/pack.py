@@ -25,6 +25,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.netboot.images import StoredImage, add_image
 from ordain.agent.netboot.initrd_names import initrd_names
 from ordain.agent.system import atomic_files
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import rootfs
 from ordain.transforms.netboot.boot_image import IMAGES, BootImage, ImageFile
 
@@ -36,7 +37,7 @@ NEEDED = ("usr/lib/ordain/initrd-netboot", "curl", "zstd", "tar", "sha256sum")
 """The file of ours, and the programs, that an initrd needs to fetch a root."""
 PAGE, INODE = 4096, 1024
 """The memory of a page, and about that of a file without its content, in a tmpfs."""
-_RELEASE = re.compile(r"vmlinu[zx]-(.+)")
+_RELEASE = lazy_pattern(r"vmlinu[zx]-(.+)")
 _COPY = 1 << 20
 
 

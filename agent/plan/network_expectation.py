@@ -17,6 +17,7 @@ from typing import Any
 
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import RegularFile
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.render.cause_comments import read_cause
 from ordain.transforms.render.network.netdev import KIND
 from ordain.transforms.render.paths import IFUPDOWN, NETWORK_MANAGER, NETWORKD
@@ -337,8 +338,8 @@ def _network_manager(file: RegularFile) -> Iterator[ExpectedDevice]:
 
 # Stanzas of ifupdown
 
-_STANZA = re.compile(r"(?:auto|allow-hotplug|iface) (?P<name>\S+)(?: \S+ (?P<method>\S+))?")
-_PORT = re.compile(r"ip link set dev (?P<port>\S+) master (?P<master>\S+)$")
+_STANZA = lazy_pattern(r"(?:auto|allow-hotplug|iface) (?P<name>\S+)(?: \S+ (?P<method>\S+))?")
+_PORT = lazy_pattern(r"ip link set dev (?P<port>\S+) master (?P<master>\S+)$")
 
 
 def _ifupdown(file: RegularFile) -> Iterator[ExpectedDevice]:

@@ -6,14 +6,14 @@ The common name and each DNS name of a certificate is a machine-id (32 hexadecim
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ordain.agent.delivery.source.http_source import MachineIdentity
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import facts
 
-_MAC = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5,19}")
+_MAC = lazy_pattern(r"[0-9a-f]{2}(-[0-9a-f]{2}){5,19}")
 
 
 def certificate_names(certificate: Mapping[str, Any]) -> frozenset[str]:

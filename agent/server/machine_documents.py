@@ -17,11 +17,12 @@ from ordain.agent.model import RawDocument
 from ordain.transforms.document.reader import read
 from ordain.transforms.document.text.yaml_reader import PLACE_MARK
 from ordain.transforms.errors import Problem, Refused, only_errors
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.resolve.match import match_layer
 from ordain.transforms.resolve.resolve import with_default_match
 
-_MARKER = re.compile(rb"^---(?=\s|$)|^\.\.\.\s*$", re.MULTILINE)
+_MARKER = lazy_pattern(rb"^---(?=\s|$)|^\.\.\.\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

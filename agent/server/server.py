@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import re
 import ssl
 import time
 from pathlib import Path
@@ -33,6 +32,7 @@ from ordain.agent.server.prebuilt_caches import BootRequest, NotPrebuilt, Prebui
 from ordain.agent.server.release_offers import OfferedReleases, offer_releases
 from ordain.transforms.document.text.node import MAX_BYTES
 from ordain.transforms.errors import Refused, only_errors
+from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 from ordain.transforms.machine import facts
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.netboot import ipxe_script
@@ -43,10 +43,10 @@ log = logging.getLogger(__name__)
 MAX_WAIT_SEC = 300
 VARY = ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL, BOOT))
 MAX_CARDS = 64
-_MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
-_CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
+_MAC = lazy_pattern(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
+_CHANNEL = lazy_pattern(r"[a-z0-9][a-z0-9-]{0,63}")
+_HOST = lazy_pattern(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_WAIT = lazy_pattern(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
 
 
 class BootServer:
@@ -314,6 +314,6 @@ def tls_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext
     return context
 
 
-def _if_matches(pattern: re.Pattern[str], text: str) -> str:
+def _if_matches(pattern: LazyPattern[str], text: str) -> str:
     """Return ``text`` if the whole of it matches, else ""."""
     return text if pattern.fullmatch(text) else ""

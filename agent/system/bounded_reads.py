@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ordain.agent.errors import OrdainError
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 T = TypeVar("T")
 HINT = "check the disk or the server of this mount, and the journal of the kernel (journalctl -k)"
@@ -26,7 +26,7 @@ IN_MEMORY = frozenset({"tmpfs", "ramfs", "rootfs", "proc", "sysfs", "devtmpfs", 
 """Types of file systems that need no disk and no server, or are those of the whole machine."""
 
 
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_OCTAL = lazy_pattern(r"\\([0-7]{3})")
 
 
 class NotAnswering(OrdainError, TimeoutError):

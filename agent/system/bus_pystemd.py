@@ -13,9 +13,10 @@ from pystemd.dbuslib import DBusAddress, DbusMessage, apply_signature
 
 from ordain.agent.errors import Unavailable
 from ordain.agent.system.bus import DBUS, DBUS_PATH, SYSTEM_BUS, TIMEOUT_SEC, BusError, NameOwners, Signal, name_owner
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 T = TypeVar("T")
-_ERROR = re.compile(
+_ERROR = lazy_pattern(
     r"(?:b'(?P<name>[\w.]+)')?\[err -?\d+\]: b(?P<quote>['\"])(?P<words>.*?)(?P=quote)(?:\n|$)", re.DOTALL
 )
 

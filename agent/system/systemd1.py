@@ -14,6 +14,7 @@ from ordain.agent.errors import Unavailable
 from ordain.agent.model import UnitState, Verb
 from ordain.agent.system.bus import Bus, BusError, Signal, Variant, get, pipelined
 from ordain.agent.system.manager_bus import ManagerBus, is_away
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 NAME = "org.freedesktop.systemd1"
 PATH = "/org/freedesktop/systemd1"
@@ -73,7 +74,7 @@ _ENDED: Mapping[str, Mapping[str, str]] = {
 """Additional properties of units that do not run: they show how a unit ended."""
 FIELDS = frozenset(_COMMON) | frozenset(field for fields in _BY_TYPE.values() for field in fields)
 """The fields of `UnitState` that list_units does not fill."""
-_UNIT_NAME = re.compile(
+_UNIT_NAME = lazy_pattern(
     r"[A-Za-z0-9:_.\\-][A-Za-z0-9:_.\\@-]*"
     r"\.(?:service|socket|target|device|mount|automount|swap|timer|path|slice|scope)"
 )

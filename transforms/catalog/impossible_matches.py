@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ordain.transforms.catalog.known_systems import known_systems
 from ordain.transforms.document.formats.conditions import ARCHITECTURES, FACTS, FIRMWARES, RANGES, ROOTS, is_empty_range
 from ordain.transforms.errors import Problem, Severity, did_you_mean
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Document, Kind, MatchCondition
 from ordain.transforms.systemd.machine_words import ALIKE, VIRTUAL, VIRTUAL_ALIKE, VIRTUALIZATIONS
 
@@ -79,10 +79,11 @@ def _wrong_form(name: str, value: str) -> tuple[str, str] | None:
 
 
 _FORMS = (
-    ("hostname", re.compile(r"[A-Za-z0-9.*?\[\]!-]+"), "a host name", "write letters, digits, - and .; * matches any"),
-    ("machine-id", re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"), "a machine ID",
+    ("hostname", lazy_pattern(r"[A-Za-z0-9.*?\[\]!-]+"), "a host name",
+     "write letters, digits, - and .; * matches any"),
+    ("machine-id", lazy_pattern(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"), "a machine ID",
      "write the 32 digits of /etc/machine-id"),
-    ("mac", re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5,}"), "a MAC address",
+    ("mac", lazy_pattern(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5,}"), "a MAC address",
      "write all six bytes, such as 52:54:00:12:34:56"),
 )  # fmt: skip
 """Fact, form of its values, the word for it, and the remedy. `resolve.match` compares without regard to some of it."""

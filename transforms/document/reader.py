@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -18,9 +17,10 @@ from ordain.transforms.document.text import json_reader, yaml_reader
 from ordain.transforms.document.text.node import MAX_BYTES, SUFFIXES, Node, Number, Unreadable
 from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Where, did_you_mean, sorted_problems
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Document, Kind, MatchCondition
 
-_UNIT_FILE = re.compile(
+_UNIT_FILE = lazy_pattern(
     r"(?:[ \t]*(?:[#;].*)?\r?\n)*\[[A-Za-z]+\][ \t]*\r?\n(?:[ \t]*(?:[#;].*)?\r?\n)*[A-Za-z]+[ \t]*="
 )
 """The beginning of a unit file. Each line can match in one way only, or a few dozen empty lines would take hours."""

@@ -12,14 +12,15 @@ from dataclasses import replace
 
 from ordain.transforms.document.text.node import Node, pointer_below
 from ordain.transforms.errors import Problem, Severity, Where
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Document, Kind, TransformFault
 
 SECTIONS = frozenset(("services", "users", "milestones", "paths", "network", "schedulers", "systems"))
 """The sections whose rows are used one by one. ``versions`` is not among them, because every `match` depends on it."""
 HEAD = frozenset(("", "ordain", "name", "tier", "weight", "match"))
 EVERYTHING = ""
-_KIND = re.compile(r"\bkind\b")
-_TRANSFORM = re.compile(
+_KIND = lazy_pattern(r"\bkind\b")
+_TRANSFORM = lazy_pattern(
     r"""^kind:[ \t]*(["']?)Transform\1[ \t]*(?:#.*)?$|"kind"[ \t\r\n]*:[ \t\r\n]*"Transform\"""", re.M
 )
 

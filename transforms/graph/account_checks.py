@@ -16,6 +16,7 @@ from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, 
 from ordain.transforms.artifacts import Artifact, PlacedDirectory, PlacedFile, RegularFile, UnitFile
 from ordain.transforms.errors import Problem, blocked, did_you_mean, warning
 from ordain.transforms.graph.places import PlaceOf, place_of_key
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import MachineAccounts
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.systemd import unit_file
@@ -32,7 +33,7 @@ _NO_LOGIN = ("/nologin", "/false", "/true", "/sync")
 """Programs for accounts that nobody logs in to; /etc/shells does not have them."""
 FIRST_ORDINARY = 1000
 """The first number of ordinary users (SYSTEM_UID_MAX of systemd, UID_MIN of login.defs(5))."""
-_DYNAMIC = re.compile(r"^DynamicUser=(yes|true|on|1)$", re.MULTILINE | re.IGNORECASE)
+_DYNAMIC = lazy_pattern(r"^DynamicUser=(yes|true|on|1)$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

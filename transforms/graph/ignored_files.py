@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,12 +11,13 @@ from ordain.transforms.artifacts import Artifact, CredentialFile, RegularFile, S
 from ordain.transforms.catalog.data_tables import read_table
 from ordain.transforms.errors import Problem, warning
 from ordain.transforms.graph.places import PlaceOf, place_of_key
+from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 from ordain.transforms.model import Facts
 
 TABLE = Path(__file__).parents[1] / "data" / "drop-in-directories.yaml"
 _ANYWHERE = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 """The directories that a first * in the table means."""
-_FOR_PEOPLE = re.compile(r"README.*|\.placeholder|\.keep")
+_FOR_PEOPLE = lazy_pattern(r"README.*|\.placeholder|\.keep")
 """Files that packages put into such directories, and that no reader is meant to take."""
 _MODES = (("not-writable", 0o022, "that others may write", "0644"), ("private", 0o077, "that others may read", "0600"))
 
@@ -28,8 +28,8 @@ class _Reader:
 
     program: str
     page: str
-    names: re.Pattern[str]
-    only: re.Pattern[str]
+    names: LazyPattern[str]
+    only: LazyPattern[str]
     wanted: str
     systems: frozenset[str]
     flags: frozenset[str]
@@ -72,8 +72,8 @@ def _readers() -> Mapping[str, tuple[_Reader, ...]]:
         reader = _Reader(
             program=row["reader"],
             page=row["page"],
-            names=re.compile(row.get("names", ".*")),
-            only=re.compile(row.get("only", ".*")),
+            names=lazy_pattern(row.get("names", ".*")),
+            only=lazy_pattern(row.get("only", ".*")),
             wanted=row.get("wanted", ""),
             systems=frozenset(row.get("systems", ())),
             flags=frozenset(key for key, value in row.items() if value is True),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from ordain.transforms.errors import Problem, warning
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Leaf, Value
 
-_EXPRESSION = re.compile(r"\{\{-?\s*(?:values|facts|labels|instance|machines)\b[^}]*\}\}")
-_SPECIFIER = re.compile(r"(?<!%)%[iI](?![\w%])")
+_EXPRESSION = lazy_pattern(r"\{\{-?\s*(?:values|facts|labels|instance|machines)\b[^}]*\}\}")
+_SPECIFIER = lazy_pattern(r"(?<!%)%[iI](?![\w%])")
 _FOR_TEMPLATES = frozenset(("values",))
 """Sections whose texts are not used as they are."""
 _FOR_SYSTEMD = frozenset(("systemd", "instances"))

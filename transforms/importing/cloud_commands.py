@@ -13,11 +13,12 @@ from ordain.transforms.document.text.node import Node
 from ordain.transforms.importing.document_draft import DocumentDraft, Plain
 from ordain.transforms.importing.foreign_yaml import python_value
 from ordain.transforms.importing.yaml_values import UnusableValue, each, listed, python_text
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 DONE = "/var/lib/cloud-runcmd/done"
 PER = "/var/lib/cloud-bootcmd"
 """The directory of the marks that `cloud-init-per once` makes."""
-_SHELL = re.compile(r"[;&|<>$`(){}*?#~\n]")
+_SHELL = lazy_pattern(r"[;&|<>$`(){}*?#~\n]")
 _PER_HINT = "write the command without it, and a test that it has not run yet"
 
 

@@ -19,6 +19,7 @@ from ordain.transforms.importing import (
     unit_files,
 )
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 
 class FileType(StrEnum):
@@ -36,7 +37,7 @@ class FileType(StrEnum):
 
 
 CLOUD_NAMES = frozenset({"user-data", "vendor-data", "network-config", "cloud.cfg"})
-COMPOSE_NAME = re.compile(r"(docker-)?compose([.-][\w.-]+)?\.ya?ml")
+COMPOSE_NAME = lazy_pattern(r"(docker-)?compose([.-][\w.-]+)?\.ya?ml")
 QUADLET_SECTIONS = frozenset({"Network", "Unit", "Install", "Service", "Quadlet"})
 """Sections of a quadlet called NAME.network; those of systemd-networkd have others, too."""
 

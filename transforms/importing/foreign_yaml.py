@@ -19,6 +19,7 @@ from ordain.transforms.document.text import yaml_reader
 from ordain.transforms.document.text.node import Node, Number, scalar
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import DocumentDraft
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 TAG = "tag:yaml.org,2002:"
 
@@ -134,8 +135,8 @@ def go_text(value: str) -> str:
     return f"{sign}{digits[0]}{'.' * (len(digits) > 1)}{digits[1:]}e{'-' if first < 0 else '+'}{abs(first):02}"
 
 
-_GO_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*|0[0-7]+|0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+)")
-_GO_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,2})?")
+_GO_INTEGER = lazy_pattern(r"[-+]?(0|[1-9][0-9]*|0[0-7]+|0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+)")
+_GO_FLOAT = lazy_pattern(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,2})?")
 _NOT_FINITE = {".inf": "+Inf", "+.inf": "+Inf", "-.inf": "-Inf", ".nan": "NaN"}
 
 

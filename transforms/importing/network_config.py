@@ -6,7 +6,6 @@ a number. The schema has the types.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from ordain.transforms.catalog.names import Names
@@ -18,6 +17,7 @@ from ordain.transforms.importing import network_v1, yaml_values
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
 from ordain.transforms.importing.foreign_yaml import UnusableNode
 from ordain.transforms.importing.yaml_values import UnusableValue, items, text
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 
 def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> None:
@@ -96,7 +96,7 @@ def _typed(node: Node, shape: Shape | None, draft: DocumentDraft) -> Node:
 
 _BOOLEANS = {word: True for word in ("true", "on", "yes", "y")} | {word: False for word in ("false", "off", "no", "n")}
 """The booleans of netplan (handle_generic_bool() in src/parse.c)."""
-_WHOLE = re.compile(r"[0-9]{1,20}")
+_WHOLE = lazy_pattern(r"[0-9]{1,20}")
 """The numbers of netplan: decimal, whatever zeros precede them (handle_netdef_guint() in src/parse.c)."""
 
 

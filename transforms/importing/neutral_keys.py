@@ -8,7 +8,6 @@ proposal mean something else than the file, the proposal is dropped, and its set
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from ordain.transforms.document.text.node import Node
 from ordain.transforms.importing import schema_filter
 from ordain.transforms.importing.document_draft import Plain
 from ordain.transforms.importing.unit_assignments import Place, Settings
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Kind
 from ordain.transforms.render import service_directives
 from ordain.transforms.render.unit_draft import DOUBTFUL, UnitDraft
@@ -39,12 +39,12 @@ CAPABILITIES = (("Service", "AmbientCapabilities"), ("Service", "CapabilityBound
 ENVIRONMENT, ENVIRONMENT_FILE = ("Service", "Environment"), ("Service", "EnvironmentFile")
 WRITE_PATHS, PRIVATE_NETWORK = ("Service", "ReadWritePaths"), ("Service", "PrivateNetwork")
 
-KILL = re.compile(r"(?:/usr)?/bin/kill (?:-s ?|-)(?:SIG)?([A-Z]+[0-9]?) \$MAINPID")
+KILL = lazy_pattern(r"(?:/usr)?/bin/kill (?:-s ?|-)(?:SIG)?([A-Z]+[0-9]?) \$MAINPID")
 PREFIXES = "-@:+!|"
 """Characters with a meaning before the program of an Exec line (systemd.service(5))."""
 NEWEST = 999
 """A systemd that knows every directive: `compile` checks what the target knows."""
-_SPECIFIER_OR_VARIABLE = re.compile(r"(?<!%)(?:%%)*%(?!%)|\$|(?:^|\s)\\?;(?:\s|$)")
+_SPECIFIER_OR_VARIABLE = lazy_pattern(r"(?<!%)(?:%%)*%(?!%)|\$|(?:^|\s)\\?;(?:\s|$)")
 _ENTRY = "services/x/"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from ordain.transforms.importing.podman_command import implied, podman, unquoted
 from ordain.transforms.importing.quadlet_references import References
 from ordain.transforms.importing.unit_assignments import Assignment
 from ordain.transforms.importing.unit_files import ImportedUnit
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd import splitting, unit_name, values
 from ordain.transforms.systemd.encode import EncodeError
 
@@ -213,7 +213,7 @@ def _build(keys: _Keys, where: Where) -> Iterator[Assignment]:
     yield implied(where, "Service", "SyslogIdentifier", "%N")
 
 
-_URL = re.compile(r"https?|git://|github\.com/.")
+_URL = lazy_pattern(r"https?|git://|github\.com/.")
 """The begin of texts that quadlet takes for a URL."""
 
 

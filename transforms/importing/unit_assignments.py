@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.render.unit_draft import ADD_ONLY
 from ordain.transforms.systemd import directives, encode, unit_file, unit_name
 from ordain.transforms.systemd.unit_file import Skipped
@@ -29,7 +30,7 @@ _FAMILIES: tuple[Place, ...] = (
     ("Path", "Path.*|DirectoryNotEmpty"),
 )
 """Sections and patterns of keys that are one list: an empty one resets all (systemd.unit(5), .socket(5), .timer(5))."""
-_KEY = re.compile(r"[A-Za-z0-9-]+")
+_KEY = lazy_pattern(r"[A-Za-z0-9-]+")
 _NEWEST = 999
 _SKIPPED = {
     Skipped.OPEN_SECTION: ("is not a section header, and systemd does not read the lines below it", "add the ]"),

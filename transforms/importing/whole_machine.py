@@ -6,7 +6,6 @@ name if it has one, with only the drop-ins in /etc.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
 from ordain.transforms.importing.unit_assignments import Assignment
 from ordain.transforms.importing.unit_files import ImportedUnit, read_unit
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Installed, InstalledUnit, Link
 from ordain.transforms.render.service_units import started_by
 from ordain.transforms.render.unit_links import INSTALL
@@ -22,7 +22,7 @@ from ordain.transforms.systemd import unit_name
 ADMINISTRATORS = "/etc/"
 DISTRIBUTIONS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system")
 INSTALL_KEYS = {directory: key for key, directory in INSTALL.items()}
-_OF_ORDAIN = re.compile(r"ordain(-[a-z-]+)?\.(service|timer|target)")
+_OF_ORDAIN = lazy_pattern(r"ordain(-[a-z-]+)?\.(service|timer|target)")
 """The units of Ordain's package, which no document needs to name."""
 PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "OnFailure", "OnSuccess")
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import ActivationSource
 
@@ -23,10 +24,10 @@ SERVICES = (
 )
 RULES = ("etc/udev/rules.d", "usr/local/lib/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
 """The directories in their order: of two files with one name, the first counts."""
-_NAME = re.compile(r"^Name\s*=\s*(\S+)", re.MULTILINE)
-_UNIT = re.compile(r"^SystemdService\s*=\s*(\S+)", re.MULTILINE)
-_WANTS = re.compile(r'^[^#\n]*ENV\{SYSTEMD_WANTS\}\s*\+?=\s*"([^"\n]*)"', re.MULTILINE)
-_INSTANCE = re.compile(r"@.*(?=\.)")
+_NAME = lazy_pattern(r"^Name\s*=\s*(\S+)", re.MULTILINE)
+_UNIT = lazy_pattern(r"^SystemdService\s*=\s*(\S+)", re.MULTILINE)
+_WANTS = lazy_pattern(r'^[^#\n]*ENV\{SYSTEMD_WANTS\}\s*\+?=\s*"([^"\n]*)"', re.MULTILINE)
+_INSTANCE = lazy_pattern(r"@.*(?=\.)")
 
 
 def read_activation_sources(root: Path) -> Mapping[str, tuple[ActivationSource, ...]]:

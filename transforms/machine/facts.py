@@ -8,7 +8,6 @@ Nothing here is refused: a fact that cannot be read gets its default, and a warn
 from __future__ import annotations
 
 import contextlib
-import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.errors import Problem, Severity, Where
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import agent_yaml, os_release, rootfs, virtualization
 from ordain.transforms.model import Facts
 
@@ -30,12 +30,12 @@ SYSTEMD_LIBRARIES = (
     "lib/*/systemd",
 )
 
-MACHINE_ID = re.compile(r"[0-9a-f]{32}")
-HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
-_OS_ID = re.compile(r"[a-z0-9._-]+")
-_LIBRARY = re.compile(r"libsystemd-shared-([0-9]{1,6})\b.*\.so")
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,19}")
-_WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
+MACHINE_ID = lazy_pattern(r"[0-9a-f]{32}")
+HOSTNAME = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+_OS_ID = lazy_pattern(r"[a-z0-9._-]+")
+_LIBRARY = lazy_pattern(r"libsystemd-shared-([0-9]{1,6})\b.*\.so")
+_MAC = lazy_pattern(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,19}")
+_WORD = lazy_pattern(r'(?:[^\s"]|"[^"]*(?:"|$))+')
 
 SMBIOS: Mapping[str, str] = {
     "system_uuid": "product_uuid",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from ordain.transforms.lazy_patterns import lazy_pattern
 
-_LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
-_PIECE = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^\s'"\\]+)""")
-_ESCAPE = re.compile(r"""\\(["$`\\])""")
+_LINE = lazy_pattern(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_PIECE = lazy_pattern(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^\s'"\\]+)""")
+_ESCAPE = lazy_pattern(r"""\\(["$`\\])""")
 
 
 def parse(text: str) -> tuple[dict[str, str], tuple[tuple[int, str], ...]]:

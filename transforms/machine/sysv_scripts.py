@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import rootfs
 from ordain.transforms.systemd import unit_name
 
@@ -28,9 +29,9 @@ TARGETS = {
     "rc4.d": "multi-user.target",
     "rc5.d": "graphical.target",
 }
-_START = re.compile(r"S\d\d(.+)")
-_HEADER = re.compile(r"^### BEGIN INIT INFO$(.*?)^### END INIT INFO$", re.MULTILINE | re.DOTALL)
-_FIELD = re.compile(r"^# ?([A-Za-z-]+):(.*)$", re.MULTILINE)
+_START = lazy_pattern(r"S\d\d(.+)")
+_HEADER = lazy_pattern(r"^### BEGIN INIT INFO$(.*?)^### END INIT INFO$", re.MULTILINE | re.DOTALL)
+_FIELD = lazy_pattern(r"^# ?([A-Za-z-]+):(.*)$", re.MULTILINE)
 _UNIT = """\
 [Unit]
 Description={description}

@@ -9,7 +9,6 @@ matches the machine, whose name is its host name until the system has another.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Severity, Where, blocked, sorted_problems, warning
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, Resolved
 from ordain.transforms.resolve.resolve import matching_nodes, resolve
 from ordain.transforms.template.expand import Scope, expand
@@ -33,7 +33,7 @@ MAX_ARGUMENTS = 2047
 """The longest command line of a Linux kernel on x86 and arm64, in bytes (COMMAND_LINE_SIZE is 2048)."""
 IMAGE_ARGUMENTS = 512
 """The bytes that are left for the arguments of an image (`ipxe_script.answer`)."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = lazy_pattern(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ordain.transforms.errors import Where
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.netboot.boot_image import BootImage
 from ordain.transforms.netboot.boot_target import BootPart, BootTarget
 
@@ -42,7 +43,7 @@ sleep {RETRY_SEC}
 goto ask
 """
 """``cpuid --ext 29`` succeeds on a 64-bit PC, also where iPXE is a 32-bit program (https://ipxe.org/cmd/cpuid)."""
-_UNPRINTABLE = re.compile(r"[^ -~]+")
+_UNPRINTABLE = lazy_pattern(r"[^ -~]+")
 
 
 def ask(query: Mapping[str, str]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Facts
 
 ARCHITECTURES: Mapping[str, str] = {
@@ -21,8 +21,8 @@ ARCHITECTURES: Mapping[str, str] = {
 FIRMWARES: Mapping[str, str] = {"pcbios": "bios", "efi": "uefi"}
 """``platform`` of iPXE (https://ipxe.org/cfg/platform) to the values of the fact."""
 MAX_TEXT = 128
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MAC = lazy_pattern(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_UUID = lazy_pattern(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 BEFORE_ANY_SYSTEM = Facts(id="", systemd=0, hostname="", arch="x86-64", virtualization="", root="")

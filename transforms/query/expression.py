@@ -12,14 +12,15 @@ with blanks, brackets or operators are written in quotes. ``~`` means "contains"
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ordain.transforms.lazy_patterns import lazy_pattern
+
 MAX_DEPTH = 50
 MAX_LENGTH = 10_000
-_TOKEN = re.compile(
+_TOKEN = lazy_pattern(
     r"""\s*(?:(?P<sign>[()]|!=|<=|>=|[=<>~])|"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<word>(?:[^\s()=<>~!"']|~[01])+))"""
 )
 

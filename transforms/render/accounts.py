@@ -7,12 +7,12 @@ are in a second file per user, for `generator.accounts`. Nothing ever removes an
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from ordain.transforms.artifacts import Artifact, OnFileRemove, PlacedDirectory, PlacedFile, RegularFile
 from ordain.transforms.catalog.names import Names
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.authorized_key import fault_of_key
 from ordain.transforms.render.rendered_item import RenderedItem
@@ -36,8 +36,8 @@ NOBODY = frozenset({"nobody", "nogroup"})
 NOBODY_HINT = "use another account; `dynamic-user: true` gives a service a user of its own"
 RANGE = "r - 1000-59999"
 """The line for the numbers of ordinary users; without it systemd-sysusers takes numbers of system users."""
-_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
-_PATH = re.compile(r"/[A-Za-z0-9_.@+/-]*")
+_NAME = lazy_pattern(r"[a-z_][a-z0-9_-]{0,30}\$?")
+_PATH = lazy_pattern(r"/[A-Za-z0-9_.@+/-]*")
 
 
 def render_group(name: str, branch: Branch, pointer: str, names: Names) -> RenderedItem:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 
-_OPTIONS = re.compile(r'(?:"(?:\\"|[^"])*"|[^\s"])+')
+from ordain.transforms.lazy_patterns import lazy_pattern
+
+_OPTIONS = lazy_pattern(r'(?:"(?:\\"|[^"])*"|[^\s"])+')
 """The options of a line: blanks can be only in quotes, where a backslash precedes a quote."""
 _FIELDS = {
     "ssh-ed25519": 2,

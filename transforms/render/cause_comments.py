@@ -8,9 +8,9 @@ plan are read back from these comments, so this module both writes and reads the
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Leaf
 
 MADE_BY = "Made by Ordain from documents; changes to this file are lost."
@@ -22,7 +22,7 @@ UNIT_HEADER = (
 )
 
 _DEFAULT = "default: "
-_CAUSE = re.compile(r"# (?P<path>.*?):(?P<line>[0-9]+)(?::[0-9]+)?(?: (?P<layer>[^ /]*))? (?P<pointer>[^ ]*/.*)")
+_CAUSE = lazy_pattern(r"# (?P<path>.*?):(?P<line>[0-9]+)(?::[0-9]+)?(?: (?P<layer>[^ /]*))? (?P<pointer>[^ ]*/.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from ordain.transforms.artifacts import Artifact, RegularFile, SymbolicLink
 from ordain.transforms.catalog.known_words import LAYOUTS, is_time_zone, time_zones
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Problem, blocked, did_you_mean, is_blocked, warning
+from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 from ordain.transforms.model import Branch, Leaf, Member, OnChange, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.text_file import TextFile
@@ -23,10 +23,10 @@ VCONSOLE_SETUP, CONSOLE_SETUP = "systemd-vconsole-setup.service", "console-setup
 """The readers of the keymap: systemd's, and Debian's, which wants the name of XKB (keyboard(5))."""
 TIMESYNCD, CHRONY = "systemd-timesyncd.service", ("chrony.service", "chronyd.service")
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOSTNAME = re.compile(rf"(?=.{{1,64}}\Z){_LABEL}(\.{_LABEL})*")
-_ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
-_LOCALE = re.compile(r"C|POSIX|[a-z]{2,3}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?|C\.[A-Za-z0-9-]+")
-_WORD = re.compile(r"[A-Za-z0-9_.@:+-]+")
+_HOSTNAME = lazy_pattern(rf"(?=.{{1,64}}\Z){_LABEL}(\.{_LABEL})*")
+_ZONE = lazy_pattern(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
+_LOCALE = lazy_pattern(r"C|POSIX|[a-z]{2,3}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?|C\.[A-Za-z0-9-]+")
+_WORD = lazy_pattern(r"[A-Za-z0-9_.@:+-]+")
 
 
 def render(tree: Branch, names: Names) -> RenderedItem:
@@ -75,7 +75,7 @@ class _HostRenderer:
             self.restart_on_change(reader, path)
         yield from self.time_servers()
 
-    def word(self, key: str, pattern: re.Pattern[str], hint: str) -> Leaf | None:
+    def word(self, key: str, pattern: LazyPattern[str], hint: str) -> Leaf | None:
         leaf = self.tree.leaf(key)
         if leaf is not None and not pattern.fullmatch(str(leaf.value)):
             self.block(leaf, f"{leaf.value!r} is not a valid {key}", hint)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import is_blocked, warning
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Member, OnChange, Wanted
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
 from ordain.transforms.render.rendered_item import RenderedItem
@@ -20,11 +21,11 @@ SYSCTL = "/run/sysctl.d/99-q-ordain.conf"
 This name sorts after the distributions' files, such as 99-protect-links.conf, and before 99-sysctl.conf, a link to the
 administrator's /etc/sysctl.conf.
 """
-_PARAMETER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:*/-]*")
+_PARAMETER = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.:*/-]*")
 _WORDS = frozenset({"yes", "no", "true", "false"})
-_NOT_WHOLE = re.compile(r"[0-9]+(\.[0-9]+(e[0-9]+)?|e[0-9]+)", re.IGNORECASE)
+_NOT_WHOLE = lazy_pattern(r"[0-9]+(\.[0-9]+(e[0-9]+)?|e[0-9]+)", re.IGNORECASE)
 """Values that documents have for a number, and that no kernel parameter takes (proc_dointvec)."""
-_MODULE = re.compile(r"[A-Za-z0-9_-]+")
+_MODULE = lazy_pattern(r"[A-Za-z0-9_-]+")
 
 
 def render_sysctl(tree: Branch, names: Names) -> RenderedItem:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.keys.service_keys import CONDITIONS
 from ordain.transforms.forbidden_paths import SECRETS
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Leaf, Probe, Value, strings
 from ordain.transforms.render import sandbox
 from ordain.transforms.render.sealed_secrets import UNIT
@@ -88,7 +88,7 @@ STARTED_BY = {"listen": "Socket", "schedule": "Timer"}
 NOTIFY_RELOAD = 253
 """The first systemd with Type=notify-reload and ReloadSignal=."""
 
-_SIGNAL = re.compile(r"SIG[A-Z0-9]+")
+_SIGNAL = lazy_pattern(r"SIG[A-Z0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from ordain.transforms.catalog.known_words import is_time_zone, time_zones
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import did_you_mean
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, strings
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.systemd.values import timespan
 
-_ZONE = re.compile(r"[A-Z][A-Za-z_]+/[A-Za-z0-9_+/-]+")
+_ZONE = lazy_pattern(r"[A-Z][A-Za-z_]+/[A-Za-z0-9_+/-]+")
 LISTEN = {
     "stream": "ListenStream",
     "datagram": "ListenDatagram",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.errors import Problem, blocked
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Leaf
 from ordain.transforms.render.cause_comments import cause, comment, file_header
 
-_LINE = re.compile(r"[^\x00-\x1f\x7f\u0085\u2028\u2029]*")
+_LINE = lazy_pattern(r"[^\x00-\x1f\x7f\u0085\u2028\u2029]*")
 
 
 @dataclass(slots=True)

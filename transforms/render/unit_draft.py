@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.control_characters import visible
 from ordain.transforms.errors import NOWHERE, Problem, Where, blocked, warning
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Installed, Leaf
 from ordain.transforms.render.cause_comments import UNIT_HEADER, cause, default
 from ordain.transforms.systemd import directives, unit_file, unit_name
@@ -26,7 +26,7 @@ from ordain.transforms.systemd.encode import (
 )
 from ordain.transforms.systemd.unit_file import Setting
 
-SECRET = re.compile(r"(?i)(^|_)(PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRET_KEY|TOKEN|API_?KEY|PRIVATE_KEY)$")
+SECRET = lazy_pattern(r"(?i)(^|_)(PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRET_KEY|TOKEN|API_?KEY|PRIVATE_KEY)$")
 """Names of variables whose value no other user should read. The last word decides, so TOKEN_FILE does not match."""
 SECRET_HINT = "pass it in `credentials`, or in a file named in `environment-files`"
 ADD_ONLY = frozenset(

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from ordain.transforms.catalog.shipped import DIRECTORY
 from ordain.transforms.document.formats.pattern_syntax import BadPattern, Variable, names, parse
 from ordain.transforms.errors import Problem
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Leaf
 from ordain.transforms.runs.job_numbers import EXPRESSED_BY
 from ordain.transforms.runs.patterns import Filled, PatternValue, fill
 from ordain.transforms.runs.run_model import NO_LEAF, ScriptLine
 from ordain.transforms.runs.scheduler_rows import RunSystem
 
-_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./^$-]+")
+_PLAIN = lazy_pattern(r"[A-Za-z0-9_@%+=:,./^$-]+")
 _OPTION = r"(?:^|(?<=\s))--?[A-Za-z][\w-]*"
 _PLACES = frozenset({"resources/nodes", "resources/tasks", "resources/tasks-per-node"})
 _NAME = ""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.runs.run_draft import RunDraft
 from ordain.transforms.runs.script_options import (
     Dialect,
@@ -21,7 +22,7 @@ from ordain.transforms.runs.script_options import (
     true_to,
 )
 
-_NUMBER = re.compile(r"[1-9][0-9]*")
+_NUMBER = lazy_pattern(r"[1-9][0-9]*")
 
 
 def _lsf_name(draft: RunDraft, option: Option) -> bool:
@@ -76,7 +77,7 @@ def _lsf_section(draft: RunDraft, section: str, inside: str, option: Option) -> 
     return True
 
 
-_FEATURE = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]*")
+_FEATURE = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_.+-]*")
 
 
 def _lsf_usage(draft: RunDraft, text: str, option: Option) -> bool:
@@ -220,7 +221,7 @@ LSF = Dialect(
     inherits=True,
     submit_directory="LS_SUBCWD",
     variables={"LSB_JOBINDEX": "ORDAIN_INDEX", "LSB_JOBID": "ORDAIN_JOB_ID", "LSB_JOBNAME": "ORDAIN_RUN"},
-    foreign=re.compile(r"\b(?:LSB|LS|LSF)_[A-Z_]+\b"),
+    foreign=lazy_pattern(r"\b(?:LSB|LS|LSF)_[A-Z_]+\b"),
     commands=frozenset({"blaunch", "lsrun"}),
     finish=_lsf_finish,
 )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.runs.run_draft import RunDraft
 from ordain.transforms.runs.script_options import (
     Dialect,
@@ -24,7 +25,7 @@ from ordain.transforms.runs.script_options import (
     variables,
 )
 
-_NUMBER = re.compile(r"[1-9][0-9]*")
+_NUMBER = lazy_pattern(r"[1-9][0-9]*")
 _ON_HOSTS = frozenset({"select", "nodes", "place", "ncpus", "mem", "ngpus", "mpiprocs", "procs", "pmem"})
 """Resources that say together which hosts a job gets."""
 
@@ -295,7 +296,7 @@ PBS = Dialect(
         "PBS_JOBNAME": "ORDAIN_RUN",
     },
     of_element=frozenset({"PBS_JOBID"}),
-    foreign=re.compile(r"\bPBS_[A-Z_]+\b"),
+    foreign=lazy_pattern(r"\bPBS_[A-Z_]+\b"),
     commands=frozenset({"pbsdsh", "pbs_tmrsh"}),
     finish=_pbs_finish,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,8 +12,9 @@ from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import Problem, Where, warning
 from ordain.transforms.importing.document_draft import Plain
 from ordain.transforms.importing.yaml_writer import write_keys
+from ordain.transforms.lazy_patterns import lazy_pattern
 
-_NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
+_NOT_A_NAME = lazy_pattern(r"[^A-Za-z0-9_.-]+")
 
 
 @dataclass(slots=True)

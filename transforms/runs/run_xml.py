@@ -23,6 +23,7 @@ from ordain.transforms.document.keys.shapes import FreeForm, Map, Record, Set, S
 from ordain.transforms.document.reader import HEADER, read, read_node
 from ordain.transforms.document.text.node import SUFFIXES, Node, Number, Unreadable, mapping, scalar, sequence
 from ordain.transforms.errors import Problem, Where, sorted_problems
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Document
 from ordain.transforms.runs.xml_elements import XmlElement, read_elements
 
@@ -30,9 +31,9 @@ NAMESPACE = "https://ordain.invalid/v1/run"
 SUFFIX = ".xml"
 _ROOTS = ("run", "runs")
 _HEAD = ("ordain", "kind")
-_KEY = re.compile(r"[a-z][a-z0-9-]*")
+_KEY = lazy_pattern(r"[a-z][a-z0-9-]*")
 _TYPES = ("string", "map", "list")
-_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNWRITABLE = lazy_pattern("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def is_xml(path: str, data: bytes) -> bool:

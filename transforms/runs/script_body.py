@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.runs.run_draft import RunDraft
 from ordain.transforms.runs.script_options import Dialect, is_command
 from ordain.transforms.runs.shell_words import BUILTINS, POSIX_SHELL, RESERVED
@@ -30,14 +31,14 @@ LAUNCHERS: Mapping[str, str] = {
 }
 """Launchers of parallel programs, with the system that alone has them, "" for any."""
 _NAMES = "|".join(r"\s+".join(map(re.escape, name.split())) for name in LAUNCHERS)
-_LAUNCHER = re.compile(rf"(?<![\w./-])(?:{_NAMES})(?![\w./-])")
-_COUNT = re.compile(r"(?:-n|-np|--ntasks|--np)(?:=|\s+)?([0-9]+)\s")
-_PLAIN_WORDS = re.compile(r"[^$`*?\[\]{}()<>|&;~\\!#\n]*")
-_EXPORT = re.compile(r"export\s+([A-Za-z_][A-Za-z0-9_]*)=(.*)")
-_MODULE = re.compile(r"(?:module|ml)\s+(?:load|add)\s+(.+)|ml\s+((?!-|load\b|add\b|purge\b|list\b)\S.*)")
-_SET = re.compile(r"set(?:\s+-[eu]+|\s+-[eu]*o\s+(?:pipefail|errexit|nounset))+")
-_STOPS = re.compile(r"\s-[a-z]*e|errexit")
-_HERE_DOCUMENT = re.compile(r"(?<!<)<<(-?)\s*(\\|['\"])?([A-Za-z_][\w.-]*)")
+_LAUNCHER = lazy_pattern(rf"(?<![\w./-])(?:{_NAMES})(?![\w./-])")
+_COUNT = lazy_pattern(r"(?:-n|-np|--ntasks|--np)(?:=|\s+)?([0-9]+)\s")
+_PLAIN_WORDS = lazy_pattern(r"[^$`*?\[\]{}()<>|&;~\\!#\n]*")
+_EXPORT = lazy_pattern(r"export\s+([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_MODULE = lazy_pattern(r"(?:module|ml)\s+(?:load|add)\s+(.+)|ml\s+((?!-|load\b|add\b|purge\b|list\b)\S.*)")
+_SET = lazy_pattern(r"set(?:\s+-[eu]+|\s+-[eu]*o\s+(?:pipefail|errexit|nounset))+")
+_STOPS = lazy_pattern(r"\s-[a-z]*e|errexit")
+_HERE_DOCUMENT = lazy_pattern(r"(?<!<)<<(-?)\s*(\\|['\"])?([A-Za-z_][\w.-]*)")
 
 
 def add_body(draft: RunDraft, body: Lines, path: str, dialect: Dialect) -> None:

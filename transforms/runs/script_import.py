@@ -12,13 +12,14 @@ import shlex
 from collections.abc import Iterator
 
 from ordain.transforms.errors import Where
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.runs.run_draft import RunDraft
 from ordain.transforms.runs.script_body import add_body
 from ordain.transforms.runs.script_options import Dialect, Option, form_of, is_command, script_lines
 from ordain.transforms.runs.shell_words import POSIX_SHELL
 
-_INTERPRETER = re.compile(r"#!\s*(\S+)(?:\s+(.*\S))?\s*")
-_SET_OPTIONS = re.compile(r"-[abefhkmnuvxBCEHPT]+")
+_INTERPRETER = lazy_pattern(r"#!\s*(\S+)(?:\s+(.*\S))?\s*")
+_SET_OPTIONS = lazy_pattern(r"-[abefhkmnuvxBCEHPT]+")
 """Options of a shell that its command `set` has, too."""
 
 

@@ -9,6 +9,7 @@ from functools import cache
 
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.errors import Where
+from ordain.transforms.lazy_patterns import LazyPattern
 from ordain.transforms.runs.directive_lines import DirectiveForm, directive_form
 from ordain.transforms.runs.run_draft import RunDraft
 from ordain.transforms.runs.scheduler_rows import run_systems
@@ -52,7 +53,7 @@ class Dialect:
     inherits: bool = False
     submit_directory: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
-    foreign: re.Pattern[str]
+    foreign: LazyPattern[str]
     of_element: frozenset[str] = frozenset()
     commands: frozenset[str] = frozenset()
     at_home: bool = False

@@ -11,17 +11,19 @@ import re
 import string
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from ordain.transforms.lazy_patterns import lazy_pattern
+
 NEWLINE = "ordain_newline"
 DEFINE_NEWLINE = (f"{NEWLINE}='", "'")
 """The two lines that set `NEWLINE`."""
 NOTHING = "ordain_nothing"
 """A variable that is empty, for the beginning of a line that would look like a directive."""
 DEFINE_NOTHING = (f"{NOTHING}=",)
-POSIX_SHELL = re.compile(r"(?:ba|da|a|ya|z|(?:mk|pdk|lk|ok)?k)?sh[0-9.-]*")
+POSIX_SHELL = lazy_pattern(r"(?:ba|da|a|ya|z|(?:mk|pdk|lk|ok)?k)?sh[0-9.-]*")
 """The names of shells that read the language of our scripts."""
-TAKES_TEXT = re.compile(rf"{POSIX_SHELL.pattern}|python[0-9.]*")
+TAKES_TEXT = lazy_pattern(rf"{POSIX_SHELL.pattern}|python[0-9.]*")
 """The names of programs that take the text of a script of several lines as ``-c TEXT``; csh does not."""
-_SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
+_SAFE = lazy_pattern(r"[A-Za-z0-9_@%+=:,./-]+")
 BUILTINS = frozenset(
     """
     . : [ alias bg bind break builtin caller case cd chdir command compgen complete compopt continue coproc

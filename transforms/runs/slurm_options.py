@@ -7,6 +7,7 @@ import shlex
 
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.runs.run_draft import RunDraft
 from ordain.transforms.runs.script_options import (
     Dialect,
@@ -96,7 +97,7 @@ def _slurm_gpus(pointer: str) -> Handler:
     return handle
 
 
-_GPUS = re.compile(r"(?:([A-Za-z][\w.-]*):)?([1-9][0-9]*)")
+_GPUS = lazy_pattern(r"(?:([A-Za-z][\w.-]*):)?([1-9][0-9]*)")
 
 
 def _set_gpus(draft: RunDraft, pointer: str, kind: str | None, number: str, where: Where) -> bool:
@@ -226,7 +227,7 @@ SLURM = Dialect(
         "SLURM_JOB_NAME": "ORDAIN_RUN",
     },
     of_element=frozenset({"SLURM_JOB_ID", "SLURM_JOBID"}),
-    foreign=re.compile(r"\bSLURM_[A-Z_]+\b"),
+    foreign=lazy_pattern(r"\bSLURM_[A-Z_]+\b"),
     commands=frozenset({"sbcast", "scontrol", "sattach"}),
     words=dict.fromkeys(("hetjob", "packjob"), "write a Run for each component of this job"),
     finish=_slurm_finish,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.values import EncodeError
 
 _SHORTHANDS = (
@@ -19,13 +20,13 @@ _NUMBER = r"[0-9]+(?:\.[0-9]{1,6})?"
 _STEP = rf"(?:\*|{_NUMBER}(?:\.\.{_NUMBER})?(?:/{_NUMBER})?)"
 _PART = rf"{_STEP}(?:,{_STEP})*"
 _GAP = r"(?:^|[ \t]+)"
-_EVENT = re.compile(
+_EVENT = lazy_pattern(
     rf"(?P<days>(?i:{DAY}(?:(?:\.\.|-|,){DAY})*),?)?"
     rf"(?:{_GAP}(?:{_PART}-)?(?P<month>{_PART})[-~](?P<day>{_PART}))?"
     rf"(?:{_GAP}(?P<hour>{_PART}):(?P<minute>{_PART})(?::(?P<second>{_PART}))?)?"
 )
-_SHORT = re.compile(rf"(?i:{'|'.join(_SHORTHANDS)})|@[0-9]{{1,15}}")
-_ZONE = re.compile(r"[ \t]+(?:(?i:UTC)|[A-Z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+)+|[A-Z]{3,4}[0-9]?[A-Z]{0,3})$")
+_SHORT = lazy_pattern(rf"(?i:{'|'.join(_SHORTHANDS)})|@[0-9]{{1,15}}")
+_ZONE = lazy_pattern(r"[ \t]+(?:(?i:UTC)|[A-Z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+)+|[A-Z]{3,4}[0-9]?[A-Z]{0,3})$")
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _RANGES = {"month": (1, 12), "day": (1, 31), "hour": (0, 23), "minute": (0, 59), "second": (0, 59)}
 

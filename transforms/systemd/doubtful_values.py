@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.calendar import never_comes
 from ordain.transforms.systemd.machine_words import ALIKE, ARCHITECTURES, VIRTUAL
 
@@ -39,7 +40,7 @@ _MANY_CPUS = 10
 _SPANS = frozenset(
     "TimeoutStartSec TimeoutStopSec TimeoutSec TimeoutAbortSec RestartSec WatchdogSec StartLimitIntervalSec".split()
 )
-_SECONDS = re.compile(r"([0-9]+)")
+_SECONDS = lazy_pattern(r"([0-9]+)")
 _LONGEST_SEC = 10_000
 """A number without a unit from here on is meant in milliseconds."""
 _SHELLS = frozenset("sh ash bash dash ksh mksh zsh fish busybox env ssh su sudo runuser systemd-run xargs".split())
@@ -55,19 +56,19 @@ _OWN_LANGUAGES = frozenset(
     " expr docker podman".split()
 )
 """Programs that read variables, patterns or quotes of their own in their words."""
-_REDIRECTION = re.compile(r"(?:[0-9]|&)?>>?(?:&[0-9]|/\S+)|</\S+")
-_SUBSTITUTION = re.compile(r"\$\(.*\)|`.*`|\S*\$\(\S*|`\S+|\S+`", re.DOTALL)
-_END = re.compile(r"[\w./:=%@+,${}-]+;")
+_REDIRECTION = lazy_pattern(r"(?:[0-9]|&)?>>?(?:&[0-9]|/\S+)|</\S+")
+_SUBSTITUTION = lazy_pattern(r"\$\(.*\)|`.*`|\S*\$\(\S*|`\S+|\S+`", re.DOTALL)
+_END = lazy_pattern(r"[\w./:=%@+,${}-]+;")
 """A word with the ``;`` that ends a command of a shell."""
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+_ASSIGNMENT = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 _TOP = "(?:bin|boot|data|dev|etc|home|lib|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var)"
-_HOME = re.compile(r"~(?:[a-z_][a-z0-9_-]*)?(?:/\S*)?")
-_GLOB = re.compile(rf"(?:/{_TOP}|~|\.\.?)/\S*(?:[*?]|\[\S+\]|\{{\S*,\S*\}})\S*")
-_VARIABLE = re.compile(r"\S*(?<!\$)\$(?:[A-Z_][A-Z0-9_]+|\{[A-Za-z_][A-Za-z0-9_]*\})\S*")
-_EXPANSION = re.compile(r"\S*\$\{[A-Za-z_][A-Za-z0-9_]*(?::?[-=+?]|[#%/^,:])\S*\}\S*")
+_HOME = lazy_pattern(r"~(?:[a-z_][a-z0-9_-]*)?(?:/\S*)?")
+_GLOB = lazy_pattern(rf"(?:/{_TOP}|~|\.\.?)/\S*(?:[*?]|\[\S+\]|\{{\S*,\S*\}})\S*")
+_VARIABLE = lazy_pattern(r"\S*(?<!\$)\$(?:[A-Z_][A-Z0-9_]+|\{[A-Za-z_][A-Za-z0-9_]*\})\S*")
+_EXPANSION = lazy_pattern(r"\S*\$\{[A-Za-z_][A-Za-z0-9_]*(?::?[-=+?]|[#%/^,:])\S*\}\S*")
 _BOOLEANS = frozenset("1 yes y true t on 0 no n false f off".split())
 """The words of parse_boolean() in systemd."""
-_USED_VARIABLE = re.compile(r"(?:^|[/:=,\s])(\$(?:[A-Z][A-Z_]{2,}|\{[A-Z][A-Z0-9_]+\}))(?=$|[/:,\s])")
+_USED_VARIABLE = lazy_pattern(r"(?:^|[/:=,\s])(\$(?:[A-Z][A-Z_]{2,}|\{[A-Z][A-Z0-9_]+\}))(?=$|[/:,\s])")
 """The use of a variable such as $HOME; a password may have a dollar sign, too."""
 _SHELL = 'for a shell, write [/bin/sh, -c, "…"]'
 

@@ -5,10 +5,10 @@ PID 1 itself reads the files of EnvironmentFile=, outside of the sandbox, so the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.unit_rules import UnitSettings
 
 _HOMES = ("/home", "/root", "/run/user")
@@ -19,7 +19,7 @@ _OTHER_FILES = (
     "RootDirectory", "RootImage", "MountImages", "ExtensionImages", "ExtensionDirectories", "JoinsNamespaceOf",
 )  # fmt: skip
 """With one of these settings, a service sees other files than the machine has at a path."""
-_PLAIN_PATH = re.compile(r"([-@:!|]*)(/[^\s%\"'\\]*)(?=\s|$)")
+_PLAIN_PATH = lazy_pattern(r"([-@:!|]*)(/[^\s%\"'\\]*)(?=\s|$)")
 """A command with a plain path. One with the prefix ``+`` runs outside of the sandbox."""
 
 

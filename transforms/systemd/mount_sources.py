@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from ordain.transforms.lazy_patterns import lazy_pattern
 
-_SHARE, _UNC = re.compile(r"[^/]+:.*|\[[^]]+\]:.*"), re.compile(r"(?://|\\\\)[^/\\]+[/\\].+")
-_DEVICE = re.compile(r"/.*|(?:UUID|LABEL|PARTUUID|PARTLABEL|ID)=.+")
+_SHARE, _UNC = lazy_pattern(r"[^/]+:.*|\[[^]]+\]:.*"), lazy_pattern(r"(?://|\\\\)[^/\\]+[/\\].+")
+_DEVICE = lazy_pattern(r"/.*|(?:UUID|LABEL|PARTUUID|PARTLABEL|ID)=.+")
 _FORMS = {
     **dict.fromkeys(("nfs", "nfs4"), (_SHARE, "HOST:/PATH (nfs(5))")),
     **dict.fromkeys(("cifs", "smb3", "smbfs"), (_UNC, "//HOST/SHARE (mount.cifs(8))")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.values import EncodeError
 
 INSTANCE = "\0i\0"
@@ -17,8 +18,8 @@ CREDENTIALS = "\0d\0"
 MAX_BYTES = 1_000_000
 """systemd refuses a whole file if one line has 1 MiB."""
 
-_SENTINEL = re.compile("\0([id])\0")
-_BARE = re.compile(r"[A-Za-z0-9_./:=@,+%-]+")
+_SENTINEL = lazy_pattern("\0([id])\0")
+_BARE = lazy_pattern(r"[A-Za-z0-9_./:=@,+%-]+")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\", '"': '\\"'}
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd import quoting, splitting, unit_name
 from ordain.transforms.systemd.values import EncodeError, boolean
 
@@ -254,7 +255,7 @@ def pairs(
     return SettingKind(encode=encode, check=colon_words(*(raw or (check_from, check_to))))
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+*~#-]+( +[A-Za-z0-9_./:=@,+*~#-]+)*")
+_PLAIN = lazy_pattern(r"[A-Za-z0-9_./:=@,+*~#-]+( +[A-Za-z0-9_./:=@,+*~#-]+)*")
 
 
 def _plain_text(value: str) -> None:

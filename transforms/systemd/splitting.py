@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.values import EncodeError
 
 SPECIFIERS = frozenset("aAbBCdDEfgGhHiIjJlLmMnNopPqrRsStTuUvVwWyY%")
@@ -18,7 +19,7 @@ _SIMPLE = {
     "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
     "\\": "\\", '"': '"', "'": "'", "s": " ",
 }  # fmt: skip
-_NUMBERED = re.compile("x([0-9a-fA-F]{2})|([0-3][0-7]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})")
+_NUMBERED = lazy_pattern("x([0-9a-fA-F]{2})|([0-3][0-7]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})")
 
 
 def mount_options(text: str) -> list[str]:

@@ -10,6 +10,8 @@ import fnmatch
 import re
 from functools import lru_cache
 
+from ordain.transforms.lazy_patterns import lazy_pattern
+
 _NUMBER = r"(?:0x[0-9a-fA-F]+|[0-9]+)"
 _SIGNED = rf"-?{_NUMBER}"
 _WHOLE, _NOT_NEGATIVE = "a whole number", "a whole number, not below 0"
@@ -77,7 +79,9 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("net/ipv6/conf/*/stable_secret", _TEXTS, ""),
     ("net/ipv6/conf/*", _SIGNED, _WHOLE),
 )
-_COMPILED = [(re.compile(fnmatch.translate(path)), re.compile(value, re.DOTALL), words) for path, value, words in _ROWS]
+_COMPILED = [
+    (lazy_pattern(fnmatch.translate(path)), lazy_pattern(value, re.DOTALL), words) for path, value, words in _ROWS
+]
 
 
 @lru_cache(maxsize=4096)

@@ -7,17 +7,18 @@ empty file masks its unit: `is_masked`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 BLANKS = " \t\n\r"
 """The characters that systemd strips from keys and values; Python's ``str.strip()`` would strip more."""
 
 # One line end is one of \n \r NUL, or \n and \r together in any order, or those before a NUL.
-_LINE_END = re.compile("(?:\n\r?|\r\n?)\0?|\0")
-_NAME = re.compile(r"[A-Za-z0-9-]+")
+_LINE_END = lazy_pattern("(?:\n\r?|\r\n?)\0?|\0")
+_NAME = lazy_pattern(r"[A-Za-z0-9-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

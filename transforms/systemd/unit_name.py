@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import string
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.values import EncodeError
 
 TYPES = ("service", "socket", "target", "device", "mount", "automount", "swap", "timer", "path", "slice", "scope")
@@ -18,7 +19,7 @@ TRIGGER_SUFFIXES = tuple(f".{unit_type}" for unit_type in TRIGGERS)
 MAX_BYTES = 255
 
 _PLAIN = frozenset(string.ascii_letters + string.digits + ":_.")
-_UNIT = re.compile(
+_UNIT = lazy_pattern(
     r"(?P<prefix>[A-Za-z0-9:_.\\-]+)(?:@(?P<instance>[A-Za-z0-9:_.\\@-]*))?\.(?P<type>" + "|".join(TYPES) + ")"
 )
 

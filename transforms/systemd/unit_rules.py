@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd import unit_name
 from ordain.transforms.systemd.values import EncodeError, boolean, timespan
 
@@ -89,7 +90,7 @@ _LISTEN = (
 _TIMES = ("OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec", "OnCalendar")
 _PATHS = ("PathExists", "PathExistsGlob", "PathChanged", "PathModified", "DirectoryNotEmpty")
 _CREDENTIALS = ("LoadCredential", "LoadCredentialEncrypted", "SetCredential", "SetCredentialEncrypted")
-_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
+_QUOTED = lazy_pattern(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
 _WITH_PAM = ("service", "socket", "mount", "swap")
 _RESTART_OF_ONESHOTS = 244
 """The first systemd that takes Restart=on-failure and the like for a oneshot."""

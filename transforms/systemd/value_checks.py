@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.values import EncodeError, error_number, integer, percent, signal, size, unsigned
 
 Check = Callable[[str], object]
@@ -16,7 +17,7 @@ Check = Callable[[str], object]
 
 def matching(pattern: str, what: str, hint: str = "") -> Check:
     """Return a check that the whole value matches ``pattern``; ``what`` names such a value, with its article."""
-    compiled = re.compile(pattern)
+    compiled = lazy_pattern(pattern)
 
     def check(value: str) -> None:
         if not compiled.fullmatch(value):

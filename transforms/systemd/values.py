@@ -10,6 +10,8 @@ import errno
 import re
 from decimal import Decimal
 
+from ordain.transforms.lazy_patterns import lazy_pattern
+
 INFINITY = 2**64 - 1
 """The number by which systemd holds "infinity", in microseconds or bytes."""
 
@@ -75,7 +77,7 @@ _USEC = {
     31_557_600_000_000: ("years", "year", "y"),
 }
 _UNITS = {unit: usec for usec, units in _USEC.items() for unit in units}
-_SPAN = re.compile(
+_SPAN = lazy_pattern(
     r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[ \t]*("
     + "|".join(sorted(_UNITS, key=len, reverse=True))
     + r")|(?=[ \t]|$))[ \t]*"
@@ -108,7 +110,7 @@ def timespan(text: str, unit: int = 1_000_000) -> int:
     return total
 
 
-_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]+)?)[ \t]*([BKMGTPE]?)")
+_SIZE = lazy_pattern(r"([0-9]{1,20}(?:\.[0-9]+)?)[ \t]*([BKMGTPE]?)")
 
 
 def size(text: str, base: int = 1024) -> int:

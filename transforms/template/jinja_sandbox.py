@@ -18,7 +18,6 @@ import contextlib
 import functools
 import json
 import operator
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -30,6 +29,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from jinja2.tests import TESTS
 
 from ordain.transforms.errors import did_you_mean
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.template.budget import (
     MAX_LENGTH,
     BudgetExceeded,
@@ -152,7 +152,7 @@ def _replace(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-_CONVERSION = re.compile(r"%(?:%|[-+ #0]{0,5}([0-9]{0,3})(?:\.([0-9]{0,3}))?[sdioxXeEfFgG])")
+_CONVERSION = lazy_pattern(r"%(?:%|[-+ #0]{0,5}([0-9]{0,3})(?:\.([0-9]{0,3}))?[sdioxXeEfFgG])")
 
 
 def _format(text: str, *values: Any) -> str:

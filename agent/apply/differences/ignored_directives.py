@@ -20,6 +20,7 @@ from ordain.agent.system.bus import BusError
 from ordain.agent.system.journal_reader import read_journal
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.artifacts import UnitFile
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 MAX_SHOWN = 20
 """The directives that are shown; a wrong template can make hundreds."""
@@ -34,8 +35,10 @@ OF_PID_1 = (
     # At boot, PID 1 reads the units before journald runs, and writes to the log of the kernel, which has no fields.
     *("+", "_TRANSPORT=kernel", "SYSLOG_IDENTIFIER=systemd"),
 )
-_MESSAGE = re.compile(r"(?P<folder>/run/systemd/generator[^/]*/)(?P<file>[^:]+):(?P<line>[0-9]+): (?P<words>.*)", re.S)
-_IGNORES = re.compile(r"\bignor(ing|ed)\b", re.IGNORECASE)
+_MESSAGE = lazy_pattern(
+    r"(?P<folder>/run/systemd/generator[^/]*/)(?P<file>[^:]+):(?P<line>[0-9]+): (?P<words>.*)", re.S
+)
+_IGNORES = lazy_pattern(r"\bignor(ing|ed)\b", re.IGNORECASE)
 """Other messages are advice: a directive has a new name, or a path is changed to a better one."""
 Read = Callable[[int], Awaitable[str]]
 """Returns the messages since a time in seconds of CLOCK_REALTIME."""

@@ -13,6 +13,7 @@ from ordain.agent.model import UnitState
 from ordain.agent.plan.changes.diff import PlacedUnit
 from ordain.agent.plan.exit_status import SUBJECTS
 from ordain.agent.system.journal_reader import read_journal
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.hidden_paths import hidden_paths
 from ordain.transforms.systemd.unit_rules import UnitSettings
 
@@ -114,7 +115,7 @@ def best_line(output: str) -> str:
     return shown if len(shown) <= MAX_LINE else f"{shown[: MAX_LINE - 1]}…"
 
 
-_IGNORED = re.compile(r"\bignor(ing|ed)\b", re.IGNORECASE)
+_IGNORED = lazy_pattern(r"\bignor(ing|ed)\b", re.IGNORECASE)
 """The words with which systemd's programs, and others, go on after an error."""
 _CAUSES = (
     "Address already in use",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,10 +20,11 @@ from ordain.agent.delivery.database.json_answers import parse_json_object, requi
 from ordain.agent.delivery.database.login import Login, wrong_password
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.errors import StoreError
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 OLDEST = (3, 4)
 """The first version with the gateway below /v3."""
-_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
+_VERSION = lazy_pattern(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
 _REPORT_NO_LEADER = {"Grpc-Metadata-hasleader": "true"}
 """Without this header, a member that has no leader keeps a watch open and stays silent."""
 _STREAM_FOREVER_SEC = 86_400.0

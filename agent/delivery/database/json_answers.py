@@ -10,10 +10,11 @@ from typing import Any
 
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.errors import MalformedAnswer
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 MAX_VALUES = 1_000_000
 """The most lists, maps and members of one answer, which take up to 300 bytes of memory each."""
-_TOO_MANY = re.compile(
+_TOO_MANY = lazy_pattern(
     rb'(?:(?:[^",\[{]++|"(?:[^"\\]++|\\.?)*+"?)*+[,\[{]){%d}+' % (MAX_VALUES + 1), re.DOTALL
 )  # text and whole strings, then a character that begins a list, a map or a member
 

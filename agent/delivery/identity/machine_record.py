@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,6 +19,7 @@ from typing import TypeVar
 from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 FLEET_KEY = f"{MACHINES}_fleet"
 TOKENS = f"{MACHINES}_tokens/"
@@ -27,7 +27,7 @@ RECOVERY = f"{MACHINES}_recovery/"
 REQUESTS = "enroll/"
 FORMAT = 1
 MAX_BYTES = 1 << 16
-FLEET_ID = re.compile(r"[0-9a-f]{16}")
+FLEET_ID = lazy_pattern(r"[0-9a-f]{16}")
 KEY_BYTES = 32
 
 

@@ -6,19 +6,19 @@ A text keeps its comments and its order when a secret in it is sealed again: onl
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, strings
 from ordain.transforms.sealed_secret import SealedSecret
 
 _Edit = tuple[int, int, str]
 """The start and the end of a part of a text, and its replacement."""
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./=+-]*|[0-9a-f]{16}:[A-Za-z0-9/=+]+")
+_PLAIN = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_PLAIN_WORD = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_./=+-]*|[0-9a-f]{16}:[A-Za-z0-9/=+]+")
 """A recipient, or a key as ID:BASE64, that needs no quotes in YAML."""
 
 

@@ -18,10 +18,11 @@ import re
 from collections.abc import Iterable
 
 from ordain.agent.model import RawDocument, RawDocuments
+from ordain.transforms.lazy_patterns import lazy_pattern
 
-_RELEASE = re.compile(rb"""^["']?kind["']?[ \t]*:[ \t]*["']?Release["']?[ \t\r]*(#.*)?$""", re.MULTILINE)
-_SEPARATOR = re.compile(rb"^---[ \t]*\r?\n", re.MULTILINE)
-_HEADER = re.compile(rb"--- # ([0-9]{1,9}) bytes, ([^\n]{1,1000})\n")
+_RELEASE = lazy_pattern(rb"""^["']?kind["']?[ \t]*:[ \t]*["']?Release["']?[ \t\r]*(#.*)?$""", re.MULTILINE)
+_SEPARATOR = lazy_pattern(rb"^---[ \t]*\r?\n", re.MULTILINE)
+_HEADER = lazy_pattern(rb"--- # ([0-9]{1,9}) bytes, ([^\n]{1,1000})\n")
 
 
 def bundle(texts: Iterable[RawDocument]) -> bytes:

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ordain.agent.errors import OrdainError
 from ordain.transforms.errors import Problem, Where
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import rootfs
 
 TRUST = "etc/ordain/trust"
 SUFFIX = ".pub"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
+_NAME = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _RESTRICTIONS = {
-    "channel": re.compile(r"[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*"),
-    "scope": re.compile(r"[^\s,/]+(,[^\s,/]+)*"),
+    "channel": lazy_pattern(r"[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*"),
+    "scope": lazy_pattern(r"[^\s,/]+(,[^\s,/]+)*"),
 }
 
 

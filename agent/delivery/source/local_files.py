@@ -18,6 +18,7 @@ from ordain.generator.cache import CacheError
 from ordain.generator.choose import read_trusted
 from ordain.generator.first_boot import CREDENTIAL, HANDED_DIRECTORY, HANDED_OVER
 from ordain.transforms.document.text.node import MAX_BYTES, is_document_name
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import rootfs
 
 SERVER_DOCUMENTS = (f"{HANDED_DIRECTORY}/source.yaml", f"{HANDED_DIRECTORY}/source.json")
@@ -27,7 +28,7 @@ MAX_TOTAL_BYTES = 64 << 20
 
 LEFT_OUT = ("~", ".bak", ".orig", ".old", ".save", ".tmp", ".new", ".rpmnew", ".rpmsave", ".disabled", ".off")
 """The ends of names that say that a file is not meant to be read."""
-DOCUMENT_HEAD = re.compile(rb'^\s*"?ordain"?\s*:', re.MULTILINE)
+DOCUMENT_HEAD = lazy_pattern(rb'^\s*"?ordain"?\s*:', re.MULTILINE)
 FIRST_BYTES = 4096
 NOT_READ = "it holds a document, but is not read: its name does not end in .yaml, .yml or .json"
 

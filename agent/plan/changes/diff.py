@@ -20,6 +20,7 @@ from ordain.agent.plan.changes.causes import directive_causes, unit_causes
 from ordain.agent.plan.changes.directive_effects import effect
 from ordain.agent.plan.changes.file_changes import FilesRead, file_changes, files_read
 from ordain.transforms.artifacts import MASK, PlacedFile, UnitArtifact, UnitFile, UnitLink
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.render.cause_comments import Cause
 from ordain.transforms.systemd.directives import is_private, lookup
 from ordain.transforms.systemd.unit_file import parse
@@ -31,7 +32,7 @@ _DIRECTORIES = ("early", "normal", "late")
 """The generator's directories in systemd's search order: of two files with the same name, the first one counts."""
 _LINKS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
 
-_ONE_VALUE = re.compile(
+_ONE_VALUE = lazy_pattern(
     r"""config_parse_(
     bool|tristate|int|unsigned|long|mode|sec|sec_fix_0|sec_def_infinity|nsec|signal|rlimit|iec_size|
     memory_limit|tasks_max|cpu_quota|cg_weight|cg_cpu_weight|unit_slice|kill_mode|notify_access|oom_policy|

@@ -7,7 +7,6 @@ of a file that not everybody may read is never shown.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from ordain.transforms.artifacts import (
 )
 from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.forbidden_paths import SECRETS
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.render.cause_comments import Cause, read_cause
 from ordain.transforms.render.host import ITEM as HOST
 from ordain.transforms.render.host import KEYS as HOST_KEYS
@@ -36,7 +36,7 @@ MAX_LINES = 1000
 """The lines of one file that are compared; larger differences are counted only, because difflib takes square time."""
 MAX_VALUE = 200
 """The characters of a line that a change holds."""
-_KEY_VALUE = re.compile(r"(?P<key>[^\s=\[#;][^=]*?)\s*=\s*(?P<value>.*)")
+_KEY_VALUE = lazy_pattern(r"(?P<key>[^\s=\[#;][^=]*?)\s*=\s*(?P<value>.*)")
 _ATTRIBUTES = ("mode", "owner", "group", "link", "credential", "home", "mount", "on_remove")
 
 Provenance = Mapping[str, Any]

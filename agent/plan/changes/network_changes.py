@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from ordain.agent.model import Change, FileChange, Generation, Plan
 from ordain.transforms.artifacts import RegularFile
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.render.paths import IFUPDOWN, NETWORK_MANAGER, NETWORKD
 
 UNCHANGEABLE = ("infiniband", "ip-tunnel", "veth", "vlan", "vrf", "vxlan")
 """The sections of keyfiles whose keys a device has from its beginning. NetworkManager would leave it as it is."""
-_STANZA = re.compile(r"^(?:auto|allow-hotplug|iface) (\S+)", re.MULTILINE)
-_NAME = re.compile(r"^Name=(\S+)$", re.MULTILINE)
+_STANZA = lazy_pattern(r"^(?:auto|allow-hotplug|iface) (\S+)", re.MULTILINE)
+_NAME = lazy_pattern(r"^Name=(\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ordain.transforms.document.text.node import Number
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.values import EncodeError, timespan
 
 URL_FIELDS = ("machine-id", "hostname", "mac")
@@ -18,9 +19,9 @@ URL_FIELDS = ("machine-id", "hostname", "mac")
 PEERS = ("source", "gateway", "caller")
 """The words of ``network: {reach: …}`` that stand for a host."""
 
-_CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,199}")
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
-_CONTROL = re.compile(r"[\s\0-\x1f\x7f]")
+_CREDENTIAL = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,199}")
+_HOST = lazy_pattern(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
+_CONTROL = lazy_pattern(r"[\s\0-\x1f\x7f]")
 
 Check = Callable[[str], None]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Mapping
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Facts
 from ordain.transforms.systemd import machine_words
 
@@ -43,9 +43,9 @@ _OPERATORS: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
     "=": operator.eq,
     "": operator.eq,
 }
-_TERM = re.compile(r"(>=|<=|>|<|=|)\s*([0-9]{1,18}(?:\.[0-9]{1,18})*)")
-_RANGE = re.compile(rf"\s*{_TERM.pattern}(\s+{_TERM.pattern})*\s*")
-_LEADING = re.compile(r"[0-9]{1,18}")
+_TERM = lazy_pattern(r"(>=|<=|>|<|=|)\s*([0-9]{1,18}(?:\.[0-9]{1,18})*)")
+_RANGE = lazy_pattern(rf"\s*{_TERM.pattern}(\s+{_TERM.pattern})*\s*")
+_LEADING = lazy_pattern(r"[0-9]{1,18}")
 
 
 def range_error(text: str) -> str | None:

@@ -18,6 +18,7 @@ from ordain.transforms.document.formats import (
 from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.document.formats.maintenance_windows import parse_window
 from ordain.transforms.errors import did_you_mean
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd import directives, unit_name
 from ordain.transforms.systemd.calendar import check_calendar
 from ordain.transforms.systemd.doubtful_values import octal_of
@@ -31,7 +32,7 @@ def _bad(hint: str) -> ValueError:
 
 
 def _pattern(pattern: str, hint: str) -> Check:
-    compiled = re.compile(pattern)
+    compiled = lazy_pattern(pattern)
 
     def check(text: str) -> None:
         if not compiled.fullmatch(text):

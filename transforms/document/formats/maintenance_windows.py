@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.calendar import DAY, days
 from ordain.transforms.systemd.values import EncodeError
 
 _DAYS = rf"{DAY}(?:\.\.{DAY})?(?:,{DAY}(?:\.\.{DAY})?)*"
-_WINDOW = re.compile(rf"(?i)(?:(?P<days>{_DAYS})\s+)?(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)")
+_WINDOW = lazy_pattern(rf"(?i)(?:(?P<days>{_DAYS})\s+)?(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
-_URL = re.compile(r"(https?|tftp)://[^/]+/.+")
-_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?@!&'()*+,;=%\[\]-]+")
-_ARGUMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
-_IMAGE = re.compile(
+from ordain.transforms.lazy_patterns import lazy_pattern
+
+_URL = lazy_pattern(r"(https?|tftp)://[^/]+/.+")
+_CHARACTERS = lazy_pattern(r"[A-Za-z0-9._~:/?@!&'()*+,;=%\[\]-]+")
+_ARGUMENT = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+_IMAGE = lazy_pattern(
     r"(?P<name>[a-z0-9][a-z0-9._-]{0,63})(:(?P<version>[1-9][0-9]{0,8}))?(@sha256:(?P<digest>[0-9a-f]{64}))?"
 )
 

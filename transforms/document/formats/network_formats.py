@@ -13,13 +13,14 @@ import ipaddress
 import re
 from collections.abc import Callable
 
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.values import EncodeError, timespan
 
 Check = Callable[[str], None]
 
 
 def _pattern(pattern: str, hint: str) -> Check:
-    compiled = re.compile(pattern, re.ASCII)
+    compiled = lazy_pattern(pattern, re.ASCII)
 
     def check(text: str) -> None:
         if not compiled.fullmatch(text):

@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 
 class BadPattern(ValueError):
@@ -35,8 +36,8 @@ class OptionalGroup:
 
 
 Parts = tuple[str | Variable | OptionalGroup, ...]
-_VARIABLE = re.compile(r"\{([a-z][a-z-]*)(?::([^{}]+))?\}")
-_TEXT = re.compile(r"[^{}]+")
+_VARIABLE = lazy_pattern(r"\{([a-z][a-z-]*)(?::([^{}]+))?\}")
+_TEXT = lazy_pattern(r"[^{}]+")
 MAX_LENGTH = 4096
 
 
@@ -68,7 +69,7 @@ def _parts(text: str, at: int, *, inside: bool) -> tuple[Parts, int]:
     parts: list[str | Variable | OptionalGroup] = []
     while at < len(text):
         if match := _TEXT.match(text, at) or _VARIABLE.match(text, at):
-            parts.append(Variable(match[1], match[2] or "") if match.re is _VARIABLE else match[0])
+            parts.append(Variable(match[1], match[2] or "") if match.re.groups else match[0])
             at = match.end()
         elif text.startswith("{?", at):
             group, at = _parts(text, at + 2, inside=True)

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.document.formats.pattern_syntax import BadPattern, parse
 from ordain.transforms.errors import did_you_mean
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 MAX_ELEMENTS = 100_000
 MAIL_EVENTS = ("begin", "end", "fail")
 RUN_FACTS = ("run", "system", "scheduler", "user")
 """The names that a Run can match on, besides labels."""
-_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
+_RANGE = lazy_pattern(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
 
 
 def indices(text: str) -> tuple[range, ...]:

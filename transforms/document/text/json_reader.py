@@ -22,10 +22,11 @@ from ordain.transforms.document.text.node import (
     sequence,
 )
 from ordain.transforms.errors import Where
+from ordain.transforms.lazy_patterns import lazy_pattern
 
-_BLANK = re.compile(r"[ \t\r\n]*")
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
+_BLANK = lazy_pattern(r"[ \t\r\n]*")
+_NUMBER = lazy_pattern(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_STRING = lazy_pattern(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
 

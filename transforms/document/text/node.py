@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ordain.transforms.control_characters import BYTE_ORDER_MARK
 from ordain.transforms.errors import Problem, Where
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """The endings of the names of document files."""
@@ -22,8 +22,8 @@ MARK_HINT = 'remove it; in a text that needs it, write "\\ufeff" in double quote
 MAX_DIGITS = 64
 """A number with more digits is read as a string, and so is one that is too large for a float."""
 
-INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+|0o[0-7]+")
-DECIMAL = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+INTEGER = lazy_pattern(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+|0o[0-7]+")
+DECIMAL = lazy_pattern(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 class Number(str):

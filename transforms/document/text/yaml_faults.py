@@ -6,10 +6,10 @@ indentation, or a text that needs quotes, and these can be seen in the lines the
 
 from __future__ import annotations
 
-import re
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 TAB_HINT = "YAML is indented with spaces: replace each tab by spaces"
-_KEY = re.compile(r"\s*(?:- +)*[^\s#'\"{\[][^#]*?:(?:\s|$)")
+_KEY = lazy_pattern(r"\s*(?:- +)*[^\s#'\"{\[][^#]*?:(?:\s|$)")
 
 
 def explain(problem: str, context: str, lines: list[str], line: int, column: int, begin: int) -> tuple[str, str]:

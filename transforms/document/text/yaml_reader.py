@@ -15,6 +15,7 @@ from ordain.transforms.control_characters import BYTE_ORDER_MARK
 from ordain.transforms.document.text.node import MAX_DEPTH, Node, ReadLimits, Unreadable, mapping, scalar, sequence
 from ordain.transforms.document.text.yaml_faults import explain
 from ordain.transforms.errors import Where
+from ordain.transforms.lazy_patterns import lazy_pattern
 
 
 class Rules:
@@ -39,12 +40,12 @@ class Rules:
 
 
 DOCUMENT_RULES = Rules()
-_ALLOWED_MARK = re.compile(r"^\ufeff|(?<=\n)\ufeff(?=---|%|#)|(?:(?<=\n)|^)(?P<line>(?:---|\.\.\.)[ \t]*\r?\n)\ufeff")
+_ALLOWED_MARK = lazy_pattern(r"^\ufeff|(?<=\n)\ufeff(?=---|%|#)|(?:(?<=\n)|^)(?P<line>(?:---|\.\.\.)[ \t]*\r?\n)\ufeff")
 """A byte order mark at the beginning of a document, where YAML allows it, or below the line that begins one."""
 
 PLACE_MARK = "---\n# from "
 """The beginning of each document in a text of a boot server; file and line follow, such as ``web.yaml:12``."""
-_PLACE_MARK = re.compile(r"^---\n# from (?P<name>[^/\x00-\x1f\x7f]{1,255}):(?P<line>\d{1,9})\n", re.MULTILINE)
+_PLACE_MARK = lazy_pattern(r"^---\n# from (?P<name>[^/\x00-\x1f\x7f]{1,255}):(?P<line>\d{1,9})\n", re.MULTILINE)
 
 
 def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:

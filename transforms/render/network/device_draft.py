@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 
 from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Leaf
 from ordain.transforms.render.network.devices import Device, problem
 
-ONE_LINE = re.compile(r"(?! )[ -~]+(?<![ \\])")
+ONE_LINE = lazy_pattern(r"(?! )[ -~]+(?<![ \\])")
 """Printable ASCII without a blank at either end or a backslash at the end: one line in every renderer's syntax."""
 
 
