@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ordain.generator.files import REPORTS, replace_synced
+from ordain.generator.files import replace_synced
+from ordain.generator.phases import REPORTS
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, why_not
 
 RECORD = "etc/ordain/boot/accounts"

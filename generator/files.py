@@ -1,6 +1,6 @@
-"""The program that places the files of the chosen generation, and restores those that it no longer has.
+"""The placement of the files of the chosen generation; those that it no longer has are restored.
 
-    argv ─▶ choose ─▶ wanted files, files that were placed before ─▶ files, a record, a report, exit status
+    boot cache ─▶ wanted files, files that were placed before ─▶ files, a record, a report, exit status
 
 Three units run it. ``early`` places files below /run before other programs read them, ``main`` the others once the
 local file systems are mounted, and ``remote`` those on remote file systems. Sealed secrets are a phase of their own,
@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ordain.generator import safe_tree, sysctl_restore
-from ordain.generator.cache import CacheError
-from ordain.generator.choose import choose
+from ordain.generator.cache import Cache, CacheError
+from ordain.generator.phases import RECORDS, REPORTS
 from ordain.generator.safe_tree import Obstructed, PathState, PlacementError
 from ordain.transforms.artifacts import (
     SEALED,
@@ -45,19 +45,6 @@ TYPE_CHECKING = False  # the import of typing would cost every boot 10 ms
 if TYPE_CHECKING:
     from typing import Any
 
-RECORDS = {
-    "early": "run/ordain/files",
-    "main": "var/lib/ordain/files",
-    "remote": "var/lib/ordain/files-remote",
-    "secrets": "run/ordain/files-secrets",
-}
-REPORTS = {
-    "early": "run/ordain/files-early.json",
-    "main": "run/ordain/files-main.json",
-    "remote": "run/ordain/files-remote.json",
-    "secrets": "run/ordain/files-secrets.json",
-    "users": "run/ordain/accounts.json",
-}
 HELD = "etc/ordain/boot/held-files"
 """The paths of files that held units use: they stay as an administrator has changed them."""
 CREDENTIALS = ("run/credentials/@system", "etc/credstore", "run/credstore", "usr/lib/credstore")
@@ -115,19 +102,16 @@ def _path(file: PlacedFile) -> str:
     return file.path
 
 
-def main(argv: list[str]) -> int:
-    """Place the files of a phase; ``argv`` is ``PHASE [ROOT]``. Return 1 if a file is not as the documents want it."""
-    phase, root = argv[1], Path(argv[2] if len(argv) > 2 else "/")
-    choice = choose("" if str(root) == "/" else str(root))
-    if choice.cache is None:
-        return 0  # without a generation, nothing is removed
+def place(top: str, phase: str, cache: Cache) -> int:
+    """Place the files of ``cache`` in a phase below ``top``. Return 1 if a file is not as the documents want it."""
+    root = Path(top)
     try:
-        wanted = [file for file in read(choice.cache.files) if file.phase == phase]
+        wanted = [file for file in read(cache.files) if file.phase == phase]
         report = FilePlacement(root, phase).run(wanted)
         if phase == "early":
             # No failure: the documents do not ask for the previous value, and a reboot brings it.
             report.notes |= sysctl_restore.save_and_restore(root)
-        report.hash = choice.cache.hash
+        report.hash = cache.hash
         target = root / REPORTS[phase]
         target.parent.mkdir(parents=True, exist_ok=True)
         replace_synced(target, json.dumps(asdict(report)).encode())

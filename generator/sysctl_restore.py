@@ -11,8 +11,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from ordain.generator.phases import SYSCTL_RECORD
+
 FILE = "run/sysctl.d/99-q-ordain.conf"
-RECORD = "run/ordain/sysctl.json"
 PROGRAM = ("usr/lib/systemd/systemd-sysctl", "lib/systemd/systemd-sysctl")
 
 
@@ -42,7 +43,7 @@ def save_and_restore(root: Path) -> dict[str, str]:
             before[path] = (root / path).read_text()
         except (OSError, UnicodeDecodeError):
             continue  # it is write-only or missing, so there is no value to restore
-    target = root / RECORD
+    target = root / SYSCTL_RECORD
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(before, sort_keys=True))
     return problems
@@ -76,7 +77,7 @@ def _apply_other_files(root: Path, path: str) -> None:
 
 def _read(root: Path) -> dict[str, str]:
     try:
-        record = json.loads((root / RECORD).read_text())
+        record = json.loads((root / SYSCTL_RECORD).read_text())
         return {str(path): str(value) for path, value in record.items()}
     except (OSError, ValueError, AttributeError):
         return {}

@@ -27,7 +27,7 @@ from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, Systemd
 from ordain.agent.system.transient_units import run
-from ordain.generator.files import REPORTS
+from ordain.generator.phases import REPORTS
 from ordain.transforms.artifacts import AbsentFile, PlacedFile, is_sealed
 from ordain.transforms.model import Member
 

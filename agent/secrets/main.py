@@ -20,7 +20,8 @@ from ordain.agent.secrets import exchange
 from ordain.agent.secrets.unsealing import Unsealer
 from ordain.generator.cache import CacheError
 from ordain.generator.choose import choose
-from ordain.generator.files import REPORTS, FilePlacement, read, replace_synced
+from ordain.generator.files import FilePlacement, read, replace_synced
+from ordain.generator.phases import REPORTS
 from ordain.transforms.artifacts import PlacedFile
 from ordain.transforms.forbidden_paths import SECRETS
 from ordain.transforms.sealed_secret import parse, secret_digest

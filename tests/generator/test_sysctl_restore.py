@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.generator import sysctl_restore
+from ordain.generator import phases, sysctl_restore
 
 
 @pytest.fixture
@@ -50,4 +50,4 @@ def test_dots_belong_to_names_if_a_slash_comes_first(root: Path) -> None:
 
 def test_nothing_is_recorded_without_a_file_of_ours(root: Path) -> None:
     assert sysctl_restore.save_and_restore(root) == {}
-    assert not (root / sysctl_restore.RECORD).exists()
+    assert not (root / phases.SYSCTL_RECORD).exists()

@@ -18,7 +18,7 @@ from ordain.agent.plan.changes.file_contents import MAX_VALUE, content_changes, 
 from ordain.agent.system.bounded_reads import HINT, BoundedReads, NotAnswering, mount_of, mount_points
 from ordain.agent.system.cached_file import CachedFile
 from ordain.generator import safe_tree
-from ordain.generator.files import RECORDS
+from ordain.generator.phases import RECORDS
 from ordain.generator.safe_tree import PathState, PlacementError
 from ordain.transforms.artifacts import PlacedDirectory, PlacedFile, RegularFile, SymbolicLink
 from ordain.transforms.document.text.node import unescape_key

@@ -13,7 +13,7 @@ from ordain.agent.apply import place_files
 from ordain.agent.apply.place_files import UNITS, LiveFiles, left_over, placement_conditions, read_reports
 from ordain.agent.model import FileAction, Generation, Observed
 from ordain.agent.plan.planner import plan
-from ordain.generator.files import REPORTS
+from ordain.generator.phases import REPORTS
 from ordain.transforms.artifacts import AbsentFile, RegularFile
 
 

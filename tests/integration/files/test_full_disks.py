@@ -19,7 +19,7 @@ import pytest
 from ordain.agent.generation import digest
 from ordain.agent.model import Generation
 from ordain.agent.state.store import NotPersistent, Store
-from ordain.generator import files
+from ordain.generator import files_program
 from ordain.generator.cache import unpack
 from ordain.generator.files import FilePlacement
 from ordain.transforms.artifacts import RegularFile, UnitFile
@@ -196,6 +196,6 @@ def test_the_program_says_which_file_could_not_be_written(small: Path, capfd: py
     assert store.commit_proven(new) is None
     fill(small, 0)
 
-    assert files.main(["ordain-files", "main", str(small)]) == 1
+    assert files_program.main(["ordain-files", "main", str(small)]) == 1
     assert "None" not in (said := capfd.readouterr().err)
     assert any(words in said for words in FULL)

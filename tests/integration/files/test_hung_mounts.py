@@ -20,7 +20,7 @@ from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.model import Generation, Observed
 from ordain.agent.system import bounded_reads
-from ordain.generator.files import RECORDS
+from ordain.generator.phases import RECORDS
 from ordain.generator.safe_tree import PathState
 from ordain.transforms.artifacts import RegularFile
 from rig.hung_mount import hung_mount, missing
