@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import PlacedFile
-from ordain.transforms.graph.exclusive_boot import boot_targets, is_exclusive, members_kept_out
+from ordain.transforms.graph.kept_out_units import boot_targets, is_exclusive, members_kept_out
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import DEPENDENCIES, DIRECTORIES_NOW, read_installed
 from ordain.transforms.model import BOOT_ITEM, Installed, Member

@@ -16,7 +16,7 @@ from ordain.agent.compile.executor import COMPILE, Executor
 from ordain.agent.compile.supported_types import unsupported_types
 from ordain.agent.compile.unopened_secrets import UnopenedSecret
 from ordain.agent.model import Generation, RawDocument
-from ordain.transforms.catalog.machine_catalog import local_transforms
+from ordain.transforms.catalog.local_transforms import local_transforms
 from ordain.transforms.errors import Problem
 from ordain.transforms.machine.facts import survey
 from ordain.transforms.machine.installed_units import read_installed

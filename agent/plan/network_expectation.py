@@ -19,7 +19,7 @@ from ordain.agent.model import Generation
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.render.cause_comments import read_cause
-from ordain.transforms.render.network.netdev import KIND
+from ordain.transforms.render.network.device_kinds import KIND
 from ordain.transforms.render.paths import IFUPDOWN, NETWORK_MANAGER, NETWORKD
 
 HARDWARE = frozenset({"ethernets", "modems", "wifis"})

@@ -30,7 +30,8 @@ from ordain.agent.settings import Trust, read_settings
 from ordain.agent.source_settings import SOURCE_PARAMETER
 from ordain.agent.state.store import Store
 from ordain.generator.cache import pack, unpack
-from ordain.transforms.catalog.machine_catalog import local_transforms, read_documents
+from ordain.transforms.catalog.local_transforms import local_transforms
+from ordain.transforms.catalog.machine_catalog import read_documents
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.text.node import MAX_BYTES
 from ordain.transforms.errors import Refused

@@ -7,15 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from ordain.transforms import set_budget
+from ordain.transforms.catalog.local_transforms import local_transforms
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document import reader
-from ordain.transforms.document.text.node import is_document_name
 from ordain.transforms.errors import Problem, Where, sorted_problems
 from ordain.transforms.memo import Memo
 from ordain.transforms.model import Document
-
-TRANSFORMS = "etc/ordain/transforms"
-"""The directory of the administrator's Transforms."""
 
 
 def read_documents(
@@ -45,12 +42,3 @@ def read_documents(
 def machine_transforms(root: Path) -> tuple[Document, ...]:
     """Return the transformation database of the machine below ``root``."""
     return (*shipped(), *read_documents(local_transforms(root))[0])
-
-
-def local_transforms(root: Path) -> tuple[tuple[str, bytes], ...]:
-    """Return the Transforms of the administrator as pairs of a path and its content."""
-    directory = root / TRANSFORMS
-    if not directory.is_dir():
-        return ()
-    names = sorted(path.name for path in directory.iterdir() if is_document_name(path.name))
-    return tuple((f"/{TRANSFORMS}/{name}", (directory / name).read_bytes()) for name in names)

@@ -24,8 +24,7 @@ from ordain.transforms.graph.places import PlaceOf, place_of_key
 from ordain.transforms.graph.refused_units import refused_units
 from ordain.transforms.graph.shared_resources import shared_resources
 from ordain.transforms.model import Installed, Wanted
-from ordain.transforms.render.host import HOSTNAME
-from ordain.transforms.render.kernel import SYSCTL
+from ordain.transforms.render.paths import HOSTNAME, SYSCTL
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.systemd import sysctl_files
 from ordain.transforms.systemd.system_units import NOT_REPLACEABLE

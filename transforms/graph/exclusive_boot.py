@@ -11,25 +11,23 @@ direction, is a plan like any other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
 from ordain.transforms.errors import Problem, blocked, did_you_mean, is_blocked, warning
-from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
-from ordain.transforms.model import BOOT_ITEM, Branch, Installed, InstalledUnit, Leaf, Member, Wanted
+from ordain.transforms.graph.effective_units import effective_units
+from ordain.transforms.graph.kept_out_units import DEFAULT, boot_targets, members_kept_out, started_with
+from ordain.transforms.model import BOOT_ITEM, Branch, Installed, Leaf
 from ordain.transforms.render.cause_comments import MADE_BY
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.unit_links import wants
 from ordain.transforms.systemd import unit_name
-from ordain.transforms.systemd.system_units import KEPT_TRIGGERS, KEPT_UNITS, LIFELINES, REPLACED_TARGETS
+from ordain.transforms.systemd.system_units import KEPT_TRIGGERS, LIFELINES
 from ordain.transforms.systemd.values import EncodeError
 
 TARGET = "ordain.target"
-_DEFAULT = "early/default.target"
 _DROP_IN = "00-ordain-boot.conf"
 """Another name than that of a drop-in that documents make for the same target."""
-_KEPT_OUT = (".service", *unit_name.TRIGGER_SUFFIXES)
-_PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
 _BASIC = """\
 # {made_by}
 # boot: exclusive. The distribution's basic.target, with only these of its sockets, timers and paths.
@@ -73,7 +71,7 @@ def render(
     unit_artifacts = (*artifacts, *(a for item in sound for a in item.artifacts if not isinstance(a, PlacedFile)))
     ordained = [member for item in items for member in item.members]
     members = members_kept_out(unit_artifacts, ordained, installed)
-    distributions = _started_with(effective_units(unit_artifacts, installed), installed, boot_targets(installed))
+    distributions = started_with(effective_units(unit_artifacts, installed), installed, boot_targets(installed))
     problems = (
         *_not_started(allowed, distributions),
         *_lifelines(tree.leaf("mode") or tree.here, {member.unit for member in members}),
@@ -81,60 +79,6 @@ def render(
     if is_blocked(problems):
         return RenderedItem(pointer=BOOT_ITEM, problems=problems)
     return RenderedItem(pointer=BOOT_ITEM, artifacts=tuple(artifacts), members=members, problems=problems)
-
-
-def is_exclusive(artifacts: Iterable[Artifact]) -> bool:
-    """Return whether a machine with these artifacts boots into `TARGET`."""
-    return any(artifact.path == _DEFAULT and artifact.item == BOOT_ITEM for artifact in artifacts)
-
-
-def members_kept_out(
-    artifacts: Iterable[Artifact], members: Iterable[Member], installed: Installed, roots: Collection[str] = ()
-) -> tuple[Member, ...]:
-    """Return the units, by name, that the distribution would start but an exclusive boot with ``artifacts`` does not.
-
-    ``members`` are those of the documents. ``roots`` are the targets of the distribution's boot, if they are not those
-    of ``installed``, in which ``artifacts`` may be placed already.
-    """
-    units = effective_units(artifacts, installed)
-    roots = roots or boot_targets(installed)
-    ordained = {member.unit: member.wanted for member in members}
-    may_run = [unit for unit, wanted in ordained.items() if wanted in (Wanted.RUNNING, Wanted.PRESENT)]
-    distributions = _started_with(units, installed, roots)
-    started = _started_with(units, installed, roots, triggered=False)
-    stay = _started_with(
-        units, installed, {*KEPT_UNITS, *KEPT_TRIGGERS, *may_run}, triggers=distributions, ends={*REPLACED_TARGETS}
-    )
-    out = (distributions | _triggered_by(units, distributions - stay)) - stay - ordained.keys()
-    return tuple(
-        Member(
-            unit=unit,
-            item=BOOT_ITEM,
-            wanted=Wanted.STOPPED,
-            ours=False,
-            # A unit behind a socket may never have run, and must not be started when the mode changes back: the start
-            # of systemd-sysinstall.service (261) halts the machine.
-            starter=unit in started,
-            starts=_triggered(units, unit)[0] if unit.endswith(".socket") else "",
-        )
-        for unit in sorted(out)
-        if _can_be_kept_out(unit, installed.units.get(unit))
-    )
-
-
-def started_by_distribution(installed: Installed) -> frozenset[str]:
-    """Return the services, sockets, timers and paths that only the distribution's own boot starts."""
-    units = effective_units((), installed)
-    stay = _started_with(units, installed, {*KEPT_UNITS, *KEPT_TRIGGERS}, ends={*REPLACED_TARGETS})
-    return frozenset(
-        unit
-        for unit in _started_with(units, installed, boot_targets(installed)) - stay
-        if _can_be_kept_out(unit, installed.units.get(unit))
-    )
-
-
-def _can_be_kept_out(name: str, unit: InstalledUnit | None) -> bool:
-    return name.endswith(_KEPT_OUT) and unit is not None and not unit.masked and not unit_name.is_template(name)
 
 
 def _console(leaf: Leaf | None) -> Iterator[UnitLink]:
@@ -156,58 +100,9 @@ def _targets(installed: Installed | None) -> Iterator[Artifact]:
         made_by=MADE_BY, kept=" ".join(known), first=" ".join(name for name in known if not name.endswith(".timer"))
     )
     isolated = _ISOLATED.format(made_by=MADE_BY)
-    yield UnitLink(path=_DEFAULT, target=f"/usr/lib/systemd/system/{TARGET}", item=BOOT_ITEM)
+    yield UnitLink(path=DEFAULT, target=f"/usr/lib/systemd/system/{TARGET}", item=BOOT_ITEM)
     yield UnitFile(path="early/basic.target", content=basic, item=BOOT_ITEM)
     yield UnitFile(path=f"normal/multi-user.target.d/{_DROP_IN}", content=isolated, item=BOOT_ITEM)
-
-
-def boot_targets(installed: Installed) -> frozenset[str]:
-    """Return the targets of the distribution's boot."""
-    default = installed.aliases.get("default.target", "graphical.target")
-    return frozenset((default, "multi-user.target", "sockets.target", "timers.target", "paths.target"))
-
-
-def _started_with(
-    units: EffectiveUnits,
-    installed: Installed,
-    roots: Iterable[str],
-    *,
-    triggers: Collection[str] = (),
-    ends: Collection[str] = (),
-    triggered: bool = True,
-) -> frozenset[str]:
-    """Return ``roots`` and all units that PID 1 starts with them; with ``triggered``, also those it may start later.
-
-    A service may need its own socket or path, so those among ``triggers`` count as started with it. The dependencies of
-    ``ends`` do not count.
-    """
-    reached: set[str] = set()
-    new = set(roots)
-    triggers_of = {
-        service: {t for t in triggers if service in _triggered(units, t)} for service in _triggered_by(units, triggers)
-    }
-    while new:
-        new = {installed.aliases.get(unit, unit) for unit in new} - reached
-        reached |= new
-        new -= {*ends}
-        pulled = {word for unit in new for key in _PULLS for word in units.words(unit, key)}
-        own_triggers = {t for unit in new for t in triggers_of.get(unit, ()) if not t.endswith(".timer")}
-        new = pulled | own_triggers | (_triggered_by(units, new) if triggered else set())
-    return frozenset(reached)
-
-
-def _triggered_by(units: EffectiveUnits, names: Iterable[str]) -> set[str]:
-    """Return the services of sockets and paths, but not of timers, whose services end by themselves."""
-    return {unit for name in names if not name.endswith(".timer") for unit in _triggered(units, name)}
-
-
-def _triggered(units: EffectiveUnits, name: str) -> tuple[str, ...]:
-    trigger = unit_name.TRIGGERS.get(unit_name.unit_type(name) if "." in name else "")
-    if trigger is None:
-        return ()
-    section, key = trigger
-    accepts = section == "Socket" and units.flag(name, "Accept", False, section="Socket")
-    return units.words(name, key, section) or (f"{name.rpartition('.')[0]}{'@' * accepts}.service",)
 
 
 def _not_started(allowed: Branch, distributions: frozenset[str]) -> Iterator[Problem]:

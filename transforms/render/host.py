@@ -10,13 +10,10 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Problem, blocked, did_you_mean, is_blocked, warning
 from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 from ordain.transforms.model import Branch, Leaf, Member, OnChange, Wanted
+from ordain.transforms.render.paths import HOST_ITEM, HOSTNAME, LOCALTIME
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.text_file import TextFile
 
-ITEM = "host"
-HOSTNAME, LOCALTIME = "/etc/hostname", "/etc/localtime"
-KEYS = {HOSTNAME: "hostname", LOCALTIME: "timezone"}
-"""The keys of files in which no comment says what they are made from."""
 HOSTNAME_READER = "ordain-hostname.service"
 LOCALE, VCONSOLE = "/etc/locale.conf", "/etc/vconsole.conf"
 VCONSOLE_SETUP, CONSOLE_SETUP = "systemd-vconsole-setup.service", "console-setup.service"
@@ -35,8 +32,8 @@ def render(tree: Branch, names: Names) -> RenderedItem:
     artifacts = tuple(renderer.artifacts())
     problems = tuple(renderer.problems)
     if is_blocked(problems):
-        return RenderedItem(pointer=ITEM, problems=problems)
-    return RenderedItem(pointer=ITEM, artifacts=artifacts, members=tuple(renderer.members), problems=problems)
+        return RenderedItem(pointer=HOST_ITEM, problems=problems)
+    return RenderedItem(pointer=HOST_ITEM, artifacts=artifacts, members=tuple(renderer.members), problems=problems)
 
 
 class _HostRenderer:
@@ -48,7 +45,7 @@ class _HostRenderer:
     def artifacts(self) -> Iterator[Artifact]:
         if leaf := self.word("hostname", _HOSTNAME, "use letters, digits and -, with dots between, 64 at most"):
             # Without comments: PID 1 skips them, but other readers of the file do not.
-            yield RegularFile(path=HOSTNAME, content=f"{leaf.value}\n", item=ITEM)
+            yield RegularFile(path=HOSTNAME, content=f"{leaf.value}\n", item=HOST_ITEM)
             # Running: it is not, where the package was installed in this boot, and then it has to start.
             self.restart_on_change(HOSTNAME_READER, HOSTNAME, Wanted.RUNNING)
         if leaf := self.word("timezone", _ZONE, "use a name below /usr/share/zoneinfo, such as Europe/Berlin"):
@@ -57,7 +54,7 @@ class _HostRenderer:
                 what = f"tzdata has no time zone {zone}, and without its data all programs would use UTC"
                 self.warn(leaf, what, near or "see `timedatectl list-timezones`", "TimeZone")
             target = f"../usr/share/zoneinfo/{zone}"
-            yield SymbolicLink(path=LOCALTIME, target=target, item=ITEM)
+            yield SymbolicLink(path=LOCALTIME, target=target, item=HOST_ITEM)
         if leaf := self.word("locale", _WORD, "such as C.UTF-8"):
             if not _LOCALE.fullmatch(str(leaf.value)):
                 self.warn(
@@ -82,7 +79,7 @@ class _HostRenderer:
         return leaf
 
     def one_line(self, path: str, line: str, leaf: Leaf) -> RegularFile:
-        file = TextFile(path=path, item=ITEM)
+        file = TextFile(path=path, item=HOST_ITEM)
         file.add(line, leaf)
         self.problems += file.problems
         return file.artifact()
@@ -97,11 +94,11 @@ class _HostRenderer:
                 self.block(leaf, f"{server!r} is not a time server", "use a name or an address")
         unit, config = (self.names.service("ntp", key) for key in ("unit", "config"))
         if unit == TIMESYNCD:
-            file = TextFile(path=f"{config or '/etc/systemd/timesyncd.conf.d/'}00-ordain.conf", item=ITEM)
+            file = TextFile(path=f"{config or '/etc/systemd/timesyncd.conf.d/'}00-ordain.conf", item=HOST_ITEM)
             file.lines.append("[Time]")
             file.add(f"NTP={' '.join(servers)}", leaf)
         elif unit in CHRONY and (config := self.names.service("chrony", "config")):
-            file = TextFile(path=f"{config}00-ordain.conf", item=ITEM)
+            file = TextFile(path=f"{config}00-ordain.conf", item=HOST_ITEM)
             for server in servers:
                 file.add(f"server {server} iburst", leaf)
         else:
@@ -123,11 +120,11 @@ class _HostRenderer:
     def restart_on_change(self, unit: str, path: str, wanted: Wanted = Wanted.PRESENT) -> None:
         uses = ((path, OnChange.RESTART),)
         self.members.append(
-            Member(unit=unit, item=ITEM, wanted=wanted, ours=False, on_change=OnChange.RESTART, uses=uses)
+            Member(unit=unit, item=HOST_ITEM, wanted=wanted, ours=False, on_change=OnChange.RESTART, uses=uses)
         )
 
     def warn(self, leaf: Leaf, what: str, hint: str, code: str) -> None:
-        self.problems.append(warning(ITEM, leaf.where, what, hint, code))
+        self.problems.append(warning(HOST_ITEM, leaf.where, what, hint, code))
 
     def block(self, leaf: Leaf, what: str, hint: str, code: str = "Item") -> None:
-        self.problems.append(blocked(ITEM, leaf.where, what, hint, code))
+        self.problems.append(blocked(HOST_ITEM, leaf.where, what, hint, code))

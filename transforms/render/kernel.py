@@ -9,18 +9,12 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import is_blocked, warning
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Member, OnChange, Wanted
-from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
+from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD, SYSCTL
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.text_file import TextFile
 from ordain.transforms.systemd.sysctl_files import parameter_path
 from ordain.transforms.systemd.sysctl_values import wanted_value
 
-SYSCTL = "/run/sysctl.d/99-q-ordain.conf"
-"""systemd-sysctl reads the files of all directories by name, and the last assignment wins.
-
-This name sorts after the distributions' files, such as 99-protect-links.conf, and before 99-sysctl.conf, a link to the
-administrator's /etc/sysctl.conf.
-"""
 _PARAMETER = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.:*/-]*")
 _WORDS = frozenset({"yes", "no", "true", "false"})
 _NOT_WHOLE = lazy_pattern(r"[0-9]+(\.[0-9]+(e[0-9]+)?|e[0-9]+)", re.IGNORECASE)

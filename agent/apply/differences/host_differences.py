@@ -18,7 +18,7 @@ from ordain.generator.accounts import LOCKED
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines
 from ordain.transforms.artifacts import RegularFile, UnitFile
 from ordain.transforms.machine import locales, rootfs, time_zones
-from ordain.transforms.render.kernel import SYSCTL
+from ordain.transforms.render.paths import SYSCTL
 from ordain.transforms.systemd import sysctl_files
 from ordain.transforms.systemd.sysctl_files import parameter_path
 

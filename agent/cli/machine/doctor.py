@@ -32,7 +32,7 @@ from ordain.agent.system.bounded_reads import HINT, NotAnswering, read_in_time
 from ordain.generator.cache import CacheError, unpack
 from ordain.generator.choose import NOTHING
 from ordain.transforms.errors import Refused, only_errors
-from ordain.transforms.graph.exclusive_boot import started_by_distribution
+from ordain.transforms.graph.kept_out_units import started_by_distribution
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import BOOT_ITEM

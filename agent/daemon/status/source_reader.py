@@ -28,7 +28,7 @@ from ordain.agent.settings import Settings
 from ordain.agent.state.applied_source import read_applied_source, write_applied_source
 from ordain.agent.state.store import Store
 from ordain.agent.status import SourceState
-from ordain.transforms.catalog.machine_catalog import local_transforms
+from ordain.transforms.catalog.local_transforms import local_transforms
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.model import Facts
 

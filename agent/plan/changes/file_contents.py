@@ -25,8 +25,7 @@ from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.forbidden_paths import SECRETS
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.render.cause_comments import Cause, read_cause
-from ordain.transforms.render.host import ITEM as HOST
-from ordain.transforms.render.host import KEYS as HOST_KEYS
+from ordain.transforms.render.paths import HOST_ITEM, HOST_KEYS
 
 SECRET = "content changed (not shown, because not everybody may read the file)"
 """The value of a change of a secret."""
@@ -52,7 +51,7 @@ class _Line:
 def item_causes(file: PlacedFile, provenance: Provenance) -> Causes:
     """Return the place in the documents that a file exists for: that of its content, else of its item."""
     own = pointer_below(f"{file.item}/files", file.path)  # a file of a service
-    key = HOST_KEYS.get(file.path, "content") if file.item == HOST else "content"
+    key = HOST_KEYS.get(file.path, "content") if file.item == HOST_ITEM else "content"
     for pointer in (f"{own}/content", f"{own}/template", f"{file.item}/{key}", f"{file.item}/template", file.item):
         if pointer in provenance:
             return (_location(pointer, provenance),)
@@ -116,7 +115,7 @@ def _lines(file: RegularFile, provenance: Provenance) -> Sequence[_Line]:
     """Return the lines of a file, without the comments and empty lines of a file whose text Ordain writes."""
     own = pointer_below(f"{file.item}/files", file.path)
     of_documents = file.item.startswith("files/") or f"{own}/content" in provenance or f"{own}/template" in provenance
-    if of_documents or (file.item == HOST and file.path in HOST_KEYS):
+    if of_documents or (file.item == HOST_ITEM and file.path in HOST_KEYS):
         cause = next(iter(item_causes(file, provenance)), None)
         return [_Line(text, cause) for text in file.content.splitlines()]
     lines = []

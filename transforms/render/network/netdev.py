@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from ordain.transforms.model import Leaf
 from ordain.transforms.render.network.bond_options import unused_options
+from ordain.transforms.render.network.device_kinds import KIND
 from ordain.transforms.render.network.devices import Device, is_secret_text, private_key, texts
 from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.network.value_text import Parameters, with_milliseconds, yes_no
@@ -72,16 +73,6 @@ VXLAN_FLAGS = {
     "remote-rx": "RemoteChecksumRx",
     "group-policy": "GroupPolicyExtension",
     "generic-protocol": "GenericProtocolExtension",
-}
-
-KIND = {
-    "bonds": "bond",
-    "bridges": "bridge",
-    "vlans": "vlan",
-    "vrfs": "vrf",
-    "dummy-devices": "dummy",
-    "virtual-ethernets": "veth",
-    "infiniband-partitions": "ipoib",
 }
 
 
