@@ -797,8 +797,10 @@ FLEET = CodeGroup(
             "Remove the machine, or admit it again with `ordainctl fleet approve`.",
         ),
         "IdentityDamaged": (
-            "The record of the machine or of the fleet, below machines/, cannot be read.",
-            "Restore it from a backup; or delete it, and enroll the machine again.",
+            "The record of the machine or of the fleet, below machines/, cannot be read, or two servers of CouchDB "
+            "changed it differently.",
+            "Restore it from a backup; or delete it, and enroll the machine again. After two changes, `ordainctl fleet "
+            "revoke` or `fleet approve` settles it.",
         ),
     },
     pages={

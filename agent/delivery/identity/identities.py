@@ -6,7 +6,7 @@ machines/ ──read_identities──▶ `Identities` ──refusal──▶ why
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ordain.agent.delivery.database.database import Database, StoredEntry
@@ -45,6 +45,7 @@ class Identities:
     """The records below ``machines/``. ``damaged`` maps keys of records that cannot be read to the reason.
 
     ``versions`` are those of all entries, for the next write. Without a ``fleet``, no machine was ever enrolled.
+    ``conflicts`` maps keys of records that two servers changed differently to the reason (`Listing.conflicts`).
     ``unreadable`` has the reason why the store does not show the records to this user; "": it does.
     """
 
@@ -54,6 +55,7 @@ class Identities:
     recovery: Mapping[str, RecoveryRecord] = field(default_factory=dict)
     damaged: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    conflicts: Mapping[str, str] = field(default_factory=dict)
     unreadable: str = ""
 
     def refusal(
@@ -76,6 +78,10 @@ class Identities:
                 return None
             what = "the machine is not enrolled, and this fleet requires it"
             return Refusal(code="NotEnrolled", what=what, remedy="run `ordainctl fleet enroll` on the machine")
+        if not record.revoked and own in self.conflicts:  # one of the servers may have revoked it
+            what = f"the identity of {record.name or machine} was changed on two servers: {self.conflicts[own]}"
+            remedy = f"`ordainctl fleet approve {machine}` or `fleet revoke {machine}` settles it"
+            return Refusal(code="IdentityDamaged", what=what, remedy=remedy)
         if record.revoked:
             what = f"the identity of {record.name or machine} was revoked: {record.revoked}"
             remedy = f"`ordainctl fleet approve {machine}` admits the machine again"
@@ -107,7 +113,7 @@ async def read_identities(database: Database) -> Identities:
         if error.code not in _NOT_READABLE:
             raise
         return Identities(unreadable=str(error))
-    return parse_identities(listing.entries)
+    return replace(parse_identities(listing.entries), conflicts=listing.conflicts)
 
 
 def parse_identities(entries: tuple[StoredEntry, ...]) -> Identities:

@@ -150,7 +150,7 @@ class CouchDbSetup:
         what = (
             "keeps up to 1,000 revisions of each report" if limit is None else f"keeps {limit:,} revisions of a report"
         )
-        change = f"keep {REPORT_REVISIONS} of them"
+        change = f"keep {REPORT_REVISIONS} revisions of each report"
         place = f"database {self._written}"
         return [Deviation(place=place, what=what, change=change, repair=self._put(path, REPORT_REVISIONS))]
 

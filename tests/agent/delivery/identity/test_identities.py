@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,24 @@ def report(key: PrivateKey | None, place: str = status_key(MACHINE), **more: obj
     data: dict[str, object] = {"machine": MACHINE, **more}
     signed = key.sign(place, data) if key else data
     return StoredEntry(key=status_key(MACHINE), data=json.dumps(signed).encode(), version="1")
+
+
+def test_a_record_in_conflict_admits_nothing_until_it_is_settled() -> None:
+    """One of two sites may have revoked the machine, and CouchDB shows the record of the other one."""
+    entry = report(KEY)
+    conflicts = {f"machines/{MACHINE}": "it has 2 versions in conflict"}
+    in_conflict = replace(known(), conflicts=conflicts)
+
+    refusal = in_conflict.refusal(MACHINE, entry.key, read_statement(entry.data), valid_signers)
+
+    assert refusal
+    assert refusal.code == "IdentityDamaged"
+    assert "changed on two servers" in str(refusal)
+    assert "fleet revoke" in refusal.remedy
+    revoked = replace(known(revoked="stolen"), conflicts=conflicts)
+    refusal = revoked.refusal(MACHINE, entry.key, read_statement(entry.data), valid_signers)
+    assert refusal
+    assert refusal.code == "IdentityRevoked"
 
 
 def changed(entry: StoredEntry, change: Callable[[dict[str, object]], object]) -> StoredEntry:

@@ -11,9 +11,18 @@ from ordain.agent.delivery.database.couchdb import CouchDb
 from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
 from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.fleet.reports import read_reports
+from ordain.agent.delivery.identity.identities import read_identities
+from ordain.agent.delivery.identity.machine_record import (
+    FLEET_KEY,
+    FleetRecord,
+    MachineRecord,
+    encode_key,
+    encode_record,
+)
 from ordain.agent.delivery.release.change_log import Author, ChangeAction, new_change, read_changes, record_change
 from ordain.agent.delivery.release.manifest import ReleaseDraft
 from ordain.agent.delivery.release.publish import publish, read_blobs, read_head
+from ordain.agent.delivery.release.signing import valid_signers
 from rig.stores import store_servers
 
 TEXT = b"ordain: v1\nkind: Layer\nname: base\n"
@@ -54,6 +63,33 @@ async def test_a_replicated_database_has_whole_releases_and_the_log(pouch: store
         assert await read_blobs(second, head, set(head.documents.values())) == {SHA256: TEXT}
         assert [change.subjects for change in (await read_changes(second)).changes] == [("stable 1",)]
         assert (await read_reports(second)).refused == {}
+
+
+async def test_an_identity_that_two_sites_changed_counts_for_nothing_until_it_is_revoked_or_approved(
+    pouch: store_servers.CouchServer,
+) -> None:
+    name, machine = f"c{secrets.token_hex(4)}", "a" * 32
+    key = f"machines/{machine}"
+    async with site(pouch, name) as database:
+        texts = [
+            encode_record(MachineRecord(machine=machine, key=encode_key(b"k" * 32), revoked=revoked))
+            for revoked in ("stolen", "")
+        ]
+        revisions = [
+            {"_id": key, "_rev": f"1-{digit * 32}", "text": text.decode()}
+            for digit, text in zip("0f", texts, strict=True)
+        ]
+        pouch.call("POST", f"{name}/_bulk_docs", {"docs": revisions, "new_edits": False})
+        await database.put(FLEET_KEY, encode_record(FleetRecord(fleet="f" * 16)), expect=None)
+
+        known = await read_identities(database)
+
+        assert known.machines[machine].revoked == "", "CouchDB shows the record that is not revoked"
+        refusal = known.refusal(machine, f"status/{machine}", None, valid_signers)
+        assert refusal is not None
+        assert refusal.code == "IdentityDamaged"
+        await database.put(key, texts[0], expect=known.versions[key])  # as `fleet revoke` does
+        assert (await read_identities(database)).conflicts == {}
 
 
 def _place(server: store_servers.CouchServer, name: str) -> object:
