@@ -82,7 +82,7 @@ def test_no_module_compiles_a_regular_expression_when_it_is_imported() -> None:
         if isinstance(value, re.Pattern)
     ]
 
-    assert compiled == []
+    assert compiled == [], "use `lazy_pattern` of ordain.transforms.lazy_patterns"
 
 
 def test_a_lazy_pattern_has_the_methods_of_the_compiled_one() -> None:

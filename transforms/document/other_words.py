@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ordain.transforms.lazy_patterns import lazy_pattern
+
 _WORDS = {
     "state": "enable enabled ensure autostart active started masked running",
     "command": "exec cmd run execstart exec-start entrypoint program script start",
@@ -47,7 +49,7 @@ _WORDS = {
     "files": "write_files file configs",
     "mounts": "fs mount volumes fstab",
 }
-_DIRECTIVE = re.compile(r"\b([A-Z][A-Za-z]+)=")
+_DIRECTIVE = lazy_pattern(r"\b([A-Z][A-Za-z]+)=")
 _HERE = {other: word for word, others in _WORDS.items() for other in others.split()}
 _ADVICE = {
     "image": "Ordain runs no images itself; `ordainctl import` makes commands of podman of compose files and quadlets",
