@@ -213,6 +213,17 @@ def test_every_exception_of_the_agent_is_in_the_drawn_tree_below_its_base() -> N
     assert [name for name, base in drawn.items() if base not in exceptions[name]] == []
 
 
+def test_no_module_compiles_a_regular_expression_when_it_is_imported() -> None:
+    compiled = [
+        f"{module}: {ast.unparse(node)[:80]}"
+        for module, path in MODULES.items()
+        for node in ast.parse(path.read_bytes()).body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and "re.compile(" in ast.unparse(node)
+    ]
+
+    assert compiled == [], "use `lazy_pattern` of ordain.transforms.lazy_patterns: it costs nothing at each start"
+
+
 def test_public_classes_have_different_names() -> None:
     names = [
         node.name
