@@ -21,6 +21,7 @@ CONTENTS = {
     "Learn": ("tutorial", "explanation/concepts"),
     "Do": (
         "howto/troubleshooting",
+        "howto/test-documents",
         "howto/migrate",
         "howto/secrets",
         "howto/containers",

@@ -16,6 +16,7 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.keys.agent_keys import SETTINGS
 from ordain.transforms.document.keys.language import SECTIONS
 from ordain.transforms.document.reader import read
+from ordain.transforms.document_tests import read_tests
 from ordain.transforms.errors import Severity
 
 TREE = Path(__file__).parents[1]
@@ -49,6 +50,8 @@ def faults(block: str, tmp_path: Path) -> list[str] | None:
         (tmp_path / "etc/ordain").mkdir(parents=True, exist_ok=True)
         (tmp_path / "etc/ordain/agent.yaml").write_text(block)
         return [str(problem) for problem in read_settings(tmp_path)[1]]
+    if "kind: Test\n" in block:
+        return [str(problem) for problem in read_tests("page.yaml", block.encode())[1]]
     if "ordain" not in keys and not keys <= set(SECTIONS):
         return None
     head = "" if "ordain" in keys else "ordain: v1\nkind: Layer\nname: page\n"

@@ -58,6 +58,31 @@ class JsonValidation(TypedDict):
     problems: Sequence[JsonProblem]
 
 
+class JsonTestFailure(TypedDict):
+    """An expectation that does not hold: its place, and ``cause``, the place in the documents, "" if unknown."""
+
+    path: str
+    line: int
+    what: str
+    cause: str
+
+
+class JsonTestCase(TypedDict):
+    """The result of one test on one system."""
+
+    test: str
+    system: str
+    failures: Sequence[JsonTestFailure]
+
+
+class JsonTestRun(TypedDict):
+    """The results of all tests. ``untested`` are the layers that matched in none, ``coverage`` is a percentage."""
+
+    cases: Sequence[JsonTestCase]
+    untested: Sequence[str]
+    coverage: int
+
+
 class JsonArtifact(TypedDict):
     """A file to place: with ``content``, a ``link``, a ``directory``, a secret (``credential``), or none (``absent``).
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from ordain.transforms.control_characters import BYTE_ORDER_MARK
 from ordain.transforms.document import transform_faults, validate
 from ordain.transforms.document.formats.conditions import RANGES, range_error
+from ordain.transforms.document.keys.expectation_keys import KIND as TEST_KIND
 from ordain.transforms.document.keys.schema import sections
 from ordain.transforms.document.keys.shapes import Position
 from ordain.transforms.document.text import json_reader, yaml_reader
@@ -103,6 +104,9 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
         if kind_node is None:
             return None, [_without_kind(node)]
         where = replace(kind_node.where, pointer="kind")
+        if kind_node.value == TEST_KIND:
+            hint = "no machine reads Tests: `ordainctl test DIR` reads those in DIR/tests"
+            return None, [Problem(where=where, what="a Test among documents for machines", hint=hint)]
         known = did_you_mean(str(kind_node.value), Kind) or f"known kinds: {', '.join(Kind)}"
         return None, [Problem(where=where, what=f"unknown kind {kind_node.value!r}", hint=known)]
     problems = validate.problems(node, kind)

@@ -33,6 +33,45 @@ ROWS = (
         ),
     ),
     Subcommand(
+        name="test",
+        group=GROUP,
+        purpose="test documents: compare the results with expectations",
+        text=(
+            "Reads the documents in DIR, and the documents with `kind: Test` in DIR/tests. A Test names systems, "
+            "labels, a host name or a Node, and what such a machine must get: layers, lines of units and files, codes "
+            "of problems. An error or a blocked item that the Test does not name is a failure. "
+            "Each failure is printed with the place of the expectation and, where it is known, the place of the cause. "
+            "Layers that no test matches are listed. The exit status is 1 if a test fails. "
+            "No machine reads Tests: sources, releases and stores take only files in DIR itself."
+        ),
+        run="documents.document_tests:test",
+        arguments=(
+            Argument(
+                metavar="DIR",
+                into="directory",
+                required=True,
+                completion=Completion.DIRECTORIES,
+                help="a directory of documents with a folder tests",
+            ),
+            Argument(
+                flag="--junit",
+                metavar="FILE",
+                completion=Completion.FILES,
+                help="write the results to FILE as JUnit XML, for CI",
+            ),
+            Argument(
+                flag="--min-coverage",
+                metavar="PERCENT",
+                help="fail if the tests match a smaller part of the layers",
+            ),
+            JSON,
+        ),
+        examples=(
+            ("ordainctl test documents/", "before a commit"),
+            ("ordainctl test --junit results.xml --min-coverage 80 documents/", "in CI"),
+        ),
+    ),
+    Subcommand(
         name="render",
         group=GROUP,
         purpose="print the files that documents result in, for any system",

@@ -95,6 +95,7 @@ def _many(*parts: Any) -> tuple[JsonOutput, ...]:
 OUTCOME_OR_NULL = _one(model.Outcome, optional=True, what="null: there was nothing to do")
 OUTPUTS: Mapping[str, tuple[JsonOutput, ...]] = {
     "validate": _one(shapes.JsonValidation),
+    "test": _one(shapes.JsonTestRun),
     "render": (
         JsonOutput(parts=(shapes.JsonRendered,)),
         JsonOutput(parts=(shapes.JsonRenderedForAll,), when="with --all-os"),

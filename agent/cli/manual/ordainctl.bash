@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot secret query run help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate test render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot secret query run help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -74,6 +74,13 @@ _ordainctl() {
     case $command in
         validate)
             flags='--this-machine --json' operand='files'
+            ;;
+        test)
+            flags='--junit --min-coverage --json' operand='directories'
+            case $previous in
+                --junit) operand='files' ;;
+                --min-coverage) operand='text' ;;
+            esac
             ;;
         render)
             flags='--os --systemd --arch --label --facts --node --all-os --output --netboot --mac --fact --files --json' operand='files'
@@ -766,7 +773,7 @@ _ordainctl() {
                 --run) operand='text' ;;
             esac
             ;;
-        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot secret query run' ;;
+        help) operand='validate test render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot secret query run' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

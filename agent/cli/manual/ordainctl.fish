@@ -23,6 +23,7 @@ end
 
 complete --command ordainctl --no-files
 complete --command ordainctl --condition '__ordainctl_after' --arguments validate --description 'check documents for errors of syntax and schema'
+complete --command ordainctl --condition '__ordainctl_after' --arguments test --description 'test documents: compare the results with expectations'
 complete --command ordainctl --condition '__ordainctl_after' --arguments render --description 'print the files that documents result in, for any system'
 complete --command ordainctl --condition '__ordainctl_after' --arguments match --description 'list the layers that match a machine, and why others do not'
 complete --command ordainctl --condition '__ordainctl_after' --arguments schema --description 'print the JSON Schema of documents or of agent.yaml'
@@ -60,6 +61,7 @@ complete --command ordainctl --condition '__ordainctl_after' --arguments help --
 complete --command ordainctl --condition '__ordainctl_after' --long-option help --description 'show the overview of all commands'
 complete --command ordainctl --condition '__ordainctl_after' --long-option version --description 'print the version'
 complete --command ordainctl --condition '__ordainctl_after help' --arguments validate --description 'check documents for errors of syntax and schema'
+complete --command ordainctl --condition '__ordainctl_after help' --arguments test --description 'test documents: compare the results with expectations'
 complete --command ordainctl --condition '__ordainctl_after help' --arguments render --description 'print the files that documents result in, for any system'
 complete --command ordainctl --condition '__ordainctl_after help' --arguments match --description 'list the layers that match a machine, and why others do not'
 complete --command ordainctl --condition '__ordainctl_after help' --arguments schema --description 'print the JSON Schema of documents or of agent.yaml'
@@ -156,6 +158,11 @@ complete --command ordainctl --condition '__ordainctl_in validate' --force-files
 complete --command ordainctl --condition '__ordainctl_in validate' --long-option this-machine --description 'check also what this machine can have'
 complete --command ordainctl --condition '__ordainctl_in validate' --long-option json --description 'print the result as JSON'
 complete --command ordainctl --condition '__ordainctl_in validate' --long-option help --description 'show this help'
+complete --command ordainctl --condition '__ordainctl_in test' --arguments '(__fish_complete_directories (commandline --current-token))'
+complete --command ordainctl --condition '__ordainctl_in test' --long-option junit --require-parameter --force-files --description 'write the results to FILE as JUnit XML, for CI'
+complete --command ordainctl --condition '__ordainctl_in test' --long-option min-coverage --require-parameter --no-files --description 'fail if the tests match a smaller part of the layers'
+complete --command ordainctl --condition '__ordainctl_in test' --long-option json --description 'print the result as JSON'
+complete --command ordainctl --condition '__ordainctl_in test' --long-option help --description 'show this help'
 complete --command ordainctl --condition '__ordainctl_in render' --force-files
 complete --command ordainctl --condition '__ordainctl_in render' --long-option os --require-parameter --no-files --arguments 'debian-11 debian-12 debian-13 debian-sid ubuntu-22.04 ubuntu-24.04 ubuntu-26.04 fedora-40 fedora-41 fedora-42 fedora-43 rhel-8 rhel-9 rhel-10 centos-9 centos-10 rocky-8 rocky-9 rocky-10 almalinux-8 almalinux-9 almalinux-10 ol-8 ol-9 ol-10 amzn-2023 opensuse-leap-15.6 opensuse-leap-16.0 opensuse-tumbleweed sles-15 sles-16 arch gentoo flatcar' --description 'another operating system, such as debian-13, rhel-9, arch'
 complete --command ordainctl --condition '__ordainctl_in render' --long-option systemd --require-parameter --no-files --description 'another systemd version than the operating system ships'

@@ -29,6 +29,7 @@ NOT_RUN = {
     "watch": "it runs until it is interrupted, and tests/agent/cli has its output",
     "confirm": "it needs a trial, which tests/integration/apply/test_rollback.py has",
     "serve": "it serves until it is interrupted, and tests/agent/server has a server",
+    "test": "it needs no machine; tests/agent/cli/documents/test_document_tests.py runs its examples",
     "documents edit": "it needs an editor on a terminal, which tests/agent/cli has",
     **{name: _STORES for name in COMMANDS if name.partition(" ")[0] in ("store", "fleet", "query")},
     **{name: _RELEASES for name in COMMANDS if name.startswith("release ")},
