@@ -14,7 +14,7 @@ from ordain.agent.apply.admin_overrides import hiding_files
 from ordain.agent.apply.differences.difference import BY_APPLY, Difference
 from ordain.agent.apply.differences.read_back import ReadBack
 from ordain.agent.apply.kept_out_units import KeptOutUnits
-from ordain.agent.apply.place_files import left_over, read_reports
+from ordain.agent.apply.place_files import left_over, read_reports, unplaced_files
 from ordain.agent.apply.protected_units import roles
 from ordain.agent.generation import holds_with_starters, keep_running
 from ordain.agent.model import Change, Effect, Generation, Observed, Plan, Verb
@@ -191,9 +191,10 @@ class Observer:
         if same_generation(old, new):
             observed, _ = await self.with_differences(observed, new)
             # The record of a file that could not be placed is the one of before, so `read_back` sees no difference.
-            unplaced = dict.fromkeys(read_reports(self._root, "problems"), ())
+            reported = read_reports(self._root, "problems")
+            unplaced = dict.fromkeys(unplaced_files(new, reported), ())
             observed = replace(
-                observed, displaced=unplaced | dict(observed.displaced), left_over=left_over(new, unplaced)
+                observed, displaced=unplaced | dict(observed.displaced), left_over=left_over(new, reported)
             )
         elif placed_again := unchanged_files(old, new):
             differences = await self.read_back.file_differences(old, observed)

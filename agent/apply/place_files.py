@@ -136,6 +136,14 @@ def read_reports(root: Path, part: str, phases: Iterable[str] = REPORTS) -> dict
     return reported
 
 
+def unplaced_files(generation: Generation, reported: Collection[str]) -> Iterator[str]:
+    """Yield the files of ``generation`` that have a problem among the ``reported`` paths, items and sections."""
+    for artifact in generation.artifacts if reported else ():
+        names = {artifact.path, artifact.item, artifact.item.partition("/")[0]}
+        if isinstance(artifact, PlacedFile) and not names.isdisjoint(reported):
+            yield artifact.path
+
+
 def left_over(generation: Generation, reported: Iterable[str]) -> frozenset[str]:
     """Return those of the ``reported`` paths and items that ``generation`` does not have: they could not be removed."""
     wanted: set[str] = set()

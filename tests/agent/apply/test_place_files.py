@@ -10,7 +10,14 @@ from typing import Any, cast
 import pytest
 
 from ordain.agent.apply import place_files
-from ordain.agent.apply.place_files import UNITS, LiveFiles, left_over, placement_conditions, read_reports
+from ordain.agent.apply.place_files import (
+    UNITS,
+    LiveFiles,
+    left_over,
+    placement_conditions,
+    read_reports,
+    unplaced_files,
+)
 from ordain.agent.model import FileAction, Generation, Observed
 from ordain.agent.plan.planner import plan
 from ordain.generator.phases import REPORTS
@@ -64,3 +71,24 @@ def test_a_file_that_could_not_be_removed_is_named_so_and_is_in_the_plan(tmp_pat
         ("/etc/c", FileAction.REMOVED),
         ("users/alice", FileAction.REMOVED),
     ]
+
+
+@pytest.mark.parametrize(
+    ("reported", "again"),
+    [
+        ("/etc/a", ["/etc/a"]),
+        ("users/bob", ["/run/ordain/sysusers/bob.account"]),
+        ("users", ["/run/ordain/sysusers/bob.account"]),
+        ("users/alice", []),
+    ],
+)
+def test_what_could_not_be_placed_is_tried_again_by_the_next_apply(reported: str, again: list[str]) -> None:
+    now = Generation(
+        artifacts=(
+            RegularFile(path="/etc/a", content="x", item="files/~1etc~1a"),
+            RegularFile(path="/run/ordain/sysusers/bob.account", content="{}", item="users/bob"),
+        )
+    )
+    made = plan(now, now, Observed(displaced=dict.fromkeys(unplaced_files(now, {reported}), ())))
+
+    assert [file.path for file in made.files] == again
