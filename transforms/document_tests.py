@@ -16,7 +16,7 @@ from ordain.transforms.document.keys import expectation_keys
 from ordain.transforms.document.keys.shapes import Position, Record
 from ordain.transforms.document.reader import read_nodes
 from ordain.transforms.document.text.node import Unreadable
-from ordain.transforms.errors import Problem, Refused, Severity, Where, sorted_problems
+from ordain.transforms.errors import Problem, Refused, Severity, Where, did_you_mean, sorted_problems
 from ordain.transforms.model import Branch, Compiled, Document, Facts, Kind, strings
 from ordain.transforms.render.cause_comments import read_cause
 
@@ -106,8 +106,8 @@ def run_tests(
 ) -> SuiteResult:
     """Return the results of ``tests`` on ``documents``; machines that are alike are compiled once.
 
-    ``as_node`` gives the facts of a machine that has a Node. Raises `Refused` for an unknown system or for too many
-    cases.
+    ``as_node`` gives the facts of a machine that has a Node. Raises `Refused` for an unknown system or Node, or for
+    too many cases.
     """
     pairs = [(test, system) for test in tests for system in test.systems]
     if len(pairs) > MAX_CASES:
@@ -140,8 +140,13 @@ def _facts(
     except Refused as refused:
         leaf = test.keys.leaf("systems")
         raise Refused(replace(p, where=leaf.where if leaf else test.where) for p in refused.problems) from None
-    if node := test.keys.value("node"):
-        facts = as_node(facts, str(node), documents)
+    node = test.keys.leaf("node")
+    if node and node.value:
+        nodes = {document.name for document in documents if document.kind is Kind.NODE}
+        if node.value not in nodes:
+            what, hint = f"there is no Node document called {node.value!r}", did_you_mean(str(node.value), nodes)
+            raise Refused([Problem(where=node.where, what=what, hint=hint)])
+        facts = as_node(facts, str(node.value), documents)
     if hostname := test.keys.value("hostname"):
         facts = replace(facts, hostname=str(hostname))
     labels = {name: strings(leaf.value) for name, leaf in test.keys.branch("labels").leaves()}

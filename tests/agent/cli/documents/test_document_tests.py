@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
@@ -12,6 +13,7 @@ import pytest
 
 from ordain.agent.cli.commands.all_commands import COMMANDS
 from ordain.agent.cli.main import main
+from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.transforms.document.reader import read
 
 TREE = Path(__file__).parents[4]
@@ -117,6 +119,7 @@ def test_results_are_written_as_junit_and_json(folder: Path, capsys: pytest.Capt
         (HEAD.replace("systems", "system"), "system"),
         (HEAD.replace("debian-13", "debian-1x"), 'unknown system "debian-1x"'),
         (HEAD.replace("debian-13", "[]"), "the test names no system, so it tests nothing"),
+        (f"{HEAD}node: web-9\n", "node: there is no Node document called 'web-9'"),
         (LAYER, "kind"),
     ],
 )
@@ -152,6 +155,15 @@ def test_a_test_among_the_documents_of_a_machine_is_named() -> None:
     documents, (problem,) = read("t.yaml", HEAD.encode())
     assert documents == ()
     assert problem.what == "a Test among documents for machines"
+
+
+def test_machines_and_stores_leave_the_folder_of_tests_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot = asyncio.run(DirectorySource(folder / "documents").read())
+    assert [Path(path).name for path, _ in snapshot.texts] == ["web.yaml"]
+
+    (folder / "store").mkdir()
+    assert main(["documents", "put", "--store", str(folder / "store"), "documents"]) == 0
+    assert capsys.readouterr().out == "layer/web: new\n"
 
 
 def test_the_example_passes() -> None:
