@@ -1,6 +1,6 @@
 """Regular expressions that are compiled when they are used first: a program uses few of those that it imports.
 
-Compiling them was a quarter of the time in which the agent and ordainctl start.
+Compiling them was a sixth of the time in which the agent is imported.
 """
 
 from __future__ import annotations
