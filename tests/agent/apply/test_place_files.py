@@ -82,7 +82,7 @@ def test_a_file_that_could_not_be_removed_is_named_so_and_is_in_the_plan(tmp_pat
         ("users/alice", []),
     ],
 )
-def test_what_could_not_be_placed_is_tried_again_by_the_next_apply(reported: str, again: list[str]) -> None:
+def test_the_next_apply_tries_again_to_place_a_file_that_it_could_not(reported: str, again: list[str]) -> None:
     now = Generation(
         artifacts=(
             RegularFile(path="/etc/a", content="x", item="files/~1etc~1a"),
