@@ -39,7 +39,7 @@ from ordain.agent.apply.generator_repair import GeneratorRepair
 from ordain.agent.apply.jobs.jobs import JobResult, run_jobs
 from ordain.agent.apply.jobs.verdicts import Baseline, baseline, bystanders, judge_jobs, unloadable
 from ordain.agent.apply.machine_parts import MachineParts
-from ordain.agent.apply.place_files import LiveFiles, failed_before_jobs, without_units
+from ordain.agent.apply.place_files import LiveFiles, failed_before_jobs, undoes_placement, without_units
 from ordain.agent.apply.protected_units import remember_session
 from ordain.agent.errors import DamagedGeneration, ShuttingDown
 from ordain.agent.model import (
@@ -228,8 +228,8 @@ class ApplySteps:
             planned, observed = await self._machine.observer.plan(bad, last, caller=caller)
         stopped = [job.unit for job in entry.plan.consequences if job.verb is Verb.STOP]
         steps = rollback_plan(planned, last, observed, entry.running, stopped)
-        if failed_before_jobs(entry.failed.verdicts):  # then no process has the new definitions
-            steps = replace(steps, jobs=tuple(job for job in steps.jobs if job.verb is Verb.START))
+        if failed_before_jobs(entry.failed.verdicts):
+            steps = replace(steps, jobs=tuple(filter(undoes_placement, steps.jobs)))
         back = replace(entry, phase=ApplyPhase.STOP, number=last.number, plan=steps, invocations={})
         outcome = await self._carry_out(back, last, observed, caller)
         for unit in sorted({member.unit for member in bad.members} - {member.unit for member in last.members}):

@@ -14,6 +14,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from ordain.agent.apply.differences.host_differences import SYSCTL_READER
 from ordain.agent.apply.jobs.jobs import run_jobs
 from ordain.agent.apply.jobs.verdicts import NOT_LOADED
 from ordain.agent.apply.network_reload import NetworkReload
@@ -192,6 +193,15 @@ def _host(generation: Generation) -> dict[str, str]:
 def failed_before_jobs(verdicts: Iterable[UnitVerdict]) -> bool:
     """Return whether an apply failed before any unit got a job, so that no process has anything new."""
     return any(verdict.result in (NOT_PLACED, CHECK_FAILED, NOT_LOADED) and verdict.blamed for verdict in verdicts)
+
+
+def undoes_placement(job: Job) -> bool:
+    """Return whether a roll back needs ``job`` after an apply that has only placed files.
+
+    No process has new definitions then. But a program that places files has also set the previous values of the kernel
+    parameters that the documents do not have any more (`generator.sysctl_restore`).
+    """
+    return job.verb is Verb.START or job.unit == SYSCTL_READER
 
 
 def without_units(jobs: Iterable[Job], units: Collection[str]) -> tuple[Job, ...]:

@@ -65,7 +65,8 @@ SAMPLES = """
 services: {x: {command: /bin/x, environment-files: [/a], limits: {memory: 64, cpu: 50}, user: ghost}}
 services: {x: {command: /bin/x, type: notify-reload}}
 services: {x: {command: /bin/x, schedule: {every: 0s}, limits: {open-files: 2000000}}}
-users: {eve: {shell: /bin/fish}}
+users: {eve: {shell: /bin/fish}, ann: {home: /usr}}
+services: {x: {command: /bin/x, user: root, dynamic-user: true}}
 groups: {root: {gid: 5}, other: {gid: 0}}
 sysctl: {net.ipv4.ip_forward: 'yes', net/ipv4/ip_forward: 1}
 services: {x: {command: /bin/x, schedule: {calendar: "*-02-30"}}}

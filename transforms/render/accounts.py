@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ordain.transforms.artifacts import Artifact, OnFileRemove, PlacedDirectory, PlacedFile, RegularFile
 from ordain.transforms.catalog.names import Names
+from ordain.transforms.forbidden_paths import why_forbidden
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.authorized_key import fault_of_key
@@ -117,6 +118,7 @@ class _UserRenderer:
                 self.file.block(leaf or self.place, what, "use letters, digits and /_.@+-")
         if not self.system:
             self.file.add(RANGE, self.place)
+            self.check_home()
         if self.branch.value("uid") == 0:
             what = "only root may have the number 0"
             self.file.block(self.branch.leaf("uid") or self.place, what, "choose another number", "Vital")
@@ -135,6 +137,14 @@ class _UserRenderer:
             further = self.names.user(neutral_name)
             _check_name(self.file, further, leaf)
             self.file.add(f"m {self.name} {further}", leaf)
+
+    def check_home(self) -> None:
+        """Block a home that no user can have: it would be the user's, and for nobody else to read."""
+        why, _ = why_forbidden(self.home) if self.home else ("", "")
+        if why:
+            what = f"{self.home} cannot be the home of a user: {why}"
+            hint = f"write a directory of its own, such as /home/{self.name}, or `system: true`"
+            self.file.block(self.branch.leaf("home") or self.place, what, hint, "Vital")
 
     def login_files(self) -> Iterator[PlacedFile]:
         """Yield the home directory of an ordinary user, and the file of SSH keys with its directory."""

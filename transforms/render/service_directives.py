@@ -223,6 +223,10 @@ class _ServiceRenderer:
                 self.draft.set("Unit", CONDITIONS[name], value.removeprefix("!"), leaf, sign=sign)
 
     def privileges(self) -> None:
+        user = self.service.leaf("user")
+        if user and self.service.value("dynamic-user") is True and str(user.value) in ("root", "0"):
+            what = "dynamic-user has no effect with this user: the service would run as root"
+            self.draft.block(user, what, "remove `user`, or dynamic-user", "Encode")
         if leaf := self.service.leaf("capabilities"):
             kept = tuple(map(_capability, strings(leaf.value)))
             self.draft.set("Service", "AmbientCapabilities", kept, leaf)

@@ -16,9 +16,10 @@ from ordain.agent.apply.place_files import (
     left_over,
     placement_conditions,
     read_reports,
+    undoes_placement,
     unplaced_files,
 )
-from ordain.agent.model import FileAction, Generation, Observed
+from ordain.agent.model import FileAction, Generation, Job, Observed, Verb
 from ordain.agent.plan.planner import plan
 from ordain.generator.phases import REPORTS
 from ordain.transforms.artifacts import AbsentFile, RegularFile
@@ -92,3 +93,16 @@ def test_the_next_apply_tries_again_to_place_a_file_that_it_could_not(reported: 
     made = plan(now, now, Observed(displaced=dict.fromkeys(unplaced_files(now, {reported}), ())))
 
     assert [file.path for file in made.files] == again
+
+
+@pytest.mark.parametrize(
+    ("unit", "verb", "needed"),
+    [
+        ("web.service", Verb.START, True),
+        ("web.service", Verb.RESTART, False),
+        ("web.service", Verb.RELOAD, False),
+        ("systemd-sysctl.service", Verb.RESTART, True),
+    ],
+)
+def test_a_roll_back_of_placed_files_sets_kernel_parameters_again(unit: str, verb: Verb, needed: bool) -> None:
+    assert undoes_placement(Job(unit=unit, verb=verb, reason="files changed")) is needed

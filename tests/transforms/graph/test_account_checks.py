@@ -181,3 +181,23 @@ def test_a_shell_that_the_machine_does_not_have_is_told(shell: str, machine: Mac
     assert found(f"users: {{eve: {{shell: {shell}}}}}", machine) == (
         [("users/eve", "NoSuchShell", wanted)] if warned else []
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "blocked_home"),
+    [
+        ("home: /usr", "/usr"),
+        ("home: /root/", "/root"),
+        ("home: /var/lib", "/var/lib"),
+        ("home: /proc/self", "/proc/self"),
+        ("home: /srv/eve", ""),
+        ("home: /bin, system: true", ""),
+        ("{}", ""),
+    ],
+)
+def test_a_directory_of_the_system_is_not_the_home_of_a_user(words: str, blocked_home: str) -> None:
+    account = words if words == "{}" else f"{{{words}}}"
+    documents, _ = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\nusers: {{eve: {account}}}\n".encode())
+    problems = compile(documents, facts_for("debian-13"), shipped=shipped()).problems
+
+    assert [p.what.split()[0] for p in problems if p.code == "Vital"] == ([blocked_home] if blocked_home else [])

@@ -52,6 +52,7 @@ def problems(sections: str) -> list[tuple[str, str, str]]:
             "on calendar times only",
             "calendar",
         ),
+        ("services: {a: {command: /bin/a, user: root, dynamic-user: true}}", "user", "run as root", "remove"),
         (f"services: {{a: {{{TASK}, schedule: {{every: 0s}}}}}}", "schedule/every", "without a pause", "longer"),
         (f"services: {{a: {{{TASK}, schedule: '*-*-* 03:00 Europe/Nowhere'}}}}", "schedule/calendar", "time zone", ""),
         (
