@@ -41,7 +41,7 @@ from ordain.agent.daemon.source_watch import SourceWatch
 from ordain.agent.daemon.status.source_reader import SourceReader
 from ordain.agent.daemon.status.status_publisher import StatusPublisher
 from ordain.agent.daemon.status.status_reader import AgentPhase, AgentView, StatusReader
-from ordain.agent.delivery.protocol import Source
+from ordain.agent.delivery.protocol import Source, SourceFault
 from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded, Unavailable
 from ordain.agent.model import RUNNING, ChangeCause, Outcome
 from ordain.agent.settings import Settings
@@ -268,6 +268,8 @@ class Follower:
             texts = await self.source.read()
         except Unavailable as failure:
             log.warning("%s", failure)
+            if self.source.state.code == SourceFault.EMPTY:  # so are those that were refused before
+                self._applied_revision, self._log.refused = "", ()
             return
         revision = self.source.state.revision
         if not texts:  # nothing is in force: the documents that were refused before are gone as well

@@ -24,6 +24,7 @@ from ordain.agent.model import Generation, Job, Outcome, Plan, UnitVerdict, Verb
 from ordain.agent.settings import Settings
 from ordain.agent.status import AgentState, Status
 from ordain.transforms.errors import Problem, Refused, Severity, Where
+from ordain.transforms.model import Member, Wanted
 
 DOCUMENTS = (("a.yaml", b"a"),)
 WORK = Plan(reload=True, jobs=(Job(unit="a.service", verb=Verb.START, reason="it is new"),))
@@ -35,9 +36,10 @@ class Source:
 
     def __init__(self) -> None:
         self.revision = "1"
+        self.texts: tuple[tuple[str, bytes], ...] = DOCUMENTS
 
     async def read(self) -> Snapshot:
-        return Snapshot(texts=DOCUMENTS, revision=self.revision, own=True)
+        return Snapshot(texts=self.texts, revision=self.revision, own=True)
 
     async def changes(self) -> Any:
         await asyncio.Event().wait()
@@ -51,7 +53,7 @@ class Machine:
         self.calls: list[str] = []
         self.answers: dict[str, list[object]] = {}
         self.source = Source()
-        store = SimpleNamespace(
+        self.store = store = SimpleNamespace(
             applied=lambda: Generation(hash="1", number=1), proven=lambda: None, release_memory=lambda: None
         )
         self.decisions = SimpleNamespace(paused=False, rejected=None, pin=None, reject=lambda _: None)
@@ -303,6 +305,28 @@ def test_documents_that_are_not_applied_are_shown_with_the_reason_and_the_agent_
         await machine.passes(1)
         await asyncio.sleep(0)
         assert codes(machine) == []
+
+    run(machine, test)
+
+
+def test_refused_documents_are_forgotten_when_the_source_is_empty(machine: Machine) -> None:
+    machine.answers["apply"] = [Refused([REFUSAL])]
+    member = Member(unit="a.service", item="services/a", ours=True, wanted=Wanted.RUNNING)
+    machine.store.applied = lambda: Generation(hash="1", number=1, members=(member,))
+
+    async def test() -> None:
+        await machine.passes(1)
+        await asyncio.sleep(0)
+        assert codes(machine) == ["Refused"]
+        machine.source.revision, machine.source.texts = "2", ()
+        machine.follower.request(Work.READ)
+        await machine.passes(1)
+        await asyncio.sleep(0)
+        assert "Refused" not in codes(machine)
+        machine.source.revision, machine.source.texts = "1", DOCUMENTS
+        machine.follower.request(Work.READ)
+        await machine.passes(1)
+        assert machine.calls.count("apply") == 2
 
     run(machine, test)
 
