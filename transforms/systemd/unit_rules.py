@@ -280,12 +280,15 @@ RULES: tuple[Rule, ...] = (
         what="a path unit needs a path",
         hint=f"set one of {', '.join(f'{key}=' for key in _PATHS)}",
     ),
-    Rule(
-        kinds=("mount", "automount"),
-        keys=("Where",),
-        broken_by=lambda u: _other_path(u, "Where"),
-        what="the path of Where= does not match the name of the unit",
-        hint="rename the unit as `systemd-escape --path --suffix=mount PATH` says, or correct Where=",
+    *(
+        Rule(
+            kinds=(kind,),
+            keys=("Where",),
+            broken_by=lambda u: _other_path(u, "Where"),
+            what="the path of Where= does not match the name of the unit",
+            hint=f"rename the unit as `systemd-escape --path --suffix={kind} PATH` says, or correct Where=",
+        )
+        for kind in ("mount", "automount")
     ),
     Rule(
         kinds=("swap",),

@@ -170,6 +170,10 @@ def _unreachable_gateways(device: Device, devices: Devices) -> Iterator[Problem]
             what = f"the gateway {text} is an address of the device itself, so that the kernel refuses the route"
             yield replace(problem(device, leaf, what, "write the address of the router"), severity=Severity.WARNING)
             continue
+        if any(via == network.broadcast_address for network in networks if _has_broadcast(network)):
+            what = f"the gateway {text} is the broadcast address of a network, so that the kernel refuses the route"
+            yield replace(problem(device, leaf, what, "write the address of the router"), severity=Severity.WARNING)
+            continue
         if not own or device.flag(f"dhcp{via.version}") or via.is_link_local:
             continue
         if via.version == 6 and device.branch.value("accept-ra") is not False:
@@ -178,6 +182,11 @@ def _unreachable_gateways(device: Device, devices: Devices) -> Iterator[Problem]
             what = f"the gateway {text} is in no network of the device, so that the kernel refuses the route"
             warning = problem(device, leaf, what, "correct the gateway, or set on-link: true")
             yield replace(warning, severity=Severity.WARNING)
+
+
+def _has_broadcast(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """Return whether the last address of a network reaches all of its machines (RFC 919; RFC 3021 for /31)."""
+    return network.version == 4 and network.prefixlen < 31
 
 
 def _routes_without_gateway(device: Device, devices: Devices) -> Iterator[Problem]:

@@ -524,6 +524,22 @@ def test_a_gateway_that_is_the_device_itself_is_warned_of() -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "gateway", "refused"),
+    [
+        ("10.1.1.1/24", "10.1.1.255", True),
+        ("10.1.1.1/24", "10.1.1.254", False),
+        ("10.1.1.0/31", "10.1.1.1", False),
+        ("2001:db8::1/64", "2001:db8::ffff:ffff:ffff:ffff", False),
+    ],
+)
+def test_a_gateway_that_is_a_broadcast_address_is_warned_of(address: str, gateway: str, refused: bool) -> None:
+    route = {"to": "default", "via": gateway}
+    text = f"the gateway {gateway} is the broadcast address of a network, so that the kernel refuses the route"
+
+    assert warnings_of({"ethernets": {"a": {"addresses": [address], "routes": [route]}}}) == ([text] if refused else [])
+
+
+@pytest.mark.parametrize(
     ("mac", "possible"),
     [
         ("01:00:5e:00:00:01", False),
