@@ -65,6 +65,7 @@ SAMPLES = """
 services: {x: {command: /bin/x, environment-files: [/a], limits: {memory: 64, cpu: 50}, user: ghost}}
 services: {x: {command: /bin/x, type: notify-reload}}
 services: {x: {command: /bin/x, schedule: {every: 0s}, limits: {open-files: 2000000}}}
+units: {b.timer: {Timer: {OnCalendar: daily}}}
 users: {eve: {shell: /bin/fish}, ann: {home: /usr}}
 services: {x: {command: /bin/x, user: root, dynamic-user: true}}
 groups: {root: {gid: 5}, other: {gid: 0}}

@@ -23,6 +23,7 @@ from ordain.transforms.graph.ordering_cycles import cycles
 from ordain.transforms.graph.places import PlaceOf, place_of_key
 from ordain.transforms.graph.refused_units import refused_units
 from ordain.transforms.graph.shared_resources import shared_resources
+from ordain.transforms.graph.unmet_triggers import unmet_triggers
 from ordain.transforms.model import Installed, Wanted
 from ordain.transforms.render.paths import HOSTNAME, SYSCTL
 from ordain.transforms.render.rendered_item import RenderedItem
@@ -51,6 +52,7 @@ def find_conflicts(
         *_paths_below_files(artifacts, place_of),
         *_kernel_parameters(artifacts, place_of),
         *refused_units(artifacts, units, installed, systemd, place_of),
+        *unmet_triggers(artifacts, units, installed, place_of),
         *_cycles(units, installed is not None, place_of),
         *_conflicting_units(sound, units, place_of),
         *_unmet_requirements(items, units, place_of),

@@ -37,6 +37,15 @@ class EffectiveUnits:
             words = self._words[unit] = {place: tuple(of_place) for place, of_place in lists.items()}
         return words.get((section, key), ())
 
+    def triggered(self, unit: str) -> tuple[str, ...]:
+        """Return the units that a socket, timer or path starts; nothing for a unit of another type."""
+        trigger = unit_name.TRIGGERS.get(unit_name.unit_type(unit) if "." in unit else "")
+        if trigger is None:
+            return ()
+        section, key = trigger
+        accepts = section == "Socket" and self.flag(unit, "Accept", False, section="Socket")
+        return self.words(unit, key, section) or (f"{unit.rpartition('.')[0]}{'@' * accepts}.service",)
+
     def with_template(self, unit: str) -> Assignments:
         """Return the assignments of a unit; those of an instance follow those of its template."""
         template = unit_name.template_of(unit)

@@ -51,7 +51,7 @@ def members_kept_out(
             # A unit behind a socket may never have run, and must not be started when the mode changes back: the start
             # of systemd-sysinstall.service (261) halts the machine.
             starter=unit in started,
-            starts=_triggered(units, unit)[0] if unit.endswith(".socket") else "",
+            starts=units.triggered(unit)[0] if unit.endswith(".socket") else "",
         )
         for unit in sorted(out)
         if _can_be_kept_out(unit, installed.units.get(unit))
@@ -96,7 +96,7 @@ def started_with(
     reached: set[str] = set()
     new = set(roots)
     triggers_of = {
-        service: {t for t in triggers if service in _triggered(units, t)} for service in _triggered_by(units, triggers)
+        service: {t for t in triggers if service in units.triggered(t)} for service in _triggered_by(units, triggers)
     }
     while new:
         new = {installed.aliases.get(unit, unit) for unit in new} - reached
@@ -110,13 +110,4 @@ def started_with(
 
 def _triggered_by(units: EffectiveUnits, names: Iterable[str]) -> set[str]:
     """Return the services of sockets and paths, but not of timers, whose services end by themselves."""
-    return {unit for name in names if not name.endswith(".timer") for unit in _triggered(units, name)}
-
-
-def _triggered(units: EffectiveUnits, name: str) -> tuple[str, ...]:
-    trigger = unit_name.TRIGGERS.get(unit_name.unit_type(name) if "." in name else "")
-    if trigger is None:
-        return ()
-    section, key = trigger
-    accepts = section == "Socket" and units.flag(name, "Accept", False, section="Socket")
-    return units.words(name, key, section) or (f"{name.rpartition('.')[0]}{'@' * accepts}.service",)
+    return {unit for name in names if not name.endswith(".timer") for unit in units.triggered(name)}
