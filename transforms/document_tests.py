@@ -18,7 +18,7 @@ from ordain.transforms.document.reader import read_nodes
 from ordain.transforms.document.text.node import Unreadable
 from ordain.transforms.errors import Problem, Refused, Severity, Where, did_you_mean, sorted_problems
 from ordain.transforms.model import Branch, Compiled, Document, Facts, Kind, strings
-from ordain.transforms.render.cause_comments import read_cause
+from ordain.transforms.render.cause_comments import lines_with_causes
 
 MAX_CASES = 10_000
 """The most pairs of a test and a system in one run."""
@@ -85,10 +85,10 @@ def read_tests(path: str, data: bytes) -> tuple[tuple[DocumentTest, ...], tuple[
             head = {key: child for key, child in dict(node.value).items() if key in expectation_keys.TEST}  # type: ignore[arg-type]
             keys = Record(expectation_keys.TEST).canonical(replace(node, value=head), Position(name))
             assert isinstance(keys, Branch)
-            systems = tuple(dict.fromkeys(strings(keys.value("systems", ())) if keys.value("systems") else ()))
+            systems = tuple(dict.fromkeys(strings(keys.value("systems") or ())))
             if systems:
-                places = {**head["units"].keys} if "units" in head else {}
-                places |= head["files"].keys if "files" in head else {}
+                sections = [head[key] for key in ("units", "files") if key in head]
+                places = {name: where for section in sections for name, where in section.keys.items()}
                 tests.append(DocumentTest(name=name, systems=systems, keys=keys, places=places, where=node.where))
             else:
                 what, hint = "the test names no system, so it tests nothing", "write systems: [debian-13]"
@@ -226,14 +226,5 @@ def _text_failures(name: str, where: Where, wanted: Branch, text: str | None) ->
 
 
 def _lines(text: str) -> list[tuple[str, str]]:
-    """Return each line of a file with the place that the comment above it names, "" if none does."""
-    lines: list[tuple[str, str]] = []
-    place = ""
-    for line in text.splitlines():
-        if line.startswith("#"):
-            cause = read_cause(line)
-            place = f"{cause.path}:{cause.line}" if cause else ""
-        elif line.startswith("["):
-            place = ""
-        lines.append((line.strip(), place))
-    return lines
+    """Return each line of a file with the place that asks for it, "" if that is not known."""
+    return [(line.strip(), f"{cause.path}:{cause.line}" if cause else "") for line, cause in lines_with_causes(text)]

@@ -30,6 +30,6 @@ def unmet_triggers(
         for name in started:
             names = {name, unit_name.template_of(name)} - {""}
             if names.isdisjoint(files) and names.isdisjoint(units.units) and names.isdisjoint(installed.units):
-                what = f"{unit} starts {name}, and there is no such unit, so that PID 1 refuses to start {unit}"
+                what = f"PID 1 refuses to start {unit}, because {name}, which it starts, does not exist"
                 hint = f"add {name}, install the package that has it, or name another unit"
                 yield warning(file.item, place_of(file.item), what, hint, "Doubtful")

@@ -139,7 +139,7 @@ class _UserRenderer:
             self.file.add(f"m {self.name} {further}", leaf)
 
     def check_home(self) -> None:
-        """Block a home that no user can have: it would be the user's, and for nobody else to read."""
+        """Block a directory of the system as a home: it would belong to the user, and nobody else could read it."""
         why, _ = why_forbidden(self.home) if self.home else ("", "")
         if why:
             what = f"{self.home} cannot be the home of a user: {why}"

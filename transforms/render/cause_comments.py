@@ -8,6 +8,7 @@ plan are read back from these comments, so this module both writes and reads the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ordain.transforms.lazy_patterns import lazy_pattern
@@ -64,6 +65,20 @@ def read_cause(line: str) -> Cause | None:
     if (match := _CAUSE.fullmatch(line)) is None:
         return None
     return Cause(path=match["path"], line=int(match["line"]), layer=match["layer"] or "", pointer=match["pointer"])
+
+
+def lines_with_causes(text: str) -> Iterator[tuple[str, Cause | None]]:
+    """Yield each line of a placed file, with the place that asks for it, or None for a default.
+
+    For a comment, this is the place that it names itself.
+    """
+    current = None
+    for line in text.split("\n"):
+        if line.startswith("#"):
+            current = read_cause(line)
+        elif line.startswith("["):
+            current = None
+        yield line, current
 
 
 def read_default(line: str) -> str:

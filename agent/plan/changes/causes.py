@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ordain.transforms.render.cause_comments import Cause, read_cause
+from ordain.transforms.render.cause_comments import Cause, lines_with_causes, read_cause
 
 
 def directive_causes(files: Iterable[tuple[str, str]], section: str, key: str) -> tuple[str, tuple[Cause, ...]]:
@@ -51,11 +51,9 @@ def line_cause(content: str, number: int) -> Cause | None:
 
 def _directives(content: str) -> Iterator[tuple[int, str, str, Cause | None]]:
     """Yield each line that is not a comment: its number, its section, its text, and the place that asks for it."""
-    current, cause = "", None
-    for number, line in enumerate(content.split("\n"), start=1):
-        if line.startswith("#"):
-            cause = read_cause(line)
-        elif line.startswith("["):
-            current, cause = line.strip("[]"), None
-        else:
-            yield number, current, line, cause
+    section = ""
+    for number, (line, cause) in enumerate(lines_with_causes(content), start=1):
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif not line.startswith("#"):
+            yield number, section, line, cause

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ordain.transforms.catalog.known_systems import facts_for
@@ -24,7 +26,8 @@ def missing(sections: str, installed: Installed | None = MACHINE) -> list[str]:
     documents, problems = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\n{sections}\n".encode())
     assert problems == ()
     compiled = compile(documents, facts_for("debian-13"), installed, shipped=shipped())
-    return [p.what.split()[2].rstrip(",") for p in compiled.problems if "there is no such unit" in p.what]
+    said = (re.search(r"because (\S+), which it starts, does not exist", p.what) for p in compiled.problems)
+    return [match[1] for match in said if match]
 
 
 @pytest.mark.parametrize(
