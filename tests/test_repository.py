@@ -32,10 +32,16 @@ MAY_IMPORT = {
     "transforms/render": "catalog template machine document document/keys document/text systemd",
     "transforms/render/network": "render catalog template document/keys document/formats document/text systemd",
     "transforms/graph": "render catalog systemd",
-    "transforms/importing": "render catalog document document/keys document/formats document/text systemd",
+    "transforms/importing/draft": "document document/keys document/text systemd",
+    "transforms/importing/units": "importing/draft render catalog document document/keys document/formats document/text"
+    " systemd",
+    "transforms/importing/containers": "importing/units importing/draft render catalog document/formats document/text"
+    " systemd",
+    "transforms/importing": "importing/containers importing/units importing/draft render catalog document"
+    " document/keys document/formats document/text systemd",
     "transforms/netboot": "resolve template document/formats document/text",
     "transforms/query": "document/text systemd",
-    "transforms/runs": "importing catalog resolve template document document/keys document/formats document/text"
+    "transforms/runs": "importing/draft catalog resolve template document document/keys document/formats document/text"
     " systemd",
     # The program that systemd runs at boot: standard library only.
     "generator": "",

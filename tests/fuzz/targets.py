@@ -54,8 +54,9 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.document.text.node import Unreadable
 from ordain.transforms.errors import Problem, Refused
-from ordain.transforms.importing import file_types, schema_filter, yaml_writer
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing import file_types
+from ordain.transforms.importing.draft import schema_filter, yaml_writer
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
 from ordain.transforms.importing.file_types import FileType
 from ordain.transforms.model import Document
 from ordain.transforms.sealed_secret import parse as parse_sealed

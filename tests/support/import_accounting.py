@@ -16,8 +16,9 @@ import yaml
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.names import names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
-from ordain.transforms.importing import file_types, schema_filter
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing import file_types
+from ordain.transforms.importing.draft import schema_filter
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
 from ordain.transforms.importing.file_types import FileType
 
 NAMES, _ = names_for(shipped(), facts_for("debian-12"), shared_versions(shipped()))

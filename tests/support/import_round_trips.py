@@ -12,9 +12,11 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.keys.shapes import Sequence
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import file_types, unit_assignments, yaml_writer
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
-from ordain.transforms.importing.neutral_keys import shape_of
+from ordain.transforms.importing import file_types
+from ordain.transforms.importing.draft import yaml_writer
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.units import unit_assignments
+from ordain.transforms.importing.units.neutral_keys import shape_of
 from ordain.transforms.model import Compiled, Facts
 from ordain.transforms.render.service_directives import PLAIN
 from ordain.transforms.systemd import directives, splitting, unit_file, values

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.importing.document_draft import InputFile
+from ordain.transforms.importing.draft.document_draft import InputFile
 from ordain.transforms.systemd import splitting, unit_file
 from rig.oracles import quadlet_services
 from support.import_round_trips import round_trip

@@ -7,8 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from ordain.transforms.document.text.node import Node
-from ordain.transforms.importing.document_draft import DocumentDraft, Plain
-from ordain.transforms.importing.yaml_values import UnusableValue, each, flag, listed, set_items, text, texts, whole
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, Plain
+from ordain.transforms.importing.draft.yaml_values import (
+    UnusableValue,
+    each,
+    flag,
+    listed,
+    set_items,
+    text,
+    texts,
+    whole,
+)
 from ordain.transforms.render.accounts import FIXED_FOR_ROOT
 
 _PASSWORD = "set passwords manually, or log in with keys"

@@ -10,9 +10,9 @@ import re
 import shlex
 
 from ordain.transforms.document.text.node import Node
-from ordain.transforms.importing.document_draft import DocumentDraft, Plain
-from ordain.transforms.importing.foreign_yaml import python_value
-from ordain.transforms.importing.yaml_values import UnusableValue, each, listed, python_text
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, Plain
+from ordain.transforms.importing.draft.foreign_yaml import python_value
+from ordain.transforms.importing.draft.yaml_values import UnusableValue, each, listed, python_text
 from ordain.transforms.lazy_patterns import lazy_pattern
 
 DONE = "/var/lib/cloud-runcmd/done"

@@ -13,12 +13,22 @@ from collections.abc import Callable, Iterable, Mapping
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.text.node import Node, Number
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import fstab, network_config, yaml_values
+from ordain.transforms.importing import fstab, network_config
 from ordain.transforms.importing.cloud_accounts import add_groups, add_users
 from ordain.transforms.importing.cloud_commands import add_bootcmd, add_runcmd
-from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile, Plain
-from ordain.transforms.importing.foreign_yaml import python_value
-from ordain.transforms.importing.yaml_values import UnusableValue, each, flag, items, listed, set_items, text, texts
+from ordain.transforms.importing.draft import yaml_values
+from ordain.transforms.importing.draft.document_draft import MAX_BYTES, DocumentDraft, InputFile, Plain
+from ordain.transforms.importing.draft.foreign_yaml import python_value
+from ordain.transforms.importing.draft.yaml_values import (
+    UnusableValue,
+    each,
+    flag,
+    items,
+    listed,
+    set_items,
+    text,
+    texts,
+)
 
 HINTS = {
     "packages": "use the package manager; an error of `services` names the package that is missing",

@@ -8,17 +8,10 @@ from enum import StrEnum
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import (
-    cloud_config,
-    compose,
-    fstab,
-    ignition,
-    kernel_files,
-    network_config,
-    quadlet,
-    unit_files,
-)
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing import cloud_config, fstab, ignition, kernel_files, network_config
+from ordain.transforms.importing.containers import compose, quadlet
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.units import unit_files
 from ordain.transforms.lazy_patterns import lazy_pattern
 
 

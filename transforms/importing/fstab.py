@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.formats import formats
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile, Plain
 from ordain.transforms.render.mounts import PROTECTED, is_api
 from ordain.transforms.systemd import mount_options, splitting
 

@@ -17,11 +17,22 @@ from dataclasses import replace
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.text.node import Node
-from ordain.transforms.importing import quadlet, unit_files, yaml_values
-from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile, Plain
-from ordain.transforms.importing.foreign_yaml import python_value
-from ordain.transforms.importing.unit_files import ImportedUnit
-from ordain.transforms.importing.yaml_values import UnusableValue, each, flag, listed, set_items, text, texts, whole
+from ordain.transforms.importing.containers import quadlet
+from ordain.transforms.importing.draft import yaml_values
+from ordain.transforms.importing.draft.document_draft import MAX_BYTES, DocumentDraft, InputFile, Plain
+from ordain.transforms.importing.draft.foreign_yaml import python_value
+from ordain.transforms.importing.draft.yaml_values import (
+    UnusableValue,
+    each,
+    flag,
+    listed,
+    set_items,
+    text,
+    texts,
+    whole,
+)
+from ordain.transforms.importing.units import unit_files
+from ordain.transforms.importing.units.unit_files import ImportedUnit
 from ordain.transforms.render.accounts import FIXED_FOR_ROOT
 from ordain.transforms.systemd import unit_name
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
 
 
 def convert_sysctl(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> None:

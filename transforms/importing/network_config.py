@@ -13,10 +13,11 @@ from ordain.transforms.document.keys.network_keys import NETWORK
 from ordain.transforms.document.keys.network_shapes import FlagOr, Rows
 from ordain.transforms.document.keys.shapes import Flag, Integer, Map, Record, Shape
 from ordain.transforms.document.text.node import Node, Number, mapping, sequence
-from ordain.transforms.importing import network_v1, yaml_values
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
-from ordain.transforms.importing.foreign_yaml import UnusableNode
-from ordain.transforms.importing.yaml_values import UnusableValue, items, text
+from ordain.transforms.importing import network_v1
+from ordain.transforms.importing.draft import yaml_values
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.draft.foreign_yaml import UnusableNode
+from ordain.transforms.importing.draft.yaml_values import UnusableValue, items, text
 from ordain.transforms.lazy_patterns import lazy_pattern
 
 

@@ -11,8 +11,8 @@ from functools import partial
 
 from ordain.transforms.document.text.node import Node, Number, mapping, sequence
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import DocumentDraft
-from ordain.transforms.importing.yaml_values import (
+from ordain.transforms.importing.draft.document_draft import DocumentDraft
+from ordain.transforms.importing.draft.yaml_values import (
     UnusableValue,
     each,
     flag,

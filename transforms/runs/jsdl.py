@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 
 from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Where, warning
-from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.importing.draft.document_draft import Plain
 from ordain.transforms.model import Branch, Document, Leaf, Template, Tree, strings
 from ordain.transforms.runs.run_draft import RunDraft
 from ordain.transforms.runs.scheduler_rows import vectors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.importing.draft.document_draft import Plain
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.runs.run_draft import RunDraft
 from ordain.transforms.runs.script_options import (

@@ -10,8 +10,8 @@ from ordain.transforms.document.keys.shapes import Record
 from ordain.transforms.document.reader import HEADER, read
 from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import Problem, Where, warning
-from ordain.transforms.importing.document_draft import Plain
-from ordain.transforms.importing.yaml_writer import write_keys
+from ordain.transforms.importing.draft.document_draft import Plain
+from ordain.transforms.importing.draft.yaml_writer import write_keys
 from ordain.transforms.lazy_patterns import lazy_pattern
 
 _NOT_A_NAME = lazy_pattern(r"[^A-Za-z0-9_.-]+")

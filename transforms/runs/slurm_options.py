@@ -6,7 +6,7 @@ import re
 import shlex
 
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.importing.draft.document_draft import Plain
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.runs.run_draft import RunDraft
 from ordain.transforms.runs.script_options import (

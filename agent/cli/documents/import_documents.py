@@ -19,15 +19,10 @@ from ordain.transforms.document.formats import formats
 from ordain.transforms.document.reader import read
 from ordain.transforms.document.text.node import unescape_key
 from ordain.transforms.errors import Problem, Refused, Where, only_errors, sorted_problems
-from ordain.transforms.importing import (
-    file_types,
-    schema_filter,
-    unit_assignments,
-    unit_files,
-    whole_machine,
-    yaml_writer,
-)
-from ordain.transforms.importing.document_draft import MAX_BYTES, NOT_CONVERTED, DocumentDraft, InputFile
+from ordain.transforms.importing import file_types
+from ordain.transforms.importing.draft import schema_filter, yaml_writer
+from ordain.transforms.importing.draft.document_draft import MAX_BYTES, NOT_CONVERTED, DocumentDraft, InputFile
+from ordain.transforms.importing.units import unit_assignments, unit_files, whole_machine
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.machine.installed_units import read_installed

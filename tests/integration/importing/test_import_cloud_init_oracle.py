@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ordain.transforms.importing import file_types, schema_filter
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
+from ordain.transforms.importing import file_types
+from ordain.transforms.importing.draft import schema_filter
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile, Plain
 from ordain.transforms.importing.file_types import FileType
 from rig.oracles import cloud_init_answers, cloud_init_tree
 from support.import_accounting import NAMES

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.importing.document_draft import InputFile
+from ordain.transforms.importing.draft.document_draft import InputFile
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Facts, Installed
 from ordain.transforms.systemd import unit_file, unit_name

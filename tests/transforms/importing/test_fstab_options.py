@@ -8,7 +8,7 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.names import names_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.importing import fstab
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
 
 
 @pytest.mark.parametrize(

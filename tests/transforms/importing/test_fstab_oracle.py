@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.importing.document_draft import InputFile
+from ordain.transforms.importing.draft.document_draft import InputFile
 from ordain.transforms.systemd import splitting, unit_file
 from support.import_round_trips import round_trip
 

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from ordain.transforms.importing import file_types, schema_filter
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
+from ordain.transforms.importing import file_types
+from ordain.transforms.importing.draft import schema_filter
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile, Plain
 from support.import_accounting import NAMES
 
 

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ordain.transforms.importing import compose_container, quadlet, quadlet_objects
-from ordain.transforms.importing.document_draft import InputFile
+from ordain.transforms.importing.containers import compose_container, quadlet, quadlet_objects
+from ordain.transforms.importing.draft.document_draft import InputFile
 from ordain.transforms.importing.file_types import FileType
 from support.import_accounting import dropped_from_yaml, dropped_lines
 from support.samples.encode_samples import TAKEN

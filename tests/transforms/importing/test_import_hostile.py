@@ -19,8 +19,9 @@ from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
-from ordain.transforms.importing import file_types, schema_filter, yaml_writer
-from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile
+from ordain.transforms.importing import file_types
+from ordain.transforms.importing.draft import schema_filter, yaml_writer
+from ordain.transforms.importing.draft.document_draft import MAX_BYTES, DocumentDraft, InputFile
 from ordain.transforms.importing.file_types import FileType
 from support.import_accounting import composed
 

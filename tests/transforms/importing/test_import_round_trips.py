@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.importing.document_draft import InputFile
+from ordain.transforms.importing.draft.document_draft import InputFile
 from ordain.transforms.systemd import directives, encode
 from ordain.transforms.systemd.unit_file import Setting, write
 from support.import_round_trips import RoundTrip, differences, round_trip

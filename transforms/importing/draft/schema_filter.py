@@ -20,7 +20,7 @@ from ordain.transforms.document.text.node import (
     unescape_key,
 )
 from ordain.transforms.errors import NOWHERE, Problem
-from ordain.transforms.importing.document_draft import DocumentDraft, Plain
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, Plain
 from ordain.transforms.model import Kind
 
 COMMANDS = {key for key, shape in SERVICE.keys.items() if isinstance(shape, CommandLine)}

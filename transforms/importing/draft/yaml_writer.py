@@ -11,7 +11,7 @@ from ordain.transforms.document.keys.language import SECTIONS
 from ordain.transforms.document.keys.shapes import FreeForm, Map, Record, Set, Shape
 from ordain.transforms.document.text import yaml_reader
 from ordain.transforms.document.text.node import Number, Unreadable, scalar
-from ordain.transforms.importing.document_draft import DocumentDraft, Plain
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, Plain
 
 WIDTH = 100
 """The width from which values are split over several lines, if YAML allows that."""

@@ -14,10 +14,10 @@ from ordain.transforms.document.formats import formats
 from ordain.transforms.document.keys.service_keys import LISTEN, SCHEDULE
 from ordain.transforms.document.keys.shapes import Position, Record
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import neutral_keys, unit_assignments
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
-from ordain.transforms.importing.neutral_keys import KnownNames
-from ordain.transforms.importing.unit_assignments import Assignment, Settings
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile, Plain
+from ordain.transforms.importing.units import neutral_keys, unit_assignments
+from ordain.transforms.importing.units.neutral_keys import KnownNames
+from ordain.transforms.importing.units.unit_assignments import Assignment, Settings
 from ordain.transforms.model import Branch
 from ordain.transforms.render import sockets_and_timers
 from ordain.transforms.render.service_directives import DEPENDENCIES, Context

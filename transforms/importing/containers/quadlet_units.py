@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import DocumentDraft
-from ordain.transforms.importing.podman_command import implied, podman, unquoted
-from ordain.transforms.importing.quadlet_references import References
-from ordain.transforms.importing.unit_assignments import Assignment
-from ordain.transforms.importing.unit_files import ImportedUnit
+from ordain.transforms.importing.containers.podman_command import implied, podman, unquoted
+from ordain.transforms.importing.containers.quadlet_references import References
+from ordain.transforms.importing.draft.document_draft import DocumentDraft
+from ordain.transforms.importing.units.unit_assignments import Assignment
+from ordain.transforms.importing.units.unit_files import ImportedUnit
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd import splitting, unit_name, values
 from ordain.transforms.systemd.encode import EncodeError

@@ -14,10 +14,10 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.formats import formats
 from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import yaml_values
-from ordain.transforms.importing.compose_container import EXPAND, IGNORED, container_entry
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
-from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, listed, text
+from ordain.transforms.importing.containers.compose_container import EXPAND, IGNORED, container_entry
+from ordain.transforms.importing.draft import yaml_values
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.draft.yaml_values import UnusableValue, flag, items, listed, text
 
 
 def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ordain.transforms.importing import file_types
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
 from support.import_accounting import NAMES
 
 SERVICE = "[Service]\nExecStart=/usr/bin/a\n"

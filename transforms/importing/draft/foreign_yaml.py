@@ -18,7 +18,7 @@ from typing import Any
 from ordain.transforms.document.text import yaml_reader
 from ordain.transforms.document.text.node import Node, Number, scalar
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import DocumentDraft
+from ordain.transforms.importing.draft.document_draft import DocumentDraft
 from ordain.transforms.lazy_patterns import lazy_pattern
 
 TAG = "tag:yaml.org,2002:"

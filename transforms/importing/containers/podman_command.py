@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.unit_assignments import Assignment
+from ordain.transforms.importing.units.unit_assignments import Assignment
 from ordain.transforms.systemd import quoting
 
 PODMAN = "/usr/bin/podman"

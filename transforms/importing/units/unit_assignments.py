@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.render.unit_draft import ADD_ONLY
 from ordain.transforms.systemd import directives, encode, unit_file, unit_name

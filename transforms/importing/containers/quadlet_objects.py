@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
-from ordain.transforms.importing.podman_command import unquoted
-from ordain.transforms.importing.unit_assignments import Assignment
+from ordain.transforms.importing.containers.podman_command import unquoted
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.units.unit_assignments import Assignment
 from ordain.transforms.systemd import splitting, values
 from ordain.transforms.systemd.encode import EncodeError
 

@@ -12,8 +12,8 @@ from typing import NoReturn
 from ordain.transforms.document.text import yaml_reader
 from ordain.transforms.document.text.node import Node, Number, Unreadable
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
-from ordain.transforms.importing.foreign_yaml import ForeignRules, UnusableNode, python_value
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile, Plain
+from ordain.transforms.importing.draft.foreign_yaml import ForeignRules, UnusableNode, python_value
 from ordain.transforms.systemd import values
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.importing import file_types
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile, Plain
 from ordain.transforms.model import Branch
 from ordain.transforms.systemd import splitting
 

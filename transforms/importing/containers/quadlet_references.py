@@ -6,10 +6,10 @@ import posixpath
 from collections.abc import Iterator, Mapping
 
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import InputFile
-from ordain.transforms.importing.podman_command import implied, podman
-from ordain.transforms.importing.quadlet_objects import PodmanObject
-from ordain.transforms.importing.unit_assignments import Assignment
+from ordain.transforms.importing.containers.podman_command import implied, podman
+from ordain.transforms.importing.containers.quadlet_objects import PodmanObject
+from ordain.transforms.importing.draft.document_draft import InputFile
+from ordain.transforms.importing.units.unit_assignments import Assignment
 from ordain.transforms.systemd import quoting
 from ordain.transforms.systemd.encode import EncodeError
 

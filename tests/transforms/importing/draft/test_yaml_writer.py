@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ordain.transforms.document.text import yaml_reader
-from ordain.transforms.importing import yaml_values
-from ordain.transforms.importing.document_draft import DocumentDraft, Plain
-from ordain.transforms.importing.yaml_writer import WIDTH, write
+from ordain.transforms.importing.draft import yaml_values
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, Plain
+from ordain.transforms.importing.draft.yaml_writer import WIDTH, write
 
 TRICKY = (
     "", " ", "~", "null", "true", "no", "0", "08", "0x1f", "1e3", ".5", "12:30", "- a", "-", "? a", "a: b", "a:", ":a",

@@ -13,14 +13,14 @@ from dataclasses import replace
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import unit_assignments, unit_files
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
-from ordain.transforms.importing.podman_command import implied, podman, unquoted
-from ordain.transforms.importing.quadlet_objects import PodmanObject, podman_object
-from ordain.transforms.importing.quadlet_references import References
-from ordain.transforms.importing.quadlet_units import HAVE_SERVICES, QuadletService, service, service_of
-from ordain.transforms.importing.unit_assignments import Assignment
-from ordain.transforms.importing.unit_files import ImportedUnit
+from ordain.transforms.importing.containers.podman_command import implied, podman, unquoted
+from ordain.transforms.importing.containers.quadlet_objects import PodmanObject, podman_object
+from ordain.transforms.importing.containers.quadlet_references import References
+from ordain.transforms.importing.containers.quadlet_units import HAVE_SERVICES, QuadletService, service, service_of
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.units import unit_assignments, unit_files
+from ordain.transforms.importing.units.unit_assignments import Assignment
+from ordain.transforms.importing.units.unit_files import ImportedUnit
 from ordain.transforms.systemd import splitting, unit_name, values
 from ordain.transforms.systemd.encode import EncodeError
 

@@ -12,9 +12,9 @@ from typing import Protocol
 from ordain.transforms.document.formats import command_line
 from ordain.transforms.document.text.node import Node, Number
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import Plain
-from ordain.transforms.importing.foreign_yaml import Unquoted, go_text
-from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, listed, set_items, text
+from ordain.transforms.importing.draft.document_draft import Plain
+from ordain.transforms.importing.draft.foreign_yaml import Unquoted, go_text
+from ordain.transforms.importing.draft.yaml_values import UnusableValue, flag, items, listed, set_items, text
 from ordain.transforms.render.unit_draft import SECRET
 from ordain.transforms.systemd import values
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
-from ordain.transforms.importing.unit_assignments import Assignment
-from ordain.transforms.importing.unit_files import ImportedUnit, read_unit
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.units.unit_assignments import Assignment
+from ordain.transforms.importing.units.unit_files import ImportedUnit, read_unit
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Installed, InstalledUnit, Link
 from ordain.transforms.render.service_units import started_by

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.importing import file_types, schema_filter
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
+from ordain.transforms.importing import file_types
+from ordain.transforms.importing.draft import schema_filter
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile, Plain
 from ordain.transforms.model import Branch
 
 

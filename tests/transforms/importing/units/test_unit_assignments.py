@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ordain.transforms.importing import unit_assignments
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.units import unit_assignments
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from ordain.transforms.document.formats import command_line
 from ordain.transforms.document.keys.service_keys import CONDITIONS, SERVICE
 from ordain.transforms.document.keys.shapes import Choice, Flag, Integer, Position, Record, Sequence, Shape, String
 from ordain.transforms.document.text.node import Node
-from ordain.transforms.importing import schema_filter
-from ordain.transforms.importing.document_draft import Plain
-from ordain.transforms.importing.unit_assignments import Place, Settings
+from ordain.transforms.importing.draft import schema_filter
+from ordain.transforms.importing.draft.document_draft import Plain
+from ordain.transforms.importing.units.unit_assignments import Place, Settings
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Kind
 from ordain.transforms.render import service_directives

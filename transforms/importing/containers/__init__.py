@@ -1,0 +1,1 @@
+"""Compose files and quadlets as services that run docker or podman."""

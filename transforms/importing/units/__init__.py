@@ -1,0 +1,1 @@
+"""Unit files, and the units of a whole machine, as entries of ``services`` and ``units``."""
