@@ -44,6 +44,7 @@ from ordain.agent.apply.protected_units import remember_session
 from ordain.agent.errors import DamagedGeneration, ShuttingDown
 from ordain.agent.model import (
     Applied,
+    ChangeCause,
     ChangeOrigin,
     Generation,
     Job,
@@ -72,6 +73,8 @@ from ordain.agent.system.journal_socket import send
 from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
 from ordain.transforms.systemd.unit_name import is_template
 
+_ASKED = frozenset({ChangeCause.APPLY, ChangeCause.FILE, ChangeCause.ROLLBACK})
+"""The causes with which an administrator asks for the machine as the documents say."""
 MAX_ANNOUNCED = 500
 """The lines that one apply writes to the journal; journald drops more than 10,000 in half a minute."""
 
@@ -294,7 +297,13 @@ class ApplySteps:
 
     async def _place_files(self, progress: Progress) -> Progress:
         old = self._machine.store.known(progress.plan.from_hash)
-        wrong = await self._files.apply(old, progress.new, progress.plan, rolls_back=progress.rolls_back)
+        wrong = await self._files.apply(
+            old,
+            progress.new,
+            progress.plan,
+            asked=progress.entry.origin.cause in _ASKED,
+            rolls_back=progress.rolls_back,
+        )
         jobs = without_units(progress.jobs, {verdict.unit for verdict in wrong})
         return replace(progress.judged(wrong), jobs=jobs)
 
@@ -397,7 +406,13 @@ class ApplySteps:
 
     def _reject(self, failed: Outcome, *, complete: bool = True) -> None:
         self._machine.decisions.reject(
-            RejectedGeneration(number=failed.generation, hash=failed.hash, why=failed.why, complete=complete)
+            RejectedGeneration(
+                number=failed.generation,
+                hash=failed.hash,
+                why=failed.why,
+                complete=complete,
+                cause=failed.origin.cause,
+            )
         )
 
     async def _run_jobs(self, progress: Progress, jobs: Sequence[Job]) -> list[UnitVerdict]:

@@ -124,7 +124,8 @@ def _require_member(generation: Generation, unit: str) -> Member:
     known = {member.unit: member for member in generation.members}
     if unit not in known:
         hint = did_you_mean(unit, known)
-        raise Failure(f"the documents do not name {unit}" + (f"; {hint}" if hint else ""))
+        what = f"generation {generation.number}, which is in force, has no unit {unit} of the documents"
+        raise Failure(what + (f"; {hint}" if hint else ""))
     return known[unit]
 
 

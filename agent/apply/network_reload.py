@@ -1,7 +1,8 @@
 """Has the programs that bring the network up read their changed files, without touching other links.
 
-    two generations ──network_change──▶ NetworkChange ──apply──▶ networkd, NetworkManager, ifupdown ──▶ UnitVerdict
-    one generation ──machine_findings──▶ what somebody changed ──repair──▶ the same way; restore undoes that
+    two generations, what somebody changed ──network_change──▶ NetworkChange
+    NetworkChange ──apply──▶ networkd, NetworkManager, ifupdown ──▶ UnitVerdict
+    restore undoes what was done about that what somebody changed
 
 None of these programs is restarted. systemd-networkd reads its files again and configures those links anew whose file
 has changed; NetworkManager does so with connections, ifupdown with the interfaces that it is told. A program that does
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,22 @@ from ordain.agent.apply.differences.network_differences import (
     findings,
     is_repaired,
     link_states,
-    machine_findings,
     network_reader,
 )
 from ordain.agent.apply.network_snapshot import NetworkSnapshot
 from ordain.agent.json_codec import from_json
-from ordain.agent.model import Generation, UnitVerdict, to_json
-from ordain.agent.plan.changes.network_changes import DeviceRepair, NetworkChange, network_repair
-from ordain.agent.plan.network_expectation import ExpectedDevice, expected_devices
+from ordain.agent.model import Generation, Plan, UnitVerdict, to_json
+from ordain.agent.plan.changes.network_changes import (
+    DeviceRepair,
+    NetworkChange,
+    displaced_files,
+    network_change,
+    repaired_files,
+)
+from ordain.agent.plan.network_expectation import ExpectedDevice, changed_devices, expected_devices
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
+from ordain.agent.system.netlink import KernelNetwork
 from ordain.agent.system.systemd1 import Systemd
 from ordain.agent.system.transient_units import run
 
@@ -64,54 +71,55 @@ class NetworkReload:
         self._systemd, self._root = systemd, root
         self._read_network = read_network or network_reader(root)
 
-    async def apply(self, change: NetworkChange, devices: Sequence[ExpectedDevice] = ()) -> list[UnitVerdict]:
-        """Have ``change`` take effect; return a verdict for each program that failed.
+    async def apply(
+        self, old: Generation, new: Generation, plan: Plan, *, asked: bool = False, rolls_back: bool = False
+    ) -> list[UnitVerdict]:
+        """Have the files of ``plan``, which were placed, take effect; return a verdict for each failure.
 
-        ``devices`` must then come up: each that does not in time is a failure, too.
+        Devices that somebody has changed are configured again if the plan says so. The network before that is kept for
+        `restore`. If an administrator has ``asked`` for the apply, the programs read files again that others had
+        changed. The devices of the changes must come up, unless the apply ``rolls_back``.
         """
-        states = await self._systemd.list_units((NETWORKD, NETWORK_MANAGER, IFUPDOWN, UDEV))
+        paths = repaired_files(plan)
+        broken, network = self._broken(new, paths) if paths else ((), None)
+        states = await self._systemd.list_units((*UNITS.values(), UDEV))
         running = {unit for unit, state in states.items() if state.running}
-        wrong: list[UnitVerdict] = []
-        if commands := self._commands(change, running):
-            message = await self._run(commands)
-            wrong += [_failed(COMMANDS, message)] if message else []
-        if change.networkd and NETWORKD in running:
-            try:
-                await self._reload_networkd(change)
-            except (BusError, ValueError) as error:
-                wrong.append(_failed(NETWORKD, str(error)))
-        (self._root / OLD_STANZAS).unlink(missing_ok=True)
-        return wrong or [verdict async for verdict in self._failures(devices)]
-
-    async def repair(self, generation: Generation, paths: Collection[str]) -> list[UnitVerdict]:
-        """Have the devices of the files ``paths`` configured again that somebody has changed, or removed.
-
-        The network before is kept for `restore`. Return a verdict for each failure.
-        """
-        devices = expected_devices(generation)
-        findings = machine_findings(devices, self._read_network, self._root)
-        broken = [finding for finding in findings if is_repaired(finding) and finding.device.path in paths]
-        states = await self._systemd.list_units(UNITS.values())
         wrong = [
             UnitVerdict(unit=finding.device.item, ok=False, what=f"{unit} does not run, so nothing configures it")
             for finding in broken
-            if not states[unit := UNITS[finding.device.program]].running
+            for unit in (UNITS[finding.device.program],)
+            if unit not in running
         ]
         idle = {verdict.unit for verdict in wrong}
         broken = [finding for finding in broken if finding.device.item not in idle]
-        network = self._read_network() if broken else None
-        if network is None:
-            return wrong
         repairs = [_repair_of(finding) for finding in broken]
-        names = {name for device in devices for name in (device.name,) if not device.has_pattern}
-        names |= {repair.name for repair in repairs}
-        snapshot = network_snapshot.take(network, names - {""})
+        if network and repairs:
+            self._keep(network, new, [repair.name for repair in repairs])
+        change = network_change(old, new, repairs, displaced_files(plan) if asked else ())
+        if not change:
+            return wrong
+        items = {finding.device.item for finding in broken}
+        changed = [*changed_devices(old, new), *(d for d in expected_devices(new) if d.item in items)]
+        return [*wrong, *await self._take_effect(change, running, () if rolls_back else changed)]
+
+    def _broken(
+        self, generation: Generation, paths: Collection[str]
+    ) -> tuple[list[DeviceFinding], KernelNetwork | None]:
+        """Return what is to be repaired about the devices of the files ``paths``, and the network as it is."""
+        network = self._read_network()
+        if network is None:
+            return [], None
+        # A file that was placed again a moment ago gives its device no time: the device had differed before.
+        known = findings(expected_devices(generation), network, link_states(self._root, network), {})
+        return [finding for finding in known if is_repaired(finding) and finding.device.path in paths], network
+
+    def _keep(self, network: KernelNetwork, generation: Generation, names: Iterable[str]) -> None:
+        """Keep the ``network`` as it is, for `restore`."""
+        of_documents = {device.name for device in expected_devices(generation) if not device.has_pattern}
         path = self._root / SNAPSHOT
         atomic_files.make_folder(path.parent)
+        snapshot = network_snapshot.take(network, {*names, *of_documents} - {""})
         atomic_files.replace(path, json.dumps(to_json(snapshot)).encode())
-        items = {finding.device.item for finding in broken}
-        changed = [device for device in devices if device.item in items]
-        return [*wrong, *await self.apply(network_repair(generation, repairs), changed)]
 
     async def restore(self) -> list[UnitVerdict]:
         """Bring the network back that was there before the last repair; do nothing if that has succeeded."""
@@ -138,6 +146,25 @@ class NetworkReload:
             output=self._root / COMMANDS_OUTPUT,
             seconds=COMMANDS_SEC,
         )
+
+    async def _take_effect(
+        self, change: NetworkChange, running: Collection[str], devices: Sequence[ExpectedDevice]
+    ) -> list[UnitVerdict]:
+        """Have ``change`` take effect; return a verdict for each program that failed.
+
+        ``devices`` must then come up: each that does not in time is a failure, too.
+        """
+        wrong: list[UnitVerdict] = []
+        if commands := self._commands(change, running):
+            message = await self._run(commands)
+            wrong += [_failed(COMMANDS, message)] if message else []
+        if change.networkd and NETWORKD in running:
+            try:
+                await self._reload_networkd(change)
+            except (BusError, ValueError) as error:
+                wrong.append(_failed(NETWORKD, str(error)))
+        (self._root / OLD_STANZAS).unlink(missing_ok=True)
+        return wrong or [verdict async for verdict in self._failures(devices)]
 
     async def _failures(self, devices: Sequence[ExpectedDevice]) -> AsyncIterator[UnitVerdict]:
         """Wait until ``devices`` are as their programs were told; yield a verdict for each that is not in time."""

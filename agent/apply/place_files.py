@@ -20,9 +20,6 @@ from ordain.agent.apply.jobs.verdicts import NOT_LOADED
 from ordain.agent.apply.network_reload import NetworkReload
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Verb
-from ordain.agent.plan.changes.diff import same_generation
-from ordain.agent.plan.changes.network_changes import network_change
-from ordain.agent.plan.network_expectation import changed_devices
 from ordain.agent.secrets.exchange import UNIT as SECRETS
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
@@ -52,11 +49,13 @@ class LiveFiles:
         self._systemd, self._root = systemd, root
         self._network = NetworkReload(systemd, root)
 
-    async def apply(self, old: Generation, new: Generation, plan: Plan, *, rolls_back: bool) -> list[UnitVerdict]:
+    async def apply(
+        self, old: Generation, new: Generation, plan: Plan, *, asked: bool, rolls_back: bool
+    ) -> list[UnitVerdict]:
         """Place the files of ``plan``, have running programs take them up, and check them unless it ``rolls_back``.
 
-        From a generation to itself, devices of the network are repaired; a roll back of that restores the network.
-        Return a verdict for each failure.
+        Devices of the network are repaired if the plan says so; a roll back of that restores the network. ``asked``:
+        an administrator asked for the apply. Return a verdict for each failure.
         """
         if rolls_back and (wrong := await self._network.restore()):
             return wrong
@@ -71,10 +70,7 @@ class LiveFiles:
         ]
         wrong = await self._place((*UNITS, *units), new)
         await apply_host_settings(self._systemd, old, new)
-        if same_generation(old, new):
-            wrong += await self._network.repair(new, {file.path for file in plan.files})
-        elif change := network_change(old, new):
-            wrong += await self._network.apply(change, () if rolls_back else changed_devices(old, new))
+        wrong += await self._network.apply(old, new, plan, asked=asked, rolls_back=rolls_back)
         return wrong if wrong or rolls_back else await self._check(new, plan)
 
     async def _place(self, units: Iterable[str], new: Generation) -> list[UnitVerdict]:

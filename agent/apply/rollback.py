@@ -164,13 +164,20 @@ class Rollback:
 def decision_conditions(trials: Trials, decisions: Decisions) -> Iterator[StatusCondition]:
     """Yield a condition for a trial, for a generation that was rolled back, and if the source is not followed."""
     if trial := trials.pending():
-        what = f"generation {trial.number} is rolled back at {trial.until_text} unless it is confirmed"
-        yield StatusCondition(code="Trial", what=what, hint="run `ordainctl confirm`, or `ordainctl rollback`")
+        if trial.automatic:
+            what = f"generation {trial.number} changes the network, and is rolled back if that cuts the machine off"
+            hint = "wait; the apply itself confirms it"
+        else:
+            what = f"generation {trial.number} is rolled back at {trial.until_text} unless it is confirmed"
+            hint = "run `ordainctl confirm`, or `ordainctl rollback`"
+        yield StatusCondition(code="Trial", what=what, hint=hint)
     elif bad := decisions.rejected:
         public = f"generation {bad.number} failed and was rolled back"
         what = f"{public}: {bad.why}"
         if bad.complete:
-            hint = "change the documents, or run `ordainctl apply` to try again"
+            again = f"run `ordainctl rollback {bad.number}` to try again; `ordainctl apply` applies the documents"
+            chosen = bad.cause is ChangeCause.ROLLBACK
+            hint = again if chosen else "change the documents, or run `ordainctl apply` to try again"
             yield StatusCondition(code="RolledBack", what=what, hint=hint, fault=True, public=public)
         else:
             rest = "; some units are not as they were before"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ordain.agent.model import Change, Effect, FileAction, FileChange, Job, Plan, Verb
+from ordain.agent.model import Change, Effect, FileAction, Job, Plan, Verb
 from ordain.agent.plan.changes.diff import FRAGMENT
 from ordain.transforms.render.cause_comments import Cause
 
@@ -82,7 +82,7 @@ def announcements(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "", f"change {change.unit} {describe_change(change)}"
     for file in plan.files:
         changes = "; ".join(describe_change(change).replace("  (", " (") for change in file.changes[:_MAX_ANNOUNCED])
-        yield "", f"{_file_step(file)} {file.path}{f': {changes}' if changes else _causes(file.causes)}"
+        yield "", f"{file_step(file.path, file.what)} {file.path}{f': {changes}' if changes else _causes(file.causes)}"
 
 
 def _lines(plan: Plan) -> Iterator[PlanLine]:
@@ -98,7 +98,7 @@ def _lines(plan: Plan) -> Iterator[PlanLine]:
         for change in plan.settings:
             yield PlanLine(beginning=_BELOW, text=f"{change.unit} {describe_change(change)}")
     for file in plan.files:
-        step = _file_step(file)
+        step = file_step(file.path, file.what)
         yield PlanLine(text=f"{step:8}{file.path}{'' if file.changes else _causes(file.causes)}", step=step)
         for change in file.changes:
             yield PlanLine(beginning=_BELOW, text=describe_change(change))
@@ -126,11 +126,11 @@ def describe_change(change: Change) -> str:
     return f"{key}: {_values(change.old)} → {_values(change.new)}{_causes(change.causes)}"
 
 
-def _file_step(file: FileChange) -> PlanStep:
+def file_step(path: str, what: FileAction) -> PlanStep:
     """Return the word for a file; one that no document has any more gets its original back, which /run never holds."""
-    if file.what is FileAction.REMOVED and file.path.startswith("/run/"):
+    if what is FileAction.REMOVED and path.startswith("/run/"):
         return PlanStep.REMOVE
-    return _OF_FILES[file.what]
+    return _OF_FILES[what]
 
 
 def _causes(causes: tuple[Cause, ...]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ordain.agent.instruction import Expiry, Instruction
 from ordain.agent.json_codec import from_json
-from ordain.agent.model import Generation, to_json
+from ordain.agent.model import ChangeCause, Generation, to_json
 from ordain.agent.system import atomic_files
 
 NOBODY = Instruction()
@@ -21,12 +21,16 @@ PATHS = ("var/lib/ordain/decided.json", "run/ordain/decided.json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectedGeneration:
-    """A generation that was rolled back, and why; ``complete``: the rollback restored everything."""
+    """A generation that was rolled back, and why; ``complete``: the rollback restored everything.
+
+    ``cause`` is what had led to it: an administrator may have chosen it, and not the documents.
+    """
 
     number: int
     hash: str
     why: str
     complete: bool = True
+    cause: ChangeCause = ChangeCause.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

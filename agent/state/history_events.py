@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ordain.agent.instruction import Instruction
 from ordain.agent.json_codec import from_json
-from ordain.agent.model import ChangeCause, ChangeOrigin, Outcome, to_json
+from ordain.agent.model import ChangeCause, ChangeOrigin, FileAction, Outcome, to_json
 from ordain.agent.system import atomic_files
 
 PATH = "var/lib/ordain/events"
@@ -33,6 +33,7 @@ class HistoryEvent:
     """One event. ``generation`` is in force after it; ``rejected`` is the number of one that failed, else 0.
 
     ``time`` is ISO 8601, UTC. ``jobs`` are a verb and a unit each, ``files`` paths; ``more`` of both are not listed.
+    Of the files, those in ``removed`` were removed, or got their originals back.
     The beginning or the end of a hold has its unit in ``subject``, the end of a pause `SOURCE`; ``until`` (ISO 8601,
     UTC) is the end that a hold or a pause was given. One that ended by itself has no user in ``origin``.
     """
@@ -44,6 +45,7 @@ class HistoryEvent:
     why: str = ""
     jobs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     more: int = 0
     origin: ChangeOrigin = field(default_factory=ChangeOrigin)
     subject: str = ""
@@ -70,6 +72,7 @@ def event_of(outcome: Outcome) -> HistoryEvent:
         why=outcome.why or (f"on trial until {outcome.confirm_by}" if outcome.confirm_by else ""),
         jobs=tuple(jobs[:MAX_JOBS]),
         files=tuple(files[:MAX_JOBS]),
+        removed=tuple(file.path for file in outcome.plan.files[:MAX_JOBS] if file.what is FileAction.REMOVED),
         more=len(jobs[MAX_JOBS:]) + len(files[MAX_JOBS:]),
         origin=outcome.origin,
     )

@@ -12,7 +12,7 @@ import fnmatch
 import ipaddress
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
 from typing import Self, TypeVar
@@ -46,6 +46,7 @@ from ordain.transforms.machine import rootfs
 
 T = TypeVar("T")
 K = TypeVar("K")
+NETWORKD_DIRECTORIES = ("/etc/systemd/network", "/run/systemd/network", "/usr/lib/systemd/network")
 LINK_STATES = "run/systemd/netif/links"
 """The directory in which systemd-networkd keeps the state of each link, by index (sd-network)."""
 DHCP_SEC = 120.0
@@ -101,7 +102,8 @@ class DeviceFinding:
 
     ``code`` is that of its condition, ``actual`` and ``wanted`` are the state of the machine and that of the documents
     in a few words. ``fault`` is False while the device waits. A repair would take the ``foreign`` addresses away.
-    ``interface`` is the name of the link, ``""`` if there is none.
+    ``interface`` is the name of the link, ``""`` if there is none. ``files`` are those of an administrator that its
+    program uses instead of the documents, or reads after them.
     """
 
     device: ExpectedDevice
@@ -114,6 +116,7 @@ class DeviceFinding:
     repair: Repair = Repair.NONE
     foreign: tuple[str, ...] = ()
     interface: str = ""
+    files: tuple[str, ...] = ()
 
 
 ReadNetwork = Callable[[], KernelNetwork | None]
@@ -124,11 +127,13 @@ ReadNetwork = Callable[[], KernelNetwork | None]
 class LinkState:
     """The state of a link in the words of systemd-networkd, and the .network file that it uses for the link.
 
-    ``age`` is the time in seconds since the state changed last, for example when a cable was connected.
+    ``drop_ins`` are the drop-ins of that file. ``age`` is the time in seconds since the state changed last, for example
+    when a cable was connected.
     """
 
     administrative: str = ""
     file: str = ""
+    drop_ins: tuple[str, ...] = ()
     age: float = float("inf")
 
 
@@ -198,6 +203,11 @@ def _hint(finding: DeviceFinding) -> str:
         return "connect it, or wait for the server; `optional: true` says that it may be missing"
     if finding.code is MISSING and not finding.fault:
         return "`optional: true` lets it be missing"
+    files = ", ".join(finding.files)
+    if files.endswith(".network"):
+        return f"remove {files} and run `networkctl reload`, or remove the device from the documents"
+    if files and finding.code is DIFFERS and finding.repair is not Repair.NONE:
+        return f"systemd-networkd also reads {files}: correct it, then run `networkctl reload` and `ordainctl apply`"
     look = f"see {JOURNALS[device.program].format(**names)}"
     if finding.code is MISSING and not device.virtual:
         return f"{look}; `optional: true` says that it may be missing"
@@ -219,7 +229,16 @@ def _link_state(root: Path, index: int) -> LinkState:
         return LinkState()
     values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     age = file_age(root, f"{LINK_STATES}/{index}") if values else float("inf")
-    return LinkState(administrative=values.get("ADMIN_STATE", ""), file=values.get("NETWORK_FILE", ""), age=age)
+    file = values.get("NETWORK_FILE", "")
+    drop_ins = tuple(_drop_ins(root, file)) if file else ()
+    return LinkState(administrative=values.get("ADMIN_STATE", ""), file=file, drop_ins=drop_ins, age=age)
+
+
+def _drop_ins(root: Path, file: str) -> Iterator[str]:
+    """Yield the drop-ins of a .network file. The documents have none (systemd.network(5))."""
+    for folder in NETWORKD_DIRECTORIES:
+        folder = f"{folder}/{file.rpartition('/')[2]}.d"
+        yield from (f"{folder}/{name}" for name in rootfs.names(root, folder) if name.endswith(".conf"))
 
 
 def file_age(root: Path, path: str) -> float:
@@ -340,7 +359,8 @@ class _About:
     def findings(self) -> Iterator[DeviceFinding]:
         device, link = self.device, self.link
         if other := self._other_file():
-            yield self._found(DIFFERS, f"{link.name} is configured by {other}, not by the documents")
+            finding = self._found(DIFFERS, f"{link.name} is configured by {other}, not by the documents")
+            yield replace(finding, files=(other,))
             return
         if self.state.administrative == "failed" and device.program == "systemd-networkd":
             what = f"systemd-networkd failed to configure {link.name}"
@@ -381,6 +401,7 @@ class _About:
             repair=repair,
             foreign=self._foreign() if repair is not Repair.NONE else (),
             interface=self.link.name,
+            files=self.state.drop_ins if self.device.program == "systemd-networkd" else (),
         )
 
     def _differs(
@@ -542,12 +563,13 @@ def _plain(text: str) -> str:
 def faults_of_apply(findings: Iterable[DeviceFinding]) -> list[DeviceFinding]:
     """Return the findings that an apply, which changed their devices, must answer for.
 
-    Hardware that is missing, and servers that do not answer, are not its fault.
+    Hardware that is missing, servers that do not answer, and files of an administrator are not its fault.
     """
     return [
         finding
         for finding in findings
         if finding.fault
         and not (finding.code is MISSING and not finding.device.virtual)
+        and not (finding.code is DIFFERS and finding.files)
         and not finding.key.startswith("dhcp")
     ]

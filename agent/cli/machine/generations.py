@@ -19,13 +19,13 @@ from ordain.agent.cli.moments import is_between, time_range
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.local_time import local_time
-from ordain.agent.model import Change, ChangeCause, FileChange, Generation, to_json
+from ordain.agent.model import Change, ChangeCause, FileAction, FileChange, Generation, to_json
 from ordain.agent.plan.changes.diff import diff as differences
 from ordain.agent.plan.changes.diff import same_generation
 from ordain.agent.plan.changes.file_changes import changed_files
 from ordain.agent.plan.changes.file_contents import shown_changes
 from ordain.agent.plan.changes.setting_changes import setting_changes
-from ordain.agent.plan.describe import describe_change
+from ordain.agent.plan.describe import describe_change, file_step
 from ordain.agent.state.boot_record import boot_id, placed_hash
 from ordain.agent.state.history_events import SOURCE, HistoryEvent
 from ordain.agent.state.store import HistoryEntry, Store
@@ -110,7 +110,8 @@ def describe_event(event: HistoryEvent) -> str:
     >>> describe_event(HistoryEvent(time="", generation=2, jobs=("restart web.service",), exit_status=3))
     'restart web.service; applied, but something is degraded'
     """
-    steps = [*event.jobs, *(f"place {path}" for path in event.files)]
+    removed = dict.fromkeys(event.removed, FileAction.REMOVED)
+    steps = [*event.jobs, *(f"{file_step(path, removed.get(path, FileAction.NEW))} {path}" for path in event.files)]
     shown = ", ".join(steps[:MAX_STEPS]) or "no jobs"
     more = len(steps[MAX_STEPS:]) + event.more
     text = f"{shown} and {more} more" if more else shown

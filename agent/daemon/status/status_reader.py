@@ -18,7 +18,7 @@ from ordain.agent.daemon.status.source_reader import SourceReader
 from ordain.agent.daemon.status.takeover import read_takeover
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.source.local_files import NOT_READ, misnamed_documents
-from ordain.agent.model import Generation, Outcome
+from ordain.agent.model import ChangeCause, Generation, Outcome
 from ordain.agent.plan.unit_status import left_undone, reboots
 from ordain.agent.source_settings import SourceKind
 from ordain.agent.state.apply_journal import ApplyJournal
@@ -142,7 +142,8 @@ class StatusReader:
             return entry.number, entry.plan.to_hash
         if view and view.wanted and not view.wanted.rejected:
             return view.wanted.generation, view.wanted.hash
-        latest = self._parts.decisions.rejected or generation
+        rejected = self._parts.decisions.rejected
+        latest = rejected if rejected and rejected.cause is not ChangeCause.ROLLBACK else generation
         return latest.number, latest.hash
 
     def _not_in_force(

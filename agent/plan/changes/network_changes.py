@@ -6,14 +6,17 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from ordain.agent.model import Change, FileChange, Generation, Plan
+from ordain.agent.model import Change, FileAction, FileChange, Generation, Plan
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.render.paths import IFUPDOWN, NETWORK_MANAGER, NETWORKD
 
 UNCHANGEABLE = ("infiniband", "ip-tunnel", "veth", "vlan", "vrf", "vxlan")
 """The sections of keyfiles whose keys a device has from its beginning. NetworkManager would leave it as it is."""
+_RIGHTS = frozenset({"mode", "owner", "group"})
+"""The keys of changes of a file that leave its content as it is."""
 _STANZA = lazy_pattern(r"^(?:auto|allow-hotplug|iface) (\S+)", re.MULTILINE)
+_MASTER = lazy_pattern(r"^master=(.*)$", re.MULTILINE)
 _NAME = lazy_pattern(r"^Name=(\S+)$", re.MULTILINE)
 
 
@@ -53,31 +56,14 @@ def _of_network(file: FileChange) -> bool:
     return file.item.partition("/")[0] == "network"
 
 
-def network_change(old: Generation, new: Generation) -> NetworkChange:
-    """Return the changes from the network of ``old`` to the network of ``new``."""
-    before, after = _texts(old), _texts(new)
-    changed = sorted(p for p in before.keys() | after.keys() if _bare(before.get(p, "")) != _bare(after.get(p, "")))
-    of_networkd = [p for p in changed if p.startswith(f"{NETWORKD}/") and not p.endswith(".link")]
-    dropped = tuple(
-        name for p in of_networkd if p.endswith(".netdev") and p in before for name in _NAME.findall(before[p])[:1]
-    )
-    around = [
-        p for p in sorted(after) if p.endswith(".network") and _names(after[p] + before.get(p, "")) & set(dropped)
-    ]
-    keyfiles = [p for p in changed if p.startswith(f"{NETWORK_MANAGER}/")]
-    stanzas = before.get(IFUPDOWN, "")
-    down, up = _interfaces(stanzas, after.get(IFUPDOWN, ""))
-    return NetworkChange(
-        networkd=bool(of_networkd),
-        dropped=dropped,
-        around=tuple(around),
-        links=any(p.endswith(".link") for p in changed),
-        profiles=_below_first({p: after[p] for p in keyfiles if p in after}),
-        made_again=tuple(_uuid(before[p]) for p in keyfiles if _is_made_again(before.get(p, ""), after.get(p, ""))),
-        forgotten=tuple(_uuid(before[p]) for p in keyfiles if p not in after),
-        down=down,
-        up=up,
-        stanzas=stanzas if down else "",
+def displaced_files(plan: Plan) -> frozenset[str]:
+    """Return the files of the network whose content somebody else has changed, and that ``plan`` places again."""
+    return frozenset(
+        file.path
+        for file in plan.files
+        if _of_network(file)
+        and file.what is FileAction.CHANGED
+        and any(change.key not in _RIGHTS and not is_repair(change) for change in file.changes)
     )
 
 
@@ -94,25 +80,44 @@ class DeviceRepair:
     ports: bool = False
 
 
-def network_repair(generation: Generation, repairs: Collection[DeviceRepair]) -> NetworkChange:
-    """Return the change that has the programs configure devices again, in the network of ``generation``."""
-    texts = _texts(generation)
-    dropped = {repair.name for repair in repairs if repair.again}
-    about = dropped | {repair.name for repair in repairs if repair.ports}
+def network_change(
+    old: Generation, new: Generation, repairs: Collection[DeviceRepair] = (), displaced: Collection[str] = ()
+) -> NetworkChange:
+    """Return the changes from the network of ``old`` to the network of ``new``.
+
+    The programs also configure the devices of ``repairs`` again, in the network of ``new``, and read the files
+    ``displaced`` again, which somebody else has changed.
+    """
+    before, after = _texts(old), _texts(new)
+    changed = sorted(p for p in before.keys() | after.keys() if _bare(before.get(p, "")) != _bare(after.get(p, "")))
+    again = {repair.name for repair in repairs if repair.again}
     paths = {repair.path for repair in repairs if not repair.ports}
-    around = {p for p in texts if p.endswith(".network") and (p in paths or _names(texts[p]) & about)}
-    owners = {_owner(text): path for path, text in texts.items() if path.startswith(f"{NETWORK_MANAGER}/")}
-    profiles = {p for p in paths | {owners.get(name, "") for name in about} if p in owners.values()}
-    profiles |= {p for p in owners.values() if set(re.findall("^master=(.*)$", texts[p], re.MULTILINE)) & about}
-    stanzas = texts.get(IFUPDOWN, "")
-    names = {repair.name for repair in repairs if repair.path == IFUPDOWN}
-    down, up = _interfaces(stanzas, stanzas, names)
+    netdevs = [p for p in changed if p.startswith(f"{NETWORKD}/") and p.endswith(".netdev") and p in before]
+    made = sorted(name for name in again if any(_makes(text, name) for text in after.values()))
+    dropped = dict.fromkeys([*(name for p in netdevs for name in _NAME.findall(before[p])[:1]), *made])
+    about = again | {repair.name for repair in repairs if repair.ports}
+    around = [
+        p
+        for p in sorted(after)
+        if p.endswith(".network") and (p in paths or _names(after[p] + before.get(p, "")) & (about | dropped.keys()))
+    ]
+    keyfiles = {p: text for p, text in after.items() if p.startswith(f"{NETWORK_MANAGER}/")}
+    profiles = {*changed, *displaced, *paths} & keyfiles.keys()
+    profiles |= {p for p, text in keyfiles.items() if {_owner(text), *_MASTER.findall(text)} & about}
+    made_again = {p for p in profiles if _owner(after[p]) in again or _is_made_again(before.get(p, ""), after[p])}
+    stanzas = before.get(IFUPDOWN, "")
+    down, up = _interfaces(
+        stanzas, after.get(IFUPDOWN, ""), {repair.name for repair in repairs if repair.path == IFUPDOWN}
+    )
+    read = {*changed, *displaced}
     return NetworkChange(
-        networkd=bool(around),
-        dropped=tuple(sorted(name for name in dropped if any(_makes(text, name) for text in texts.values()))),
-        around=tuple(sorted(around)),
-        profiles=_below_first({path: texts[path] for path in profiles}),
-        made_again=tuple(_uuid(texts[p]) for p in sorted(profiles) if _owner(texts[p]) in dropped),
+        networkd=bool(around) or any(p.startswith(f"{NETWORKD}/") and not p.endswith(".link") for p in read),
+        dropped=tuple(dropped),
+        around=tuple(around),
+        links=any(p.endswith(".link") for p in read),
+        profiles=_below_first({p: after[p] for p in profiles}),
+        made_again=tuple(_uuid(before.get(p, after[p])) for p in sorted(made_again)),
+        forgotten=tuple(_uuid(before[p]) for p in changed if p.startswith(f"{NETWORK_MANAGER}/") and p not in after),
         down=down,
         up=up,
         stanzas=stanzas if down else "",
@@ -121,7 +126,7 @@ def network_repair(generation: Generation, repairs: Collection[DeviceRepair]) ->
 
 def _owner(keyfile: str) -> str:
     """Return the interface of a keyfile, ``""`` if it does not name it."""
-    return next(iter(re.findall("^interface-name=(.*)$", keyfile, re.MULTILINE)), "")
+    return next((line.partition("=")[2] for line in keyfile.splitlines() if line.startswith("interface-name=")), "")
 
 
 def _makes(text: str, name: str) -> bool:
@@ -135,12 +140,14 @@ def is_repair(change: Change) -> bool:
 
 
 def without_repairs(displaced: Mapping[str, tuple[Change, ...]]) -> Mapping[str, tuple[Change, ...]]:
-    """Return the changed files of a machine without those whose network devices alone have changed."""
-    return {
-        path: tuple(change for change in changes if not is_repair(change))
-        for path, changes in displaced.items()
-        if not changes or not all(map(is_repair, changes))
-    }
+    """Return the changed files of a machine without what is about network devices that somebody has changed."""
+    files = {path: tuple(c for c in changes if not is_repair(c)) for path, changes in displaced.items()}
+    return {path: changes for path, changes in files.items() if changes or not displaced[path]}
+
+
+def repaired_files(plan: Plan) -> frozenset[str]:
+    """Return the files of the network devices that somebody has changed, and that ``plan`` has configured again."""
+    return frozenset(file.path for file in plan.files if any(map(is_repair, file.changes)))
 
 
 def _texts(generation: Generation) -> Mapping[str, str]:

@@ -201,7 +201,11 @@ def test_history_shows_what_each_apply_did_and_a_rollback_as_an_event(box: Box) 
     store = Store(box.root)
     start = (Job(unit="web.service", verb=Verb.START, reason="new"),)
     one = replace(outcome(1, "2026-11-28T12:00:00+00:00"), plan=Plan(from_hash="", to_hash="1", jobs=start))
-    place = (FileChange(path="/etc/motd", what=FileAction.NEW),)
+    place = (
+        FileChange(path="/etc/motd", what=FileAction.NEW),
+        FileChange(path="/etc/issue", what=FileAction.REMOVED),
+        FileChange(path="/run/x", what=FileAction.REMOVED),
+    )
     who = ChangeOrigin(
         cause=ChangeCause.DOCUMENTS,
         documents=(ChangedDocument(path="/etc/ordain/documents/web.yaml", owner="alice"), ChangedDocument(path="x")),
@@ -220,7 +224,7 @@ def test_history_shows_what_each_apply_did_and_a_rollback_as_an_event(box: Box) 
     assert [row[2] for row in rows] == ["2026-11-28"] * 4
     lines = box.run("history").splitlines()[1:]
     assert lines[0].endswith("  start web.service")
-    assert lines[1].endswith("  place /etc/motd; from web.yaml (alice)")
+    assert lines[1].endswith("  place /etc/motd, restore /etc/issue, remove /run/x; from web.yaml (alice)")
     assert lines[2].endswith("  no jobs; failed and rolled back to 2: web.service failed")
     assert lines[3].endswith("  rolled back to 1: no jobs")
     assert " bert " in lines[3]

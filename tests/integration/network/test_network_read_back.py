@@ -49,6 +49,10 @@ def state(machine: Machine) -> str:
     return str(json.loads(machine.run("ordainctl", "status", "--json", check=False).stdout)["state"])
 
 
+def addresses(machine: Machine) -> str:
+    return machine.run("ip", "-brief", "address", "show", "up0").stdout
+
+
 def test_an_address_or_route_that_is_lost_is_a_condition_with_its_remedy(machine: Machine) -> None:
     booted(machine)
     machine.run("systemctl", "start", "systemd-networkd")
@@ -75,6 +79,36 @@ def test_an_address_or_route_that_is_lost_is_a_condition_with_its_remedy(machine
     assert "up0 other addresses: 192.0.2.77/24 → not set" in repaired.stdout
     machine.until("the remedy helps", lambda: state(machine) == "converged")
     assert machine.run("ordainctl", "plan").stdout.startswith("Nothing to do.")
+
+    file = "/run/systemd/network/10-ordain-up0.network"
+    machine.write(file, machine.path(file).read_text().replace("192.0.2.1/24", "192.0.2.78/24\nDNS=192.0.2.53"))
+    machine.run("networkctl", "reload")
+    machine.until("the file of somebody else is in force", lambda: "192.0.2.78" in addresses(machine))
+    repaired = machine.run("ordainctl", "apply")
+    assert "[Network] Address: 192.0.2.78/24 → 192.0.2.1/24" in repaired.stdout
+    machine.until("one apply is enough", lambda: "192.0.2.1/24" in addresses(machine))
+    assert "192.0.2.78" not in addresses(machine)
+    assert "192.0.2.53" not in machine.run("networkctl", "status", "up0").stdout
+
+    machine.run("mkdir", "/etc/systemd/network/10-ordain-up0.network.d")
+    machine.write("/etc/systemd/network/10-ordain-up0.network.d/mine.conf", "[Link]\nMTUBytes=1300\n")
+    status, text = apply(machine, GOOD.replace("addresses:", "mtu: 1400, addresses:"))
+    assert status in (0, 3), f"the change is not to blame for the drop-in: {text}"
+    machine.until("it is missed", lambda: "NetworkDiffers" in conditions(machine))
+    assert (
+        "systemd-networkd also reads /etc/systemd/network/10-ordain-up0.network.d/mine.conf"
+        in (conditions(machine)["NetworkDiffers"])
+    )
+    machine.run("rm", "-r", "/etc/systemd/network/10-ordain-up0.network.d")
+    machine.write("/etc/systemd/network/05-mine.network", "[Match]\nName=up0\n[Network]\nAddress=192.0.2.9/24\n")
+    status, text = apply(machine, GOOD)
+    assert status in (0, 3), f"nor for another file: {text}"
+    assert "remove /etc/systemd/network/05-mine.network and run `networkctl reload`" in conditions(machine).get(
+        "NetworkDiffers", ""
+    )
+    machine.run("rm", "/etc/systemd/network/05-mine.network")
+    machine.run("networkctl", "reload")
+    machine.until("the remedy helps", lambda: state(machine) == "converged")
 
     machine.run("ip", "link", "set", "down0", "down")
     machine.until("no carrier is said", lambda: "NetworkWaits" in conditions(machine))

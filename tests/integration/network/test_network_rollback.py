@@ -205,6 +205,20 @@ def test_a_repair_makes_a_deleted_device_again_and_is_undone_if_it_cuts_the_mach
     assert "RolledBack" not in {found["code"] for found in status["conditions"]}, "the generation is not to blame"
 
 
+def nmcli_moves_the_file_and_one_apply_restores_it(machine: Machine) -> None:
+    """Change a connection as administrators do: nmcli writes it to /etc and removes the file of the documents."""
+    words = "ipv4.addresses 192.0.2.8/24 ipv4.dns 192.0.2.53".split()
+    machine.run("nmcli", "connection", "modify", "ordain-up0", *words)
+    machine.run("nmcli", "connection", "up", "ordain-up0")
+    machine.until("it is missed", lambda: plans(machine, "type: missing → file"))
+
+    repaired = machine.run("ordainctl", "apply")
+
+    assert "up0 addresses: 192.0.2.8/24 → 192.0.2.7/24" in repaired.stdout
+    assert addresses(machine, "up0") == ["192.0.2.7"]
+    assert "192.0.2.53" not in machine.run("nmcli", "--fields", "ip4.dns", "device", "show", "up0").stdout
+
+
 @pytest.mark.parametrize("renderer", ["NetworkManager", "ifupdown"])
 def test_other_network_managers_change_one_interface_and_roll_back(deb: Path, renderer: str) -> None:
     head = f"  renderer: {renderer}\n"
@@ -240,6 +254,8 @@ def test_other_network_managers_change_one_interface_and_roll_back(deb: Path, re
 
         assert status == 0, text
         machine.until("it is repaired", lambda: "198.51.100.1" in addresses(machine, "other0"))
+        if renderer == "NetworkManager":
+            nmcli_moves_the_file_and_one_apply_restores_it(machine)
 
         machine.write("/etc/ordain/agent.yaml", "network: {reach: []}\n")
         status, text = apply(machine, "services: {}\n")

@@ -17,11 +17,14 @@ from ordain.agent.apply.differences.network_differences import (
     DHCP_SEC,
     SETTLE_SEC,
     LinkState,
+    faults_of_apply,
     findings,
+    link_states,
     network_differences,
     network_reader,
 )
 from ordain.agent.apply.network_reload import NetworkReload
+from ordain.agent.model import Change, FileAction, FileChange, Plan
 from ordain.agent.plan.changes.network_changes import network_change
 from ordain.agent.plan.network_expectation import ExpectedDevice, changed_devices, expected_devices
 from ordain.agent.system.netlink import (
@@ -472,6 +475,41 @@ def test_a_difference_names_place_and_remedy(tmp_path: Path, renderer: str, reme
     assert only.condition.item == "network/ethernets/eth0"
 
 
+@pytest.mark.parametrize(
+    ("file", "hint"),
+    [
+        (
+            "/etc/systemd/network/05-eth0.network",
+            "remove /etc/systemd/network/05-eth0.network and run `networkctl reload`",
+        ),
+        (
+            "/etc/systemd/network/10-ordain-eth0.network.d/mine.conf",
+            "systemd-networkd also reads /etc/systemd/network/10-ordain-eth0.network.d/mine.conf: correct it",
+        ),
+    ],
+)
+def test_a_file_of_an_administrator_is_named_and_no_apply_is_blamed_for_it(
+    tmp_path: Path, file: str, hint: str
+) -> None:
+    generation = generation_of(STATIC)
+    path = tmp_path / file[1:]
+    path.parent.mkdir(parents=True)
+    path.touch()
+    used = file if file.endswith(".network") else "/run/systemd/network/10-ordain-eth0.network"
+    state = tmp_path / "run/systemd/netif/links/2"
+    state.parent.mkdir(parents=True)
+    state.write_text(f"ADMIN_STATE=configured\nNETWORK_FILE={used}\n")
+    kernel = replace(AS_TOLD, addresses=(SIX,))
+
+    (only,) = network_differences(generation, lambda: kernel, tmp_path)
+
+    assert only.condition.fault
+    assert only.condition.hint.startswith(hint)
+    devices = expected_devices(generation)
+    assert not faults_of_apply(findings(devices, kernel, link_states(tmp_path, kernel), {}))
+    assert faults_of_apply(findings(devices, kernel, {}, {}))
+
+
 def test_a_machine_without_network_in_its_documents_is_not_read(tmp_path: Path) -> None:
     def fail() -> KernelNetwork:
         raise AssertionError
@@ -513,11 +551,30 @@ def test_an_apply_fails_if_a_device_does_not_come_up_and_not_for_missing_hardwar
     old, new = generation_of({}), generation_of(network)
     reload = NetworkReload(NoUnits(), tmp_path, lambda: kernel)  # type: ignore[arg-type]
 
-    verdicts = asyncio.run(reload.apply(network_change(old, new), changed_devices(old, new)))
+    verdicts = asyncio.run(reload.apply(old, new, Plan()))
 
     assert [verdict.unit for verdict in verdicts if verdict.unit in failed] == failed
     assert all(verdict.blamed for verdict in verdicts)
     assert bool(verdicts) == bool(failed)
+
+
+@pytest.mark.parametrize("what", ["its own file", "another entry"])
+def test_a_device_whose_file_was_placed_again_a_moment_ago_is_repaired_at_once(tmp_path: Path, what: str) -> None:
+    old = new = generation_of(STATIC)
+    if what == "another entry":
+        new = generation_of({**STATIC, "dummy-devices": {"dm": {}}})
+    (device,) = expected_devices(old)
+    file = tmp_path / device.path.lstrip("/")
+    file.parent.mkdir(parents=True)
+    file.write_text(device.configuration)
+    changes = (Change(unit=device.path, key="type"), Change(unit=device.item, key="eth0 addresses"))
+    plan = Plan(files=(FileChange(path=device.path, what=FileAction.CHANGED, item=device.item, changes=changes),))
+    reload = NetworkReload(NoUnits(), tmp_path, lambda: KernelNetwork(links=(ETH0,)))  # type: ignore[arg-type]
+
+    verdicts = asyncio.run(reload.apply(old, new, plan, rolls_back=True))
+
+    assert {verdict.what for verdict in verdicts} == {"systemd-networkd.service does not run, so nothing configures it"}
+    assert {verdict.unit for verdict in verdicts} == {device.item}
 
 
 def test_the_network_of_this_machine_can_be_read() -> None:

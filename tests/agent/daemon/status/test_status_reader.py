@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from ordain.agent.apply.rollback import decision_conditions
-from ordain.agent.apply.trial import Trials
+from ordain.agent.apply.trial import Trial, Trials
 from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.status.status_reader import (
     AGENT_DOWN,
@@ -19,7 +19,7 @@ from ordain.agent.daemon.status.status_reader import (
     StatusReader,
     settings_conditions,
 )
-from ordain.agent.model import Generation, Outcome, Plan, UnitVerdict
+from ordain.agent.model import ChangeCause, Generation, Outcome, Plan, UnitVerdict
 from ordain.agent.plan.unit_status import differences, left_undone
 from ordain.agent.settings import read_settings
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
@@ -134,6 +134,34 @@ def test_a_generation_that_was_rolled_back_is_a_fault_in_every_state(
     code = "RolledBack" if complete else "RollbackIncomplete"
     assert [(condition.code, condition.fault) for condition in conditions] == [(code, True), ("Paused", False)]
     assert Status(state=state, conditions=conditions).faulty
+
+
+def test_a_failed_rollback_to_a_chosen_generation_is_not_what_the_documents_want(tmp_path: Path) -> None:
+    decisions = Decisions(tmp_path)
+    decisions.reject(replace(REJECTED, cause=ChangeCause.ROLLBACK))
+    reader = StatusReader(parts=cast(Any, SimpleNamespace(root=tmp_path, decisions=decisions)), source=cast(Any, None))
+
+    (condition,) = decision_conditions(Trials(tmp_path), Decisions(tmp_path))
+
+    assert condition.hint.startswith("run `ordainctl rollback 2` to try again")
+    assert reader._wanted(Generation(number=5, hash="5"), None) == (5, "5")
+    decisions.reject(replace(REJECTED, cause=ChangeCause.DOCUMENTS))
+    assert reader._wanted(Generation(number=5, hash="5"), None) == (2, "2")
+
+
+@pytest.mark.parametrize(
+    ("automatic", "hint"),
+    [(False, "run `ordainctl confirm`, or `ordainctl rollback`"), (True, "wait; the apply itself confirms it")],
+)
+def test_nobody_is_asked_to_confirm_a_trial_that_the_apply_itself_confirms(
+    tmp_path: Path, automatic: bool, hint: str
+) -> None:
+    trial = Trial(token="t", number=2, hash="2", rollback_to="1", seconds=60, automatic=automatic).ending_in(60)
+    Trials(tmp_path).write(trial)
+
+    (condition,) = decision_conditions(Trials(tmp_path), Decisions(tmp_path))
+
+    assert (condition.code, condition.hint) == ("Trial", hint)
 
 
 def test_a_unit_that_is_not_as_wanted_is_a_fault_unless_it_is_held() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ordain.agent.model import Change, Generation
+from ordain.agent.model import Change, FileAction, FileChange, Generation, Plan
 from ordain.agent.plan.changes.network_changes import (
     DeviceRepair,
     NetworkChange,
+    displaced_files,
     network_change,
-    network_repair,
+    repaired_files,
     without_repairs,
 )
 from ordain.transforms.artifacts import RegularFile
@@ -161,11 +162,65 @@ PORT = "[connection]\nuuid=3\ninterface-name=eth0\nmaster=br0\n"
 def test_a_repair_touches_the_device_and_what_is_on_it(
     files: dict[str, str], repair: DeviceRepair, change: NetworkChange
 ) -> None:
-    assert network_repair(made(**files), [repair]) == change
+    generation = made(**files)
+
+    assert network_change(generation, generation, [repair]) == change
 
 
 def test_a_repair_of_nothing_changes_nothing() -> None:
-    assert not network_repair(made(**{INTERFACES: STANZAS, f"{NETWORKD}eth0.network": ETH0, KEYFILE: PORT}), [])
+    generation = made(**{INTERFACES: STANZAS, f"{NETWORKD}eth0.network": ETH0, KEYFILE: PORT})
+
+    assert not network_change(generation, generation, [])
+
+
+def test_keyfiles_that_do_not_name_their_interface_are_all_repaired() -> None:
+    first, second = KEYFILE.replace("eth0", "a"), KEYFILE.replace("eth0", "b")
+    generation = made(**{first: "[connection]\nuuid=1\n", second: "[connection]\nuuid=2\n"})
+
+    found = network_change(generation, generation, [DeviceRepair(path=first, name="a")])
+
+    assert found == NetworkChange(profiles=(first,))
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        (f"{NETWORKD}eth0.network", NetworkChange(networkd=True)),
+        (f"{NETWORKD}br0.netdev", NetworkChange(networkd=True)),
+        (f"{NETWORKD}eth0.link", NetworkChange(links=True)),
+        (KEYFILE, NetworkChange(profiles=(KEYFILE,))),
+        (INTERFACES, NetworkChange()),  # ifupdown reads it when it brings an interface up
+    ],
+)
+def test_a_file_that_somebody_changed_is_read_again_by_its_program(path: str, change: NetworkChange) -> None:
+    generation = made(**{path: "[connection]\nuuid=1\ninterface-name=eth0\n"})
+
+    assert network_change(generation, generation, displaced=[path]) == change
+
+
+def test_only_changed_contents_are_read_again_and_only_changed_devices_are_repaired() -> None:
+    device = Change(unit="network/ethernets/eth0", key="eth0 mtu")
+    changes: dict[str, list[Change | str]] = {
+        "/run/device": [device],
+        "/run/mode": ["mode", "owner"],
+        "/run/lost": ["type"],
+        "/run/both": ["dns"],
+    }
+    plan = Plan(
+        files=tuple(
+            FileChange(
+                path=path,
+                what=FileAction.CHANGED,
+                item="network/ethernets/eth0",
+                changes=tuple(key if isinstance(key, Change) else Change(unit=path, key=key) for key in keys)
+                + (device,) * (path == "/run/both"),
+            )
+            for path, keys in changes.items()
+        )
+    )
+
+    assert displaced_files(plan) == {"/run/lost", "/run/both"}
+    assert repaired_files(plan) == {"/run/device", "/run/both"}
 
 
 def test_files_that_somebody_changed_are_no_repair_of_a_device() -> None:
