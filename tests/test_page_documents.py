@@ -16,7 +16,7 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.keys.agent_keys import SETTINGS
 from ordain.transforms.document.keys.language import SECTIONS
 from ordain.transforms.document.reader import read
-from ordain.transforms.document_tests import read_tests
+from ordain.transforms.document_tests.read_tests import read_tests
 from ordain.transforms.errors import Severity
 
 TREE = Path(__file__).parents[1]

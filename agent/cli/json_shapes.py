@@ -75,11 +75,20 @@ class JsonTestCase(TypedDict):
     failures: Sequence[JsonTestFailure]
 
 
+class JsonUntestedPart(TypedDict):
+    """A part of the documents that no test reached: a layer, a condition of its ``match``, a row of a Transform."""
+
+    path: str
+    line: int
+    what: str
+
+
 class JsonTestRun(TypedDict):
-    """The results of all tests. ``untested`` are the layers that matched in none, ``coverage`` is a percentage."""
+    """The results of all tests. ``parts`` counts the parts of the documents, ``coverage`` is the percentage reached."""
 
     cases: Sequence[JsonTestCase]
-    untested: Sequence[str]
+    untested: Sequence[JsonUntestedPart]
+    parts: int
     coverage: int
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from textwrap import indent
 
 from ordain.transforms.document.key_tables import KeyRow, key_rows, key_tables
+from ordain.transforms.document.keys import expectation_keys
 from ordain.transforms.document.keys.schema import schema
 from ordain.transforms.document.keys.shapes import Schema
 from ordain.transforms.document.reader import HEADER
@@ -66,7 +67,7 @@ _HEAD = """\
 # The document language
 """
 _TABLES = "In the tables, a word in capitals is a name that you choose.\n"
-KINDS = {
+KINDS: Mapping[str, str] = {
     Kind.LAYER: "A `Layer` configures every machine that its `match` holds for.",
     Kind.NODE: """\
 A `Node` describes one machine. Its `match` is on `machine-id`, `mac` or `hostname`; without `match`, the hostname
@@ -81,6 +82,9 @@ A `Release` is a signed list of documents, made by `ordainctl release`. A machin
 A `Run` describes a job for a batch system, and `ordainctl run` renders it as the script that this system takes. A
 `Run` with `match` is a layer: it has defaults for every run that matches. The agent of a machine ignores Runs. See
 [Runs](../howto/runs.md), and the [systems](runs.md).""",
+    expectation_keys.KIND: """\
+A `Test` says what machines must get from the documents in the folder above; `ordainctl test` compares. No machine reads
+it. See [Test documents](../howto/test-documents.md).""",
 }
 """By kind of document, a sentence about it in Markdown."""
 
@@ -101,9 +105,10 @@ def markdown() -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def keys_of(kind: Kind) -> Mapping[str, Schema]:
+def keys_of(kind: str) -> Mapping[str, Schema]:
     """Return the keys of a kind of document; for a Node, only those that a Layer does not have, and the name."""
-    keys: Mapping[str, Schema] = schema(kind)["properties"]
+    whole = expectation_keys.schema() if kind == expectation_keys.KIND else schema(Kind(kind))
+    keys: Mapping[str, Schema] = whole["properties"]
     if kind is Kind.NODE:
         layer = schema(Kind.LAYER)["properties"]
         return {name: shape for name, shape in keys.items() if name not in layer or name == "name"}

@@ -23,6 +23,7 @@ UNIT_HEADER = (
 )
 
 _DEFAULT = "default: "
+_WRITTEN = (f"# {MADE_BY}", "# `ordainctl explain ", f"# {_DEFAULT}")
 _CAUSE = lazy_pattern(r"# (?P<path>.*?):(?P<line>[0-9]+)(?::[0-9]+)?(?: (?P<layer>[^ /]*))? (?P<pointer>[^ ]*/.*)")
 
 
@@ -79,6 +80,11 @@ def lines_with_causes(text: str) -> Iterator[tuple[str, Cause | None]]:
         elif line.startswith("["):
             current = None
         yield line, current
+
+
+def is_written_comment(line: str) -> bool:
+    """Return whether a line is a comment that Ordain writes into files: a header, a cause or a default."""
+    return line.startswith(_WRITTEN) or (line.startswith("#") and read_cause(line) is not None)
 
 
 def read_default(line: str) -> str:

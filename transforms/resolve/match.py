@@ -15,12 +15,14 @@ class Match:
     """The result of the ``match`` of one layer on one machine.
 
     ``reasons`` holds a sentence for each entry, in the order of the layer; ``mismatches`` holds those of entries that
-    do not match. ``closeness`` compares layers that match the same machine: the higher one is closer.
+    do not match, and ``unmet`` the names of these entries. ``closeness`` compares layers that match the same machine:
+    the higher one is closer.
     """
 
     holds: bool
     reasons: tuple[str, ...] = ()
     mismatches: tuple[str, ...] = ()
+    unmet: frozenset[str] = frozenset()
     closeness: tuple[int, int] = (0, 0)
 
 
@@ -30,7 +32,7 @@ def match_layer(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Mat
     ``shared`` maps an ID to the one of its ID_LIKE whose version numbers it has (``rocky`` to ``rhel``).
     """
     reasons: list[str] = []
-    mismatches: list[str] = []
+    mismatches: dict[str, str] = {}
     for name, condition in layer.match.items():
         foreign = name == "version" and _foreign_versions(layer.match, facts, shared)
         actual = FACTS[name](facts) if name in FACTS else facts.labels.get(name, ())
@@ -40,14 +42,14 @@ def match_layer(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Mat
             reason += f", but the version of this machine is a version of {facts.id}"
         elif not holds:
             reason += f", but this machine {_is(name, actual)}"
-            mismatches.append(reason)
-        if foreign:
-            mismatches.append(reason)
+        if not holds:
+            mismatches[name] = reason
         reasons.append(reason)
     return Match(
         holds=not mismatches,
         reasons=tuple(reasons),
-        mismatches=tuple(mismatches),
+        mismatches=tuple(mismatches.values()),
+        unmet=frozenset(mismatches),
         closeness=_closeness(layer.match, facts),
     )
 

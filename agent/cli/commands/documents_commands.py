@@ -16,6 +16,7 @@ ROWS = (
             "Reads every FILE and reports all problems at once, sorted by place, each with a hint. Without FILE, "
             "checks the documents and the agent.yaml of this machine. "
             "A FILE named agent.yaml contains settings of the agent, see ordain-agent.yaml(5). Runs may be in XML. "
+            "Of a directory, the Tests in its folder tests are checked, too. "
             "With --this-machine, the documents are compiled for this machine as well, and everything is reported that "
             "it cannot have or that would have no effect on it; the exit status is 3 if an item is blocked."
         ),
@@ -39,9 +40,12 @@ ROWS = (
         text=(
             "Reads the documents in DIR, and the documents with `kind: Test` in DIR/tests. A Test names systems, "
             "labels, a host name or a Node, and what such a machine must get: layers, lines of units and files, codes "
-            "of problems. An error or a blocked item that the Test does not name is a failure. "
+            "of problems, or all files as in a golden text. "
+            "An error or a blocked item that the Test does not name is a failure. "
             "Each failure is printed with the place of the expectation and, where it is known, the place of the cause. "
-            "Layers that no test matches are listed. The exit status is 1 if a test fails. "
+            "Parts of the documents that no test reaches are listed: layers that match no machine of a test, "
+            "conditions of a `match` that each of these machines fulfils, and rows of Transforms that none uses. "
+            "The exit status is 1 if a test fails. "
             "No machine reads Tests: sources, releases and stores take only files in DIR itself."
         ),
         run="documents.document_tests:test",
@@ -62,13 +66,16 @@ ROWS = (
             Argument(
                 flag="--min-coverage",
                 metavar="PERCENT",
-                help="fail if the tests match a smaller part of the layers",
+                help="fail if the tests reach a smaller share of the parts of the documents",
             ),
+            Argument(flag="--only", metavar="NAME", many=True, help="run the tests of this name; may contain * and ?"),
+            Argument(flag="--update", help="write the golden texts that differ; review the changes before a commit"),
             JSON,
         ),
         examples=(
             ("ordainctl test documents/", "before a commit"),
             ("ordainctl test --junit results.xml --min-coverage 80 documents/", "in CI"),
+            ("ordainctl test --update --only 'web*' documents/", "after an intended change"),
         ),
     ),
     Subcommand(
@@ -142,8 +149,8 @@ ROWS = (
         arguments=(
             Argument(
                 metavar="KIND",
-                help="Layer, Node, Transform, Release or Run; agent for the settings in agent.yaml",
-                choices=("Layer", "Node", "Transform", "Release", "Run", "agent"),
+                help="Layer, Node, Transform, Release, Run or Test; agent for the settings in agent.yaml",
+                choices=("Layer", "Node", "Transform", "Release", "Run", "Test", "agent"),
             ),
             Argument(flag="--json", help="accepted for consistency; the schema is always JSON"),
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.agent.cli.commands.fleet_commands import GROUP
-from ordain.agent.cli.commands.shared_arguments import JSON, SOME_FILES, STORE, WHY
+from ordain.agent.cli.commands.shared_arguments import JSON, SOME_FILES, STORE, TESTS, WHY
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 FAMILY = Family(
@@ -102,6 +102,7 @@ ROWS = (
             ABOUT,
             *ROLLOUT,
             SHRINKS,
+            TESTS,
             KEY,
             Argument(
                 flag="--output",
@@ -123,6 +124,10 @@ ROWS = (
             (
                 "ordainctl release create documents/ --number 42 --stages 1%,10%,100% --stop-at 2%",
                 "to be signed later",
+            ),
+            (
+                "ordainctl release create documents/ --tests documents/tests --key ops.key --output stable.json",
+                "only if every test passes",
             ),
         ),
     ),
@@ -168,7 +173,7 @@ ROWS = (
             "publish the old documents under a new number (`ordainctl release promote`)."
         ),
         run="store.release:publish_",
-        arguments=(RELEASE, DOCUMENTS, WHY, *STORE),
+        arguments=(RELEASE, DOCUMENTS, TESTS, WHY, *STORE),
         examples=(("ordainctl release publish canary.json documents/", "machines of canary get it now"),),
     ),
     Subcommand(

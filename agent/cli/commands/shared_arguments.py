@@ -26,6 +26,13 @@ UNITS = Argument(metavar="UNIT", many=True, completion=Completion.UNITS, help="a
 LABEL = Argument(
     flag="--label", metavar="KEY=VALUE", many=True, help="set a label; overrides labels from all other places"
 )
+TESTS = Argument(
+    flag="--tests",
+    metavar="DIR",
+    many=True,
+    completion=Completion.DIRECTORIES,
+    help="a directory of Tests that the documents must pass, else nothing is written",
+)
 WHY = Argument(flag="--why", metavar="REASON", help="the reason, for the others who see it")
 ENDS = (
     Argument(flag="--for", metavar="SPAN", into="lasts", help="end after SPAN, such as 4h or 90min"),

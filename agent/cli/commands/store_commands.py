@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.agent.cli.commands.fleet_commands import GROUP
-from ordain.agent.cli.commands.shared_arguments import EXIT_CODE, JSON, SOME_FILES, STORE, WHY
+from ordain.agent.cli.commands.shared_arguments import EXIT_CODE, JSON, SOME_FILES, STORE, TESTS, WHY
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 FAMILY = Family(
@@ -78,7 +78,7 @@ ROWS = (
             "the store. If the documents conflict on one of them, nothing is written, and the machines are named."
         ),
         run="store.documents:put",
-        arguments=(SOME_FILES, PREVIEW, FORCE, WHY, *STORE, JSON),
+        arguments=(SOME_FILES, PREVIEW, TESTS, FORCE, WHY, *STORE, JSON),
         examples=(
             ("ordainctl documents put --preview web.yaml", "see the effect first"),
             ("ordainctl documents put web.yaml", "then write it"),
@@ -91,7 +91,7 @@ ROWS = (
         purpose="delete a document from a store",
         text="Reports the machines that this affects, of those that report to the store.",
         run="store.documents:delete",
-        arguments=(NAME, PREVIEW, WHY, *STORE, JSON),
+        arguments=(NAME, PREVIEW, TESTS, WHY, *STORE, JSON),
         examples=(("ordainctl documents delete layer/web --preview", "see which machines use it"),),
     ),
     Subcommand(
@@ -103,7 +103,7 @@ ROWS = (
             "written; a message names the file that keeps your text."
         ),
         run="store.documents:edit",
-        arguments=(NAME, FORCE, WHY, *STORE),
+        arguments=(NAME, TESTS, FORCE, WHY, *STORE),
         examples=(("ordainctl documents edit web", "in the editor that $VISUAL or $EDITOR names"),),
     ),
     Subcommand(
@@ -180,16 +180,27 @@ ROWS = (
     Subcommand(
         name="store policy",
         group=STORE_FAMILY.name,
-        purpose="print or set whether changes of a store need a reason",
+        purpose="print or set the rules for changes of a store",
         text=(
             "With `required`, commands that change documents, releases, rollouts or holds in this store refuse to work "
             "without --why; on a terminal they ask for the reason. Programs that write without `ordainctl` are not "
-            "held to it. The `why` of agent.yaml is the same rule for one machine."
+            "held to it. The `why` of agent.yaml is the same rule for one machine. "
+            "With --tests required, `documents put`, `delete` and `edit` and `release publish` run the Tests of "
+            "--tests, else those in the folder tests beside the documents, and write nothing if one fails or there is "
+            "none."
         ),
         run="store.store:policy",
         arguments=(
             Argument(
-                metavar="POLICY", choices=("required", "optional"), help="the new policy; without it, print the policy"
+                metavar="POLICY",
+                choices=("required", "optional"),
+                help="whether changes need a reason; without it and --tests, print the policy",
+            ),
+            Argument(
+                flag="--tests",
+                metavar="POLICY",
+                choices=("required", "optional"),
+                help="whether documents must pass tests before they are written",
             ),
             WHY,
             *STORE,

@@ -6,6 +6,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 
@@ -18,6 +19,8 @@ from ordain.transforms.model import Document
 
 STANDARD_INPUT = "-"
 SETTINGS = "agent.yaml"
+TESTS = "tests"
+"""The folder beside documents that has their Tests. Sources, releases and stores read no folder below their own."""
 
 
 def contents(names: Sequence[str], suffixes: tuple[str, ...] = SUFFIXES) -> tuple[RawDocuments, tuple[Problem, ...]]:
@@ -74,23 +77,71 @@ def _misnamed(names: Sequence[str]) -> Iterator[Problem]:
             yield warning("", where, NOT_READ, hint, "NotRead")
 
 
-def read_all(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[str, ...], tuple[Problem, ...]]:
-    """Return every document in the files, the paths of files with settings of the agent, and all problems of both.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesRead:
+    """The content of files of every type, with all problems.
+
+    ``settings`` are the paths of files with settings of the agent, ``tests`` the number of Tests. ``texts`` are the
+    files with documents for machines.
+    """
+
+    documents: tuple[Document, ...]
+    texts: RawDocuments
+    settings: tuple[str, ...]
+    tests: int
+    problems: tuple[Problem, ...]
+
+
+def read_all(names: Sequence[str]) -> FilesRead:
+    """Return the content of the files that ``names`` lead to, and of the Tests beside the documents.
 
     Runs may be in XML.
     """
     from ordain.transforms.runs.run_xml import read_runs
 
-    files, problems = contents(names)
-    settings = [(path, data) for path, data in files if _is_settings(path, data)]
-    readings = [read_runs(path, data) for path, data in files if (path, data) not in settings]
-    documents = tuple(document for read_documents, _ in readings for document in read_documents)
+    files, problems = contents([*names, *map(str, _test_folders(names))])
+    settings = tuple((path, data) for path, data in files if _is_settings(path, data))
+    tests = tuple((path, data) for path, data in files if _is_test(path, data))
+    texts = tuple(file for file in files if file not in settings and file not in tests)
+    readings = [read_runs(path, data) for path, data in texts]
     wrong = [problem for _, faults in readings for problem in faults]
+    number = 0
     if settings:
         from ordain.transforms.machine import agent_yaml  # its tables take as long to import as the rest of `validate`
 
         wrong += [problem for path, data in settings for problem in agent_yaml.read(data, path).problems]
-    return documents, tuple(path for path, _ in settings), (*problems, *_misnamed(names), *wrong)
+    if tests:
+        from ordain.transforms.document_tests.read_tests import doubled_tests, read_tests
+
+        tests_read = [read_tests(path, data) for path, data in tests]
+        all_tests = tuple(test for read, _ in tests_read for test in read)
+        wrong += [*(problem for _, faults in tests_read for problem in faults), *doubled_tests(all_tests)]
+        number = len(all_tests)
+    return FilesRead(
+        documents=tuple(document for read_documents, _ in readings for document in read_documents),
+        texts=texts,
+        settings=tuple(path for path, _ in settings),
+        tests=number,
+        problems=(*problems, *_misnamed(names), *wrong),
+    )
+
+
+def _test_folders(names: Sequence[str]) -> Iterator[Path]:
+    """Yield the folders with Tests below the directories among ``names``."""
+    for name in names:
+        try:
+            if read_in_time(name, (Path(name) / TESTS).is_dir) and name != STANDARD_INPUT:
+                yield Path(name) / TESTS
+        except NotAnswering:  # which `contents` reports
+            continue
+
+
+def _is_test(path: str, data: bytes) -> bool:
+    """Return whether a file holds Tests: by its folder, and its content."""
+    return (
+        PurePath(path).parent.name == TESTS
+        and re.search(rb'^kind:[ \t]*["\']?Test\b|"kind"\s*:\s*"Test"', data, re.M) is not None
+    )
 
 
 def _is_settings(path: str, data: bytes) -> bool:

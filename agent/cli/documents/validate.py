@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
-from ordain.agent.cli.documents.document_files import contents, read_all
+from ordain.agent.cli.documents.document_files import read_all
 from ordain.agent.cli.json_shapes import JsonDocumentPlace, JsonValidation, json_problems
 from ordain.agent.errors import Failure
-from ordain.agent.model import Generation
+from ordain.agent.model import Generation, RawDocuments
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
+from ordain.transforms.document.keys import expectation_keys
 from ordain.transforms.document.keys.schema import DIALECT, for_editors
 from ordain.transforms.document.keys.schema import schema as schema_of
 from ordain.transforms.errors import Problem, Severity, Where, sorted_problems, warning
@@ -28,9 +29,10 @@ def validate(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl validate`."""
     if not request.file:
         request.file = _own_files(request.root)
-    documents, settings, problems = read_all(request.file)
+    read = read_all(request.file)
+    documents, settings = read.documents, read.settings
     problems = (
-        *problems,
+        *read.problems,
         *duplicates(documents),
         *certain_conflicts(documents),
         *certain_run_problems(documents),
@@ -39,14 +41,16 @@ def validate(request: Namespace, console: Console) -> Exit:
     )
     wrong = any(problem.severity is not Severity.WARNING for problem in problems)
     if request.this_machine and not wrong:
-        problems = (*problems, *_problems_here(request, settings))
+        problems = (*problems, *_problems_here(request, read.texts))
     if request.json:
         listed = [JsonDocumentPlace(kind=d.kind, name=d.name, path=d.where.path, line=d.where.line) for d in documents]
         console.json(JsonValidation(documents=listed, problems=json_problems(sorted_problems(problems))))
     else:
         console.problems(problems)
-        if not wrong and (documents or not settings):
+        if not wrong and (documents or not (settings or read.tests)):
             console.line(f"{plural(len(documents), 'document')}: valid", Style.GOOD)
+        if not wrong and read.tests:
+            console.line(f"{plural(read.tests, 'test')}: valid; `ordainctl test` runs them", Style.GOOD)
         for path in settings if not wrong else ():
             console.line(f"{path}: valid settings of the agent", Style.GOOD)
     blocked = any(problem.severity is Severity.BLOCKED for problem in problems)
@@ -63,13 +67,12 @@ def _own_files(root: Path) -> list[str]:
     return [str(root / settings.source.path.lstrip("/")), *own]
 
 
-def _problems_here(request: Namespace, settings: Collection[str]) -> Iterator[Problem]:
+def _problems_here(request: Namespace, texts: RawDocuments) -> Iterator[Problem]:
     """Yield the problems of a compile for this machine, and the units of the documents that would have no effect."""
     from ordain.agent.apply.admin_overrides import hiding_files
     from ordain.agent.compile.compile_cache import read_machine
     from ordain.agent.compile.compiler import compile_generation
 
-    texts = [(path, text) for path, text in contents(request.file)[0] if path not in settings]
     generation, problems = compile_generation(texts, read_machine(request.root), Generation())
     yield from problems
     items = {member.unit: member.item for member in generation.members}
@@ -88,9 +91,11 @@ def schema(request: Namespace, console: Console) -> Exit:
         from ordain.transforms.document.keys import agent_keys
 
         console.json(for_editors(agent_keys.schema()))
+    elif request.kind == expectation_keys.KIND:
+        console.json(for_editors(expectation_keys.schema()))
     elif request.kind:
         console.json(for_editors(schema_of(Kind(request.kind))))
     else:
-        kinds = [for_editors(schema_of(kind)) for kind in Kind]
+        kinds = [for_editors(body) for body in (*map(schema_of, Kind), expectation_keys.schema())]
         console.json({"$schema": DIALECT, "title": "a document", "oneOf": kinds})
     return Exit.OK

@@ -78,7 +78,7 @@ def page() -> str:
     return "\n".join([*lines, _TAIL])
 
 
-def _kind(kind: Kind, about: str) -> Iterator[str]:
+def _kind(kind: str, about: str) -> Iterator[str]:
     """Yield the keys of a kind of document; the sections of a Layer follow later in the page."""
     yield heading(f"KIND {kind.upper()}", "=")
     yield f"{from_markdown(about)}\n"

@@ -76,10 +76,11 @@ _ordainctl() {
             flags='--this-machine --json' operand='files'
             ;;
         test)
-            flags='--junit --min-coverage --json' operand='directories'
+            flags='--junit --min-coverage --only --update --json' operand='directories'
             case $previous in
                 --junit) operand='files' ;;
                 --min-coverage) operand='text' ;;
+                --only) operand='text' ;;
             esac
             ;;
         render)
@@ -109,7 +110,7 @@ _ordainctl() {
             esac
             ;;
         schema)
-            flags='--json' operand='Layer Node Transform Release Run agent'
+            flags='--json' operand='Layer Node Transform Release Run Test agent'
             ;;
         import)
             flags='--from --root --name --output' operand='files'
@@ -224,8 +225,9 @@ _ordainctl() {
             esac
             ;;
         'documents put')
-            flags='--preview --force --why --store --user --ca --password-file --json' operand='files'
+            flags='--preview --tests --force --why --store --user --ca --password-file --json' operand='files'
             case $previous in
+                --tests) operand='directories' ;;
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
@@ -234,8 +236,9 @@ _ordainctl() {
             esac
             ;;
         'documents delete')
-            flags='--preview --why --store --user --ca --password-file --json' operand='text'
+            flags='--preview --tests --why --store --user --ca --password-file --json' operand='text'
             case $previous in
+                --tests) operand='directories' ;;
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
@@ -244,8 +247,9 @@ _ordainctl() {
             esac
             ;;
         'documents edit')
-            flags='--force --why --store --user --ca --password-file' operand='text'
+            flags='--tests --force --why --store --user --ca --password-file' operand='text'
             case $previous in
+                --tests) operand='directories' ;;
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
@@ -296,8 +300,9 @@ _ordainctl() {
             esac
             ;;
         'store policy')
-            flags='--why --store --user --ca --password-file --json' operand='required optional'
+            flags='--tests --why --store --user --ca --password-file --json' operand='required optional'
             case $previous in
+                --tests) operand='required optional' ;;
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
@@ -332,7 +337,7 @@ _ordainctl() {
             esac
             ;;
         'release create')
-            flags='--channel --number --about --splay --max-parallel --window --stages --stop-at --soak --expires --shrinks --key --output --store --user --ca --password-file' operand='files'
+            flags='--channel --number --about --splay --max-parallel --window --stages --stop-at --soak --expires --shrinks --tests --key --output --store --user --ca --password-file' operand='files'
             case $previous in
                 --channel) operand='text' ;;
                 --number) operand='text' ;;
@@ -344,6 +349,7 @@ _ordainctl() {
                 --stop-at) operand='text' ;;
                 --soak) operand='text' ;;
                 --expires) operand='text' ;;
+                --tests) operand='directories' ;;
                 --key) operand='files' ;;
                 --output) operand='files' ;;
                 --store) operand='text' ;;
@@ -369,8 +375,9 @@ _ordainctl() {
             esac
             ;;
         'release publish')
-            flags='--why --store --user --ca --password-file' operand='files'
+            flags='--tests --why --store --user --ca --password-file' operand='files'
             case $previous in
+                --tests) operand='directories' ;;
                 --why) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;

@@ -36,6 +36,7 @@ from ordain.agent.cli.json_shapes import (
 )
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store.open_store import note_releases, opened, require_reason, store_author
+from ordain.agent.cli.store.required_tests import require_tests
 from ordain.agent.delivery.database.database import ABSENT as DELETED
 from ordain.agent.delivery.database.database import Conflict, Write
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, split_file
@@ -224,6 +225,7 @@ def put(request: Namespace, console: Console) -> Exit:
         stored = await store.all()
         new_texts = _new_texts(request, stored)
         warnings = _check(new_texts, stored)
+        await require_tests(request, store.database, request.file, _after(new_texts, stored), console)
         to_write = [
             new
             for new in new_texts
@@ -251,6 +253,7 @@ def delete(request: Namespace, console: Console) -> Exit:
         stored = await store.all()
         text = _named(stored, request.name)
         after = [document for other in stored if other is not text for document in other.documents()]
+        await require_tests(request, store.database, (), after, console)
         preview = await _preview(request, store, stored, after)
         if not request.preview:
             also = [change_entry(new_change(ChangeAction.DELETE, [text.title], author))] if author else []
@@ -275,6 +278,7 @@ def edit(request: Namespace, console: Console) -> Exit:
             try:
                 new = _checked_edit(path, data, text)
                 console.problems(_check([new], stored))
+                await require_tests(request, store.database, (), _after([new], stored), console)
                 preview = await _preview(request, store, stored, _after([new], stored))
                 _refuse_problems(preview, request)
                 await store.put(new.document, data, text, _put_entry(new, author))

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
-from ordain.agent.cli.documents.document_files import contents
+from ordain.agent.cli.documents.document_files import contents, valid
+from ordain.agent.cli.documents.document_tests import run_required
 from ordain.agent.cli.json_shapes import JsonPrunedReleases, JsonReleaseMore, JsonReleaseVerification
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store.open_store import require_reason, store_author, with_store
+from ordain.agent.cli.store.required_tests import require_tests
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.fleet.prune import KEEP, Pruned, prune
 from ordain.agent.delivery.protocol import SourceError
@@ -66,6 +68,7 @@ def keygen(request: Namespace, console: Console) -> Exit:
 def create(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl release create`."""
     made = _assembled(request.file, console)
+    run_required([Path(folder) for folder in request.tests], made.documents, request.root, console)
     channel = request.channel or STABLE
     number = _number(request, channel)
     release = _made(request, channel, number, made.names)
@@ -118,6 +121,9 @@ def publish_(request: Namespace, console: Console) -> Exit:
 
     async def work(database: Database) -> bool:
         author = await require_reason(database, store_author(request), console)
+        paths = {sha256: name for name, sha256 in release.documents.items() if sha256 in have}
+        documents, _ = valid(tuple((path, have[sha256]) for sha256, path in paths.items()))
+        await require_tests(request, database, request.file, documents, console)
         new = await publish(database, release, have)
         if new:
             await record_change(

@@ -8,6 +8,7 @@ import secrets
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -74,13 +75,16 @@ def policy(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl store policy`."""
 
     async def work(database: Database) -> StorePolicy:
-        if request.policy is None:
+        changes = {"why": request.policy, "tests": request.tests}
+        changes = {rule: word for rule, word in changes.items() if word is not None}
+        if not changes:
             return await read_policy(database)
         author = await require_reason(database, store_author(request), console)
         entry = await database.get(POLICY)
-        new = StorePolicy(why=request.policy)
+        new = replace(await read_policy(database), **changes)
         await database.put(POLICY, json.dumps(to_json(new)).encode(), expect=entry.version if entry else None)
-        await record_change(database, new_change(ChangeAction.POLICY, ["why"], author, what=request.policy))
+        what = ", ".join(changes.values())
+        await record_change(database, new_change(ChangeAction.POLICY, list(changes), author, what=what))
         return new
 
     now = with_store(request, work)
@@ -88,6 +92,7 @@ def policy(request: Namespace, console: Console) -> Exit:
         console.json(to_json(now))
     else:
         console.line("every change needs a reason" if now.requires_why else "changes need no reason")
+        console.line("documents must pass tests" if now.requires_tests else "documents need no tests")
     return Exit.OK
 
 

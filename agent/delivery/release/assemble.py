@@ -24,6 +24,7 @@ class Assembled:
 
     names: Mapping[str, str]
     blobs: Mapping[str, bytes]
+    documents: tuple[Document, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -57,4 +58,6 @@ def assemble(files: Iterable[RawDocument]) -> Assembled:
     problems += [*duplicates(documents), *certain_conflicts(documents)]
     if only_errors(problems):
         raise Refused(problems)
-    return Assembled(names=dict(sorted(names.items())), blobs=blobs, problems=tuple(problems))
+    return Assembled(
+        names=dict(sorted(names.items())), blobs=blobs, documents=tuple(documents), problems=tuple(problems)
+    )

@@ -1,7 +1,7 @@
 """The log of a store: the changes that people made there, by whom, when and why.
 
 releases/_changes/TIME-RANDOM    {time, by, why, action, subjects, what, sha256, until}
-releases/_policy                 {why}: `required` has every change of a person need a reason
+releases/_policy                 {why, tests}: if `required`, changes of persons need a reason, documents need tests
 
 A store keeps the versions of a document, at best, but not their time and author. So every command that writes to a
 store writes an entry as well: of documents in the same transaction, where the store has transactions. The log is below
@@ -83,14 +83,23 @@ class ChangeLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorePolicy:
-    """The rules of a store for people; ``why``: ``required`` or ``optional``."""
+    """The rules of a store for people: whether changes need a reason, and documents tests that they pass.
+
+    ``required`` or ``optional``.
+    """
 
     why: str = "optional"
+    tests: str = "optional"
 
     @property
     def requires_why(self) -> bool:
         """Return whether every change needs a reason."""
         return self.why == "required"
+
+    @property
+    def requires_tests(self) -> bool:
+        """Return whether documents must pass tests before they are written."""
+        return self.tests == "required"
 
 
 def new_change(

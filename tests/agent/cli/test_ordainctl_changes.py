@@ -84,7 +84,7 @@ def test_every_change_of_a_document_is_logged_with_author_and_reason(shop: Shop)
 
 
 def test_a_policy_has_every_change_need_a_reason(shop: Shop) -> None:
-    assert shop.run("store", "policy") == "changes need no reason\n"
+    assert shop.run("store", "policy") == "changes need no reason\ndocuments need no tests\n"
     shop.run("store", "policy", "required", "--why", "audit")
 
     for words in ([], ["--why", " "]):

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from functools import cache
 
+from ordain.transforms.document.formats.conditions import ARCHITECTURES, FIRMWARES, ROOTS
 from ordain.transforms.document.keys.schema import DIALECT, LABELS, NAME, VERSION
 from ordain.transforms.document.keys.shapes import (
     Choice,
+    Flag,
+    Integer,
     LabelValues,
     Map,
     Record,
@@ -39,16 +42,37 @@ PLACED = Record(
     },
     title="the expectations of a file",
 )
+FACTS = Record(
+    {
+        "systemd": Integer("The major version of systemd. Default: that of the system.", 1, 9999),
+        "arch": Choice(tuple(sorted(ARCHITECTURES)), "The architecture, in systemd's words. Default: x86-64."),
+        "virtualization": _text("A word of systemd-detect-virt(1). Default: none.", "a word"),
+        "machine-id": _text("The machine id.", "32 hexadecimal digits"),
+        "mac": Set("The MAC addresses of its network devices.", "a MAC address"),
+        "root": Choice(tuple(sorted(ROOTS)), "The root file system. Default: disk."),
+        "system-firmware": Choice(tuple(sorted(FIRMWARES)), "The firmware."),
+        "system-uuid": _text("The UUID of the hardware.", "a UUID"),
+        "system-serial-number": _text("The serial number of the hardware."),
+        "system-manufacturer": _text("The manufacturer of the hardware."),
+        "system-product-name": _text("The product name of the hardware."),
+    },
+    "Other facts of the machine, as `match` names them.",
+    "facts",
+)
 TEST: dict[str, Shape] = {
     "description": String("A description for people.", template=False),
     "systems": Sequence(_text("", "a system"), "The systems to test on, by the names of --os.", template=False),
     "hostname": _text("The host name of the machine."),
     "node": _text("The Node document of the machine.", "a name"),
     "labels": Map(LabelValues(), "The labels of the machine.", "a label"),
+    "facts": FACTS,
     "layers": Set("Layers that must match the machine.", "a layer"),
     "other-layers": Set("Layers that must not match the machine.", "a layer"),
     "units": Map(PLACED, "Units by name, with all their drop-ins.", "a unit"),
     "files": Map(PLACED, "Files by path.", "a path"),
+    "golden": Flag(
+        "The files must be as a whole as in tests/golden/NAME/SYSTEM.txt, which `ordainctl test --update` writes."
+    ),
     "problems": Set("Codes of the problems that the machine must have. Any other error or block fails.", "a code"),
 }
 
@@ -64,8 +88,8 @@ def schema() -> Schema:
         "type": "object",
         "required": ["ordain", "kind", "name", "systems"],
         "properties": {
-            "ordain": {"enum": [VERSION], "title": VERSION},
-            "kind": {"enum": [KIND], "title": KIND},
+            "ordain": {"enum": [VERSION], "title": VERSION, "description": "The version of the language."},
+            "kind": {"enum": [KIND], "title": KIND, "description": "The kind of the document."},
             "name": {**NAME.schema(), "type": "string"},
             **{name: shape.schema() for name, shape in TEST.items()},
             "labels": LABELS,

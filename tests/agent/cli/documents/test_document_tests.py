@@ -19,6 +19,7 @@ from ordain.transforms.document.reader import read
 TREE = Path(__file__).parents[4]
 PAGE = (TREE / "docs/howto/test-documents.md").read_text()
 LAYER, TEST = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+GOLDEN = "documents/tests/golden"
 HEAD = "ordain: v1\nkind: Test\nname: t\nsystems: debian-13\nlabels: {role: web}\n"
 
 
@@ -33,11 +34,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_commands_of_the_page_and_of_the_help_succeed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = re.findall(r"^    (ordainctl .*)$", PAGE, re.MULTILINE)
-    assert len(shown) == 2
+    shown = re.findall(r"^    (ordainctl test .*)$", PAGE, re.MULTILINE)
+    assert len(shown) == 3
     for line in (*shown, *(words for words, _ in COMMANDS["test"].examples)):
-        assert main(shlex.split(line)[1:]) == 0, line
-        assert capsys.readouterr().out == "2 tests: 0 failed; 100 % of the layers were tested\n"
+        assert main([word.replace("web*", "*") for word in shlex.split(line)[1:]]) == (
+            1 if "coverage" in line else 0
+        ), line
+        assert capsys.readouterr().out.splitlines()[-1].startswith("2 tests: 0 failed"), line
 
 
 def test_the_failure_on_the_page_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,13 +95,95 @@ def test_a_blocked_item_fails_unless_the_test_names_its_code(folder: Path, capsy
     assert main(["test", "documents"]) == 0
 
 
-def test_a_layer_that_no_test_matches_is_listed_and_counts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parts_that_no_test_reaches_are_listed_and_count(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "documents/suse.yaml").write_text("ordain: v1\nkind: Layer\nname: suse\nmatch: {os: suse}\n")
-    assert main(["test", "--min-coverage", "50", "documents"]) == 0
-    assert "documents/suse.yaml:1:1: no test matches the Layer suse\n" in capsys.readouterr().out
-    assert main(["test", "--min-coverage", "51", "documents"]) == 1
-    assert "50 % of the layers were tested, less than 51 %; add tests" in capsys.readouterr().err
+    (folder / "documents/transform.yaml").write_text(
+        "ordain: v1\nkind: Transform\nname: site\nservices: {shop: {unit: shop.service}}\n"
+        "network: {renderer: networkd}\n"
+    )
+    assert main(["test", "--min-coverage", "16", "documents"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "documents/suse.yaml:1:1: no test matches the Layer suse",
+        "documents/transform.yaml:4:18: no test uses services/shop of the Transform site",
+        "documents/transform.yaml:5:10: no test uses network of the Transform site",
+        "documents/web.yaml:4:15: no test has a machine that does not fulfil the condition role of the Layer web",
+        "2 tests: 0 failed; they reached 33 % of the documents' parts",
+    ]
+    assert main(["test", "--min-coverage", "34", "documents"]) == 1
+    assert "the tests reached 33 % of the parts, less than 34 %; add tests" in capsys.readouterr().err
     assert main(["test", "--min-coverage", "101", "documents"]) == 2
+
+
+def test_a_machine_that_a_condition_keeps_out_tests_the_condition(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (folder / "documents/tests/web.yaml").open("a") as file:
+        file.write("---\nordain: v1\nkind: Test\nname: db\nsystems: debian-13\nother-layers: web\n")
+    assert main(["test", "--min-coverage", "100", "documents"]) == 0
+    assert capsys.readouterr().out == "3 tests: 0 failed; they reached 100 % of the documents' parts\n"
+
+
+def test_the_facts_of_a_machine_can_be_named(folder: Path) -> None:
+    match = "{arch: arm64, root: ram, mac: '52:54:00:00:00:01', system-product-name: R640, systemd: '>=259'}"
+    (folder / "documents/web.yaml").write_text(LAYER.replace("{role: web}", match))
+    facts = match.replace("'>=259'", "259")
+    (folder / "documents/tests/web.yaml").write_text(f"{HEAD}facts: {facts}\nlayers: web\n")
+    assert main(["test", "documents"]) == 0
+    (folder / "documents/tests/web.yaml").write_text(f"{HEAD}facts: {facts.replace('259', '258')}\nlayers: web\n")
+    assert main(["test", "documents"]) == 1
+
+
+def test_golden_texts_are_written_and_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "documents/tests/web.yaml").write_text(f"{HEAD}golden: true\n")
+    assert main(["test", "documents"]) == 1
+    missing = f"t on debian-13: documents/tests/web.yaml:6:9: {GOLDEN}/t/debian-13.txt is missing; "
+    assert capsys.readouterr().out.startswith(f"{missing}`ordainctl test --update` writes it\n")
+
+    assert main(["test", "--update", "documents"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"{GOLDEN}/t/debian-13.txt: written"
+    golden = (folder / f"{GOLDEN}/t/debian-13.txt").read_text()
+    assert "\nMemoryMax=1G\n" in golden
+    assert "web.yaml" not in golden
+
+    (folder / "documents/web.yaml").write_text(f"# a line above\n{LAYER}".replace("1G", "2G"))
+    assert main(["test", "documents"]) == 1
+    line = golden.splitlines().index("MemoryMax=1G") + 1
+    assert capsys.readouterr().out.splitlines()[0] == (
+        f"t on debian-13: {GOLDEN}/t/debian-13.txt:{line}: normal/web.service: expected 'MemoryMax=1G', "
+        "found 'MemoryMax=2G'; the cause is at documents/web.yaml:7"
+    )
+
+
+def test_a_golden_text_of_no_test_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / GOLDEN / "old").mkdir(parents=True)
+    (folder / GOLDEN / "old/debian-13.txt").touch()
+    main(["test", "documents"])
+    assert f"{GOLDEN}/old/debian-13.txt: no test compares this golden text; remove it" in capsys.readouterr().out
+
+
+def test_some_of_the_tests_can_be_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (folder / "documents/tests/web.yaml").open("a") as file:
+        file.write(f"---\n{HEAD}layers: nothing\n")
+    assert main(["test", "documents", "--only", "web*"]) == 0
+    assert capsys.readouterr().out == "2 tests: 0 failed\n"
+    assert main(["test", "documents", "--only", "web-memry"]) == 1
+    assert "there is no test called 'web-memry'; did you mean" in capsys.readouterr().err
+    assert main(["test", "documents", "--only", "t", "--min-coverage", "5"]) == 2
+
+
+def test_validate_checks_tests_beside_documents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "documents"]) == 0
+    assert capsys.readouterr().out == "1 document: valid\n1 test: valid; `ordainctl test` runs them\n"
+    assert main(["validate", "documents/tests"]) == 0
+    assert capsys.readouterr().out == "1 test: valid; `ordainctl test` runs them\n"
+    (folder / "documents/tests/more.yaml").write_text(f"{TEST}layer: web\n")
+    assert main(["validate", "documents"]) == 1
+    assert "documents/tests/more.yaml:11:1: error: layer: unknown key" in capsys.readouterr().err
+
+
+def test_the_schema_of_tests_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "Test"]) == 0
+    assert json.loads(capsys.readouterr().out)["properties"]["kind"]["enum"] == ["Test"]
 
 
 def test_results_are_written_as_junit_and_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +206,8 @@ def test_results_are_written_as_junit_and_json(folder: Path, capsys: pytest.Capt
         (HEAD.replace("debian-13", "[]"), "the test names no system, so it tests nothing"),
         (f"{HEAD}node: web-9\n", "node: there is no Node document called 'web-9'"),
         (LAYER, "kind"),
+        (f"{TEST}---\n{TEST}", "two tests have the name web-memory; the other is at documents/tests/web.yaml:1:1"),
+        (f"{HEAD}facts: {{arch: amd64}}\n", "facts/arch"),
     ],
 )
 def test_a_wrong_test_is_refused_with_its_place(

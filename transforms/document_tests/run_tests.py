@@ -1,4 +1,4 @@
-"""Tests of documents: reads Test documents, compiles the documents for their machines, and compares.
+"""Runs tests of documents: compiles the documents for the machines of the tests, and compares.
 
 bytes ─read_tests─▶ DocumentTest ─run_tests─▶ SuiteResult, with a failure for each expectation that does not hold
 """
@@ -10,29 +10,17 @@ from dataclasses import dataclass, replace
 
 from ordain.transforms.artifacts import AbsentFile, RegularFile, UnitFile
 from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.names import shared_versions
 from ordain.transforms.compile import compile
-from ordain.transforms.document import validate
-from ordain.transforms.document.keys import expectation_keys
-from ordain.transforms.document.keys.shapes import Position, Record
-from ordain.transforms.document.reader import read_nodes
-from ordain.transforms.document.text.node import Unreadable
-from ordain.transforms.errors import Problem, Refused, Severity, Where, did_you_mean, sorted_problems
+from ordain.transforms.document_tests.coverage import Coverage, Part, coverage, reached_by_match, used_rows
+from ordain.transforms.document_tests.golden_texts import differences, golden_path, golden_text
+from ordain.transforms.document_tests.read_tests import DocumentTest
+from ordain.transforms.errors import Problem, Refused, Severity, Where, did_you_mean
 from ordain.transforms.model import Branch, Compiled, Document, Facts, Kind, strings
 from ordain.transforms.render.cause_comments import lines_with_causes
 
 MAX_CASES = 10_000
 """The most pairs of a test and a system in one run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentTest:
-    """One Test document; ``keys`` are its keys in canonical form, ``places`` those of the names of units and files."""
-
-    name: str
-    systems: tuple[str, ...]
-    keys: Branch
-    places: Mapping[str, Where]
-    where: Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,53 +37,38 @@ class UnmetExpectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
-    """The result of one test on one system, and the layers that matched there."""
+    """The result of one test on one system.
+
+    ``golden`` is the text for ``golden: true``, if it differs from that of the earlier run at ``golden_path``.
+    """
 
     test: str
     system: str
     where: Where
     failures: tuple[UnmetExpectation, ...]
-    layers: tuple[str, ...]
+    golden_path: str = ""
+    golden: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteResult:
-    """The results of all tests, and the layers that matched in none of them."""
+    """The results of all tests, and the parts of the documents that they reached."""
 
     cases: tuple[CaseResult, ...]
-    untested: tuple[Document, ...]
-    layers: int
+    coverage: Coverage
 
     @property
-    def percent(self) -> int:
-        """Return the part of the layers that matched in a test, rounded down; 100 if there are none."""
-        return 100 * (self.layers - len(self.untested)) // self.layers if self.layers else 100
+    def failed(self) -> tuple[CaseResult, ...]:
+        """Return the results with a failure."""
+        return tuple(case for case in self.cases if case.failures)
 
 
-def read_tests(path: str, data: bytes) -> tuple[tuple[DocumentTest, ...], tuple[Problem, ...]]:
-    """Return the Test documents of one file, and every problem with them."""
-    tests: list[DocumentTest] = []
-    problems: list[Problem] = []
-    try:
-        for node in read_nodes(path, data):
-            if wrong := validate.misfits(node, expectation_keys.schema()):
-                problems += wrong
-                continue
-            name = str(node.at(["name"]).value)
-            head = {key: child for key, child in dict(node.value).items() if key in expectation_keys.TEST}  # type: ignore[arg-type]
-            keys = Record(expectation_keys.TEST).canonical(replace(node, value=head), Position(name))
-            assert isinstance(keys, Branch)
-            systems = tuple(dict.fromkeys(strings(keys.value("systems") or ())))
-            if systems:
-                sections = [head[key] for key in ("units", "files") if key in head]
-                places = {name: where for section in sections for name, where in section.keys.items()}
-                tests.append(DocumentTest(name=name, systems=systems, keys=keys, places=places, where=node.where))
-            else:
-                what, hint = "the test names no system, so it tests nothing", "write systems: [debian-13]"
-                problems.append(Problem(where=node.where, what=what, hint=hint))
-    except Unreadable as error:
-        problems.append(error.problem)
-    return tuple(tests), sorted_problems(problems)
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """The result of the documents on one machine, and the parts of them that it reached."""
+
+    result: Compiled | Refused
+    reached: frozenset[Part]
 
 
 def run_tests(
@@ -103,30 +76,29 @@ def run_tests(
     documents: tuple[Document, ...],
     shipped: tuple[Document, ...],
     as_node: Callable[[Facts, str, Iterable[Document]], Facts],
+    folder: str,
+    golden_of: Callable[[str], str | None],
 ) -> SuiteResult:
     """Return the results of ``tests`` on ``documents``; machines that are alike are compiled once.
 
-    ``as_node`` gives the facts of a machine that has a Node. Raises `Refused` for an unknown system or Node, or for
-    too many cases.
+    ``as_node`` gives the facts of a machine that has a Node. ``folder`` is that of the tests, and ``golden_of`` gives
+    the golden text at a path in it, None if there is none. Raises `Refused` for an unknown system or Node, or for too
+    many cases.
     """
     pairs = [(test, system) for test in tests for system in test.systems]
     if len(pairs) > MAX_CASES:
         what = f"the tests have {len(pairs):,} pairs of a test and a system; one run has at most {MAX_CASES:,}"
         raise Refused([Problem(where=pairs[0][0].where, what=what, hint="test fewer systems in one run")])
-    compiled: dict[str, Compiled | Refused] = {}
+    shared = shared_versions((*shipped, *documents))
+    machines: dict[str, _Machine] = {}
     cases = []
     for test, system in pairs:
         facts = _facts(test, system, documents, as_node)
-        if (key := repr(facts)) not in compiled:
-            compiled[key] = _compile(documents, facts, shipped)
-        result = compiled[key]
-        layers = () if isinstance(result, Refused) else result.resolved.layers
-        failures = tuple(_failures(test, result))
-        cases.append(CaseResult(test=test.name, system=system, where=test.where, failures=failures, layers=layers))
-    known = [document for document in documents if document.kind in (Kind.LAYER, Kind.NODE)]
-    touched = {name for case in cases for name in case.layers}
-    untested = tuple(document for document in known if document.name not in touched)
-    return SuiteResult(cases=tuple(cases), untested=untested, layers=len(known))
+        if (key := repr(facts)) not in machines:
+            machines[key] = _machine(documents, facts, shared, shipped)
+        cases.append(_case(test, system, machines[key].result, f"{folder}/{golden_path(test.name, system)}", golden_of))
+    reached = (part for machine in machines.values() for part in machine.reached)
+    return SuiteResult(cases=tuple(cases), coverage=coverage(documents, reached))
 
 
 def _facts(
@@ -149,15 +121,45 @@ def _facts(
         facts = as_node(facts, str(node.value), documents)
     if hostname := test.keys.value("hostname"):
         facts = replace(facts, hostname=str(hostname))
+    leaves = test.keys.branch("facts").leaves()
+    others = {name.replace("-", "_"): leaf.value for name, leaf in leaves if leaf.value is not None}
+    if mac := test.keys.branch("facts").branch("mac"):
+        others["mac"] = tuple(mac)
     labels = {name: strings(leaf.value) for name, leaf in test.keys.branch("labels").leaves()}
-    return replace(facts, labels=labels, pinned=frozenset(labels))
+    return replace(facts, labels=labels, pinned=frozenset(labels), **others)  # type: ignore[arg-type]
 
 
-def _compile(documents: tuple[Document, ...], facts: Facts, shipped: tuple[Document, ...]) -> Compiled | Refused:
+def _machine(
+    documents: tuple[Document, ...], facts: Facts, shared: Mapping[str, str], shipped: tuple[Document, ...]
+) -> _Machine:
+    reached = reached_by_match(documents, facts, shared)
     try:
-        return compile(documents, facts, shipped=shipped)
+        compiled = compile(documents, facts, shipped=shipped)
     except Refused as refused:
-        return refused
+        return _Machine(refused, reached)
+    return _Machine(compiled, reached | used_rows(compiled.catalog_uses))
+
+
+def _case(
+    test: DocumentTest, system: str, result: Compiled | Refused, path: str, golden_of: Callable[[str], str | None]
+) -> CaseResult:
+    failures = tuple(_failures(test, result))
+    case = CaseResult(test=test.name, system=system, where=test.where, failures=failures)
+    golden = test.keys.leaf("golden")
+    if not golden or not golden.value or isinstance(result, Refused):
+        return case
+    text, earlier = golden_text(result.artifacts), golden_of(path)
+    if text == earlier:
+        return replace(case, golden_path=path)
+    differing = (
+        [UnmetExpectation(where=golden.where, what=f"{path} is missing; `ordainctl test --update` writes it")]
+        if earlier is None
+        else [
+            UnmetExpectation(where=Where(path=path, line=difference.line), what=difference.what, cause=difference.cause)
+            for difference in differences(earlier, result.artifacts)
+        ]
+    )
+    return replace(case, failures=(*failures, *differing), golden_path=path, golden=text)
 
 
 def _failures(test: DocumentTest, result: Compiled | Refused) -> Iterator[UnmetExpectation]:

@@ -1,0 +1,1 @@
+"""Tests of documents: what a machine must get from them."""
