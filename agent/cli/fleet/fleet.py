@@ -63,7 +63,10 @@ async def _status(request: Namespace, console: Console) -> Exit:
         while True:
             reports = await read_reports(database, memory)
             machines = having_labels(reports.machines, labels)
-            _print(machines, (await read_holds(database))[0], request, console)
+            stored = await read_holds(database)
+            _print(machines, stored.holds, request, console)
+            if stored.doubt:
+                console.note(stored.doubt, Style.WARN)
             note_unused_reports(reports, console)
             console.out.flush()
             if not request.watch:

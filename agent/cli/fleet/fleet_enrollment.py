@@ -22,13 +22,17 @@ from ordain.agent.cli.moments import seconds_of
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store.open_store import opened, opened_machine_users, require_reason, store_author, with_store
 from ordain.agent.delivery.database.database import ANY, Conflict, Database, StoredEntry
+from ordain.agent.delivery.database.document_keys import MACHINES
 from ordain.agent.delivery.identity import enrollment, machine_key
 from ordain.agent.delivery.identity.decryption_key import generate_decryption_key
 from ordain.agent.delivery.identity.enrollment import Voucher, is_kept, request_key
-from ordain.agent.delivery.identity.identities import Identities, read_identities
+from ordain.agent.delivery.identity.identities import SETTLE_FLEET, Identities, read_identities, settle_record
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.machine_record import (
+    FLEET_KEY,
+    RECOVERY,
     REQUESTS,
+    TOKENS,
     EnrollmentRequest,
     FleetRecord,
     MachineRecord,
@@ -277,18 +281,21 @@ def identity(request: Namespace, console: Console) -> Exit:
             return await read_identities(database)
         author = await require_reason(database, store_author(request), console)
         known = await _with_fleet(database)
-        fleet = replace(fleet_record(known), require=request.require)
+        fleet = replace(fleet_record(known, settles=True), require=request.require)
         what = "required" if fleet.require else "not required"
         change = new_change(ChangeAction.POLICY, ["identity"], author, what=what)
         await database.write([enrollment.store_fleet(fleet, known), change_entry(change)])
-        return replace(known, fleet=fleet)
+        conflicts = {key: reason for key, reason in known.conflicts.items() if key != FLEET_KEY}
+        return replace(known, fleet=fleet, conflicts=conflicts)
 
     known = with_store(request, work)
     if known.unreadable:
         raise Failure(f"{known.unreadable}; {NOT_READABLE}")
     if request.json:
         machines = [{**to_json(record), "key-id": key_id(record.public)} for record in known.machines.values()]
-        console.json({"fleet": to_json(known.fleet), "machines": machines, "damaged": dict(known.damaged)})
+        console.json(
+            {"fleet": to_json(known.fleet), "machines": machines, "damaged": {**known.damaged, **known.conflicts}}
+        )
         return Exit.OK
     records = sorted(known.machines.values(), key=lambda record: (record.name, record.machine))
     if records:
@@ -297,12 +304,25 @@ def identity(request: Namespace, console: Console) -> Exit:
         )
     for key, reason in sorted(known.damaged.items()):
         console.note(f"{key} cannot be read: {reason}", Style.WARN)
+    for key, reason in sorted(known.conflicts.items()):
+        console.note(f"{key} {reason}; {_settle(key)}", Style.WARN)
     if known.fleet is None:
         console.line("no machine was enrolled yet: every report counts")
     else:
         others = "do not count" if known.fleet.require else "count as well, and can be forged"
         console.line(f"fleet {known.fleet.fleet}: reports of machines that are not enrolled {others}")
     return Exit.OK
+
+
+def _settle(key: str) -> str:
+    """Return the remedy for a record that two servers changed differently."""
+    if key == FLEET_KEY:
+        return f"{SETTLE_FLEET} settles it"
+    if key.startswith(TOKENS):
+        return "the token admits nobody; make another one with `ordainctl fleet token`"
+    if key.startswith(RECOVERY):
+        return f"`ordainctl secret recovery --revoke {key.removeprefix(RECOVERY)}` settles it"
+    return f"{settle_record(key.removeprefix(MACHINES))} settles it"
 
 
 def _record_row(record: MachineRecord) -> tuple[Cell, ...]:
@@ -323,8 +343,8 @@ async def _with_fleet(database: Database) -> Identities:
     return known
 
 
-def fleet_record(known: Identities) -> FleetRecord:
-    """Return the record of the fleet. Raises `Failure`."""
+def fleet_record(known: Identities, *, settles: bool = False) -> FleetRecord:
+    """Return the record of the fleet. Raises `Failure`, also if it is in conflict and nothing ``settles`` that."""
     if known.unreadable:
         raise Failure(f"{known.unreadable}; {NOT_READABLE}")
     if known.fleet is None:
@@ -332,6 +352,8 @@ def fleet_record(known: Identities) -> FleetRecord:
             iter(known.damaged.values()), "an administrator has to make it: ordainctl fleet token --name NAME"
         )
         raise Failure(f"the store has no record of the fleet: {reason}")
+    if FLEET_KEY in known.conflicts and not settles:
+        raise Failure(f"{FLEET_KEY} {known.conflicts[FLEET_KEY]}; settle it with {SETTLE_FLEET}")
     return known.fleet
 
 

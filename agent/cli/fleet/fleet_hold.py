@@ -13,7 +13,15 @@ from ordain.agent.cli.moments import terms_of
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store.open_store import require_reason, store_author, with_store
 from ordain.agent.delivery.database.database import Database, Write
-from ordain.agent.delivery.fleet.fleet_holds import HOLDS, FleetHold, FleetHolds, HoldTarget, encode_holds, read_holds
+from ordain.agent.delivery.fleet.fleet_holds import (
+    HOLDS,
+    FleetHold,
+    FleetHolds,
+    HoldTarget,
+    StoredHolds,
+    encode_holds,
+    read_holds,
+)
 from ordain.agent.delivery.release.change_log import Author, ChangeAction, change_entry, new_change
 from ordain.agent.errors import Failure
 from ordain.agent.instruction import Terms
@@ -37,8 +45,8 @@ def hold(request: Namespace, console: Console) -> Exit:
             why=author.why,
             until=_until(terms, now),
         )
-        holds, version = await read_holds(database)
-        await _write(database, holds.with_hold(held, now), version, ChangeAction.HOLD, held, author)
+        stored = await _stored(database, console)
+        await _write(database, stored.holds.with_hold(held, now), stored.version, ChangeAction.HOLD, held, author)
         return held
 
     held = with_store(request, work)
@@ -56,17 +64,27 @@ def follow(request: Namespace, console: Console) -> Exit:
     async def work(database: Database) -> FleetHold:
         author = await require_reason(database, store_author(request), console)
         target, subject, name = await _target(request, database)
-        holds, version = await read_holds(database)
+        stored = await _stored(database, console)
+        holds = stored.holds
         held = next((h for h in holds.in_force(now) if (h.target, h.subject) == (target, subject)), None)
         if held is None:
             names = ", ".join(h.title for h in holds.in_force(now)) or "none"
             raise Failure(f"{target} {name or subject} is not held; held are: {names}")
-        await _write(database, holds.without(target, subject, now), version, ChangeAction.FOLLOW, held, author)
+        await _write(database, holds.without(target, subject, now), stored.version, ChangeAction.FOLLOW, held, author)
         return held
 
     held = with_store(request, work)
     console.line(f"{held.title}: no longer held", Style.GOOD)
     return Exit.OK
+
+
+async def _stored(database: Database, console: Console) -> StoredHolds:
+    """Return the holds to change. Those of two servers are said: only those of one of them are kept."""
+    stored = await read_holds(database)
+    if stored.conflict:
+        names = ", ".join(hold.title for hold in stored.holds.holds) or "nobody"
+        console.note(f"{HOLDS} {stored.conflict}; kept are the holds of {names}; hold others again", Style.WARN)
+    return stored
 
 
 async def _target(request: Namespace, database: Database) -> tuple[HoldTarget, str, str]:

@@ -31,7 +31,7 @@ from ordain.agent.delivery.fleet.rollout_progress import (
 )
 from ordain.agent.delivery.release.change_log import ChangeAction, new_change, record_change
 from ordain.agent.delivery.release.manifest import Release, parse_share
-from ordain.agent.delivery.release.publish import read_head, rollout_key
+from ordain.agent.delivery.release.publish import PUBLISH_AGAIN, read_head, rollout_key
 from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
@@ -57,8 +57,14 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
             author = await require_reason(database, author, console)
         while True:
             release, entry, state = await _read(database, request.channel)
+            if entry and entry.conflict and not request.stop and opening is None:  # one of the servers may have stopped
+                settle = "say which holds: --stop REASON or --open SHARE"
+                raise Failure(f"{entry.key} {entry.conflict}; {settle}")
             reports = await read_reports(database, memory)
-            holding = _holding((await read_holds(database))[0], reports.machines, release)
+            stored = await read_holds(database)
+            if stored.doubt:
+                raise Failure(stored.doubt)
+            holding = _holding(stored.holds, reports.machines, release)
             # A machine that is held neither succeeds nor fails; one that has the release already counts.
             machines = tuple(report for report in reports.machines if report.machine not in holding)
             new = _step(request, release, machines, state, opening)
@@ -132,7 +138,9 @@ def _machine(machines: Sequence[MachineReport], name: str) -> str:
 
 
 async def _read(database: Database, channel: str) -> tuple[Release, StoredEntry | None, RolloutState | None]:
-    release, _ = await read_head(database, channel)
+    release, head = await read_head(database, channel)
+    if head and head.conflict:
+        raise Failure(f"{head.key} {head.conflict}; {PUBLISH_AGAIN}")
     if release is None:
         raise Failure(f"channel {channel} has no release in {database.location}")
     entry = await database.get(rollout_key(channel))

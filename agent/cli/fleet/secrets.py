@@ -448,7 +448,11 @@ def _replace_file(path: Path, data: bytes) -> None:
 async def _put(
     database: Database, path: str, data: bytes, stored: NamedDocument | None, author: Author, what: str
 ) -> None:
-    """Write one document if it is still ``stored``, and log the change. Raises `Conflict` and `Refused`."""
+    """Write one document if it is still ``stored``, and log the change. Raises `Conflict`, `Failure` and `Refused`."""
+    if stored and stored.conflicts:  # the write would settle it, with whatever the other version has
+        reason = next(iter(stored.conflicts.values()))
+        settle = f"settle it first: `ordainctl documents put {stored.name}.yaml`"
+        raise Failure(f"{stored.title} {reason}; {settle}; no secret was sealed")
     documents, problems = read(path, data)
     if only_errors(problems):
         raise Refused(problems)

@@ -28,7 +28,15 @@ from ordain.agent.delivery.release.change_log import ChangeAction, new_change, p
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.release.highest_accepted import forget_accepted
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_release
-from ordain.agent.delivery.release.publish import head_key, list_releases, number_key, publish, read_blobs, read_head
+from ordain.agent.delivery.release.publish import (
+    PUBLISH_AGAIN,
+    head_key,
+    list_releases,
+    number_key,
+    publish,
+    read_blobs,
+    read_head,
+)
 from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, InvalidKey, PublicKey, parse_key, trusted_keys
 from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time
@@ -357,6 +365,8 @@ async def _stored(database: Database, text: str) -> Release:
     entry = await database.get(key)
     if entry is None:
         raise Failure(f"there is no release {text} in {database.location}; `ordainctl release list` lists them")
+    if entry.conflict:
+        raise Failure(f"{key} {entry.conflict}; {PUBLISH_AGAIN}")
     return read_release(key, entry.data)
 
 

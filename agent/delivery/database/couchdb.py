@@ -120,10 +120,13 @@ class CouchDb:
 
     async def get(self, key: str) -> StoredEntry | None:
         """See `Database.get`."""
-        leaf = couchdb_wire.winner(await self._leaves(key))
+        leaves = await self._leaves(key)
+        leaf = couchdb_wire.winner(leaves)
         with self._parsing():
-            if leaf or not key.startswith(MOVED):
-                return couchdb_wire.entry(leaf.document) if leaf else None
+            if leaf:
+                return replace(couchdb_wire.entry(leaf.document), conflict=couchdb_wire.conflict(leaves))
+            if not key.startswith(MOVED):
+                return None
         old = couchdb_wire.winner(await self._old_leaves(key))
         with self._parsing():
             return replace(couchdb_wire.entry(old.document), version=ABSENT) if old else None

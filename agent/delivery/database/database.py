@@ -22,11 +22,16 @@ ABSENT = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEntry:
-    """A key and its data; ``version`` is the store's identifier of this state, to expect at the next write."""
+    """A key and its data; ``version`` is the store's identifier of this state, to expect at the next write.
+
+    ``conflict`` is the reason why it is not clear which of several versions is intended, as in `Listing.conflicts`. A
+    listing has the reasons there, and not in its entries.
+    """
 
     key: str
     data: bytes
     version: str
+    conflict: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,13 +121,32 @@ def decode_holds(data: bytes) -> FleetHolds:
         raise ValueError(f"not the holds of a fleet: {error}") from None
 
 
-async def read_holds(database: Database) -> tuple[FleetHolds, str | None]:
-    """Return the holds of a store, and the version of their key. Raises `Failure` if they cannot be read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHolds:
+    """The holds in a store, the version of their key (None: there is no key), and its `StoredEntry.conflict`."""
+
+    holds: FleetHolds = NO_HOLDS
+    version: str | None = None
+    conflict: str = ""
+
+    @property
+    def doubt(self) -> str:
+        """Return the sentence on a conflict, "" if there is none."""
+        if not self.conflict:
+            return ""
+        return (
+            f"{HOLDS} {self.conflict}: two servers hold different machines, and these are the holds of one of them; "
+            "machines take no release until `ordainctl fleet hold` or `fleet follow` settles it"
+        )
+
+
+async def read_holds(database: Database) -> StoredHolds:
+    """Return the holds of a store. Raises `Failure` if they cannot be read."""
     entry = await database.get(HOLDS)
     if entry is None:
-        return FleetHolds(), None
+        return StoredHolds()
     try:
-        return decode_holds(entry.data), entry.version
+        return StoredHolds(holds=decode_holds(entry.data), version=entry.version, conflict=entry.conflict)
     except ValueError as error:
         raise Failure(f"{HOLDS}: {error}; find the program that writes there, and remove its key") from None
 

@@ -22,7 +22,7 @@ from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.reports import BAD_STATES, is_lost
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.manifest import read_release
-from ordain.agent.delivery.release.publish import number_key, read_blobs, read_head
+from ordain.agent.delivery.release.publish import PUBLISH_AGAIN, number_key, read_blobs, read_head
 from ordain.agent.errors import Failure
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.document.reader import read
@@ -87,7 +87,7 @@ class FleetQuery:
         if report.facts and not problem:
             tree, problem = documents.resolved(report.facts)
         if self._holds is None:
-            self._holds = (await read_holds(self.database))[0]
+            self._holds = (await read_holds(self.database)).holds
         held = self._holds.of(report, datetime.fromtimestamp(self.now, UTC)) is not None
         attributes = attributes_of(report, self.now, self._heads.get(release.channel, 0), held=held)
         return QueriedMachine(report=report, subject=Subject(tree=tree, attributes=attributes), problem=problem)
@@ -113,6 +113,8 @@ class FleetQuery:
         entry = await self.database.get(key)
         if entry is None:
             raise Failure(f"release {reference.title} is not in the store any more")
+        if entry.conflict:
+            raise Failure(f"{key} {entry.conflict}; {PUBLISH_AGAIN}")
         release = read_release(key, entry.data)
         blobs = await read_blobs(self.database, release, set(release.documents.values()))
         return [(name, blobs[hash]) for name, hash in sorted(release.documents.items()) if hash in blobs]

@@ -122,6 +122,8 @@ async def read_machine_list(database: Database) -> frozenset[str] | None:
     entry = await database.get(MACHINES)
     if entry is None:
         return None
+    if entry.conflict:
+        raise Failure(f"{MACHINES} {entry.conflict}; write the list that you mean: ordainctl fleet allow FILE")
     try:
         return parse_machine_list(entry.data)
     except ValueError as error:

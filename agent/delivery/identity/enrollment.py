@@ -91,7 +91,9 @@ def vouch(
     assert known.fleet is not None
     place, statement = Place(fleet=known.fleet.fleet, key=entry.key), parse_statement(entry.data)
     record = known.machines.get(request.machine)
-    has_earlier = bool(record and not record.revoked and signers_of(place, statement, [record.public], check))
+    conflict = known.conflict_of(request.machine)  # one of the servers may have revoked it
+    is_valid = record and not record.revoked and not conflict
+    has_earlier = bool(record and is_valid and signers_of(place, statement, [record.public], check))
     # The key that signs is given to the process that talks to the network: it must not bring in a key for secrets.
     changes_secrets = bool(record and record.encryption not in ("", request.encryption))
     if record and has_earlier and not changes_secrets:
@@ -99,6 +101,8 @@ def vouch(
         return Voucher(reason=reason, name=record.name, labels=record.labels, is_earlier_key=True)
     if not request.token and has_earlier:
         return Voucher(doubt="its earlier key cannot vouch for another key for secrets", is_earlier_key=True)
+    if not request.token and conflict:
+        return Voucher(doubt=f"its identity was changed on two servers: {conflict}")
     if not request.token:
         return Voucher(doubt="nobody vouches for it")
     token = known.tokens.get(request.token)
@@ -115,6 +119,8 @@ def vouch(
 
 def _token_doubt(token: TokenRecord, request: EnrollmentRequest, known: Identities, now: float) -> str:
     """Return why the token does not admit the machine, or ""."""
+    if conflict := known.conflicts.get(f"{TOKENS}{request.token}"):
+        return f"was changed on two servers, and may have been used: {conflict}"
     if token.used and (token.used, token.used_key) != (request.machine, request.key):
         return f"was used before, by {token.used}"
     if now > token.expires:
@@ -122,7 +128,8 @@ def _token_doubt(token: TokenRecord, request: EnrollmentRequest, known: Identiti
     if token.name and token.name not in (request.hostname, request.machine):
         return f"is for {token.name}"
     record = known.machines.get(request.machine)
-    if record and (record.revoked or record.key != request.key) and token.name not in (record.name, record.machine):
+    is_changed = record and (record.revoked or record.key != request.key or known.conflict_of(record.machine))
+    if record and is_changed and token.name not in (record.name, record.machine):
         return f"is not for a machine that is enrolled already, as {record.name or record.machine} is"
     if not token.name and (holder := holder_of_name(known, request.hostname, request.machine)):
         return f"is not for the name {request.hostname}, which {holder.machine} has"

@@ -25,6 +25,7 @@ from ordain.agent.delivery.identity.statement import Place, signer_ids, signers_
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.signing import SignatureCheck
 
+SETTLE_FLEET = "`ordainctl fleet identity --require` or `--no-require`"
 _NOT_READABLE = (SourceFault.FORBIDDEN, SourceFault.EMPTY)
 
 
@@ -73,15 +74,17 @@ class Identities:
             what = f"{place} cannot be read: {self.damaged[place]}"
             return Refusal(code="IdentityDamaged", what=what, remedy="restore it from a backup, or delete it")
         record = self.machines.get(machine)
+        if FLEET_KEY in self.conflicts and record is None:  # one of the servers may require an identity
+            what = f"{FLEET_KEY} was changed on two servers: {self.conflicts[FLEET_KEY]}"
+            return Refusal(code="IdentityDamaged", what=what, remedy=f"{SETTLE_FLEET} settles it")
         if record is None:
             if not self.fleet.require:
                 return None
             what = "the machine is not enrolled, and this fleet requires it"
             return Refusal(code="NotEnrolled", what=what, remedy="run `ordainctl fleet enroll` on the machine")
-        if not record.revoked and own in self.conflicts:  # one of the servers may have revoked it
-            what = f"the identity of {record.name or machine} was changed on two servers: {self.conflicts[own]}"
-            remedy = f"`ordainctl fleet approve {machine}` or `fleet revoke {machine}` settles it"
-            return Refusal(code="IdentityDamaged", what=what, remedy=remedy)
+        if conflict := self.conflict_of(machine):  # one of the servers may have revoked it
+            what = f"the identity of {record.name or machine} was changed on two servers: {conflict}"
+            return Refusal(code="IdentityDamaged", what=what, remedy=f"{settle_record(machine)} settles it")
         if record.revoked:
             what = f"the identity of {record.name or machine} was revoked: {record.revoked}"
             remedy = f"`ordainctl fleet approve {machine}` admits the machine again"
@@ -98,8 +101,18 @@ class Identities:
         remedy = f"run `ordainctl fleet enroll` on {name}; if that does not help, look who else may write there"
         return Refusal(code="ForgedStatement", what=what, remedy=remedy)
 
+    def conflict_of(self, machine: str) -> str:
+        """Return the reason if two servers changed the record of a machine differently and it is not revoked, or ""."""
+        record = self.machines.get(machine)
+        return self.conflicts.get(f"{MACHINES}{machine}", "") if record and not record.revoked else ""
+
 
 NO_IDENTITIES = Identities()
+
+
+def settle_record(machine: str) -> str:
+    """Return the commands that settle a conflict of a machine's record."""
+    return f"`ordainctl fleet approve {machine}` or `fleet revoke {machine}`"
 
 
 async def read_identities(database: Database) -> Identities:
@@ -113,7 +126,8 @@ async def read_identities(database: Database) -> Identities:
         if error.code not in _NOT_READABLE:
             raise
         return Identities(unreadable=str(error))
-    return replace(parse_identities(listing.entries), conflicts=listing.conflicts)
+    known = parse_identities(listing.entries)
+    return replace(known, conflicts={**known.conflicts, **listing.conflicts})
 
 
 def parse_identities(entries: tuple[StoredEntry, ...]) -> Identities:
@@ -138,9 +152,14 @@ def parse_identities(entries: tuple[StoredEntry, ...]) -> Identities:
                 machines[record.machine] = record
         except ValueError as error:
             damaged[entry.key] = str(error)
-    versions = {entry.key: entry.version for entry in entries}
     return Identities(
-        fleet=fleet, machines=machines, tokens=tokens, recovery=recovery, damaged=damaged, versions=versions
+        fleet=fleet,
+        machines=machines,
+        tokens=tokens,
+        recovery=recovery,
+        damaged=damaged,
+        versions={entry.key: entry.version for entry in entries},
+        conflicts={entry.key: entry.conflict for entry in entries if entry.conflict},
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ordain.agent.delivery.identity.identities import Identities
+from ordain.agent.delivery.identity.identities import Identities, settle_record
+from ordain.agent.delivery.identity.machine_record import RECOVERY as RECOVERY_KEYS
 from ordain.agent.delivery.identity.machine_record import MachineRecord, decode_key
 from ordain.agent.delivery.identity.statement import key_id
 from ordain.transforms.sealed_secret import KEY, MACHINE, RECOVERY, SealedSecret
@@ -38,9 +39,13 @@ def recipient_keys(recipients: Iterable[str], known: Identities) -> RecipientKey
     for recipient in recipients:
         kind, _, value = recipient.partition("=")
         if recipient == RECOVERY:
-            live = [record for record in known.recovery.values() if not record.revoked]
-            for record in live:
-                add("recovery", record.public)
+            live = {id: record for id, record in known.recovery.items() if not record.revoked}
+            for id, record in live.items():
+                if conflict := known.conflicts.get(f"{RECOVERY_KEYS}{id}"):  # one of the servers may have revoked it
+                    settle = f"`ordainctl secret recovery --revoke {id}` settles it"
+                    without.append(f"recovery key {id} was changed on two servers: {conflict}; {settle}")
+                else:
+                    add("recovery", record.public)
             if not live:
                 without.append("there is no recovery key: `ordainctl secret recovery FILE` makes one")
         elif kind == KEY:
@@ -50,10 +55,13 @@ def recipient_keys(recipients: Iterable[str], known: Identities) -> RecipientKey
             if not machines:
                 without.append(f"no enrolled machine is {recipient}")
             for machine in machines:
-                if machine.encryption:
-                    add(machine.name or machine.machine, decode_key(machine.encryption))
+                name = machine.name or machine.machine
+                if conflict := known.conflict_of(machine.machine):
+                    settle = f"{settle_record(machine.machine)} settles it"
+                    without.append(f"the identity of {name} was changed on two servers: {conflict}; {settle}")
+                elif machine.encryption:
+                    add(name, decode_key(machine.encryption))
                 else:
-                    name = machine.name or machine.machine
                     without.append(f"{name} has no key for secrets: run `ordainctl fleet enroll` on it")
     return RecipientKeys(keys=keys, names=names, without=tuple(dict.fromkeys(without)))
 

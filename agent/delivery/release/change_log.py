@@ -27,6 +27,8 @@ from ordain.agent.model import to_json
 
 CHANGES = f"{INTERNAL}changes/"
 POLICY = f"{INTERNAL}policy"
+REQUIRED = "required"
+"""The policy under which every change needs a reason."""
 KEPT = 5000
 """The entries that `prune` keeps."""
 
@@ -94,7 +96,7 @@ class StorePolicy:
     @property
     def requires_why(self) -> bool:
         """Return whether every change needs a reason."""
-        return self.why == "required"
+        return self.why == REQUIRED
 
     @property
     def requires_tests(self) -> bool:
@@ -163,10 +165,15 @@ async def prune_changes(database: Database, kept: int = KEPT) -> int:
 
 
 async def read_policy(database: Database) -> StorePolicy:
-    """Return the policy of a store. Raises `SourceError`, and `Failure` for one that cannot be read."""
+    """Return the policy of a store. Raises `SourceError`, and `Failure` for one that cannot be read.
+
+    While two servers have different policies, every change needs a reason.
+    """
     entry = await database.get(POLICY)
     if entry is None:
         return StorePolicy()
+    if entry.conflict:
+        return StorePolicy(why=REQUIRED)
     try:
         return from_json(StorePolicy, json.loads(entry.data))
     except (ValueError, RecursionError) as error:

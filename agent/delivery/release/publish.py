@@ -41,6 +41,10 @@ def number_key(channel: str, number: int) -> str:
     return f"{RELEASES}{channel}/{number}"
 
 
+PUBLISH_AGAIN = "publish the intended release again: ordainctl release publish RELEASE FILES"
+"""The remedy if two servers have different releases of one number."""
+
+
 async def read_head(database: Database, channel: str) -> tuple[Release | None, StoredEntry | None]:
     """Return the latest release of a channel and its entry, if there is one. Raises `Refused` if it is not valid."""
     entry = await database.get(head_key(channel))

@@ -29,6 +29,7 @@ VALIDATE = (
 REPORT_REVISIONS = 10
 """The revisions of a report that are kept: each write of it reads all of them, by default up to 1,000."""
 _ANSWER_SEC = 10.0
+_MOST_REPLICATIONS = 10_000
 _SERVER_ADMIN = "_admin"
 
 
@@ -63,6 +64,9 @@ class CouchDbSetup:
             deviations += await self._validation_deviations()
             deviations += await self._revision_deviations()
             deviations += await self._node_deviations()
+            behind, late = await self._replications()
+            deviations += late
+            figures += behind
         return Examination(deviations=tuple(deviations), figures=tuple(figures))
 
     async def close(self) -> None:
@@ -155,27 +159,43 @@ class CouchDbSetup:
         return [Deviation(place=place, what=what, change=change, repair=self._put(path, REPORT_REVISIONS))]
 
     async def _node_deviations(self) -> list[Deviation]:
-        """Return the nodes of the cluster that are away, and the replications that fail; nothing if it does not say."""
+        """Return the nodes of the cluster that are away; none if the server does not say."""
         deviations = []
         membership = await self._get("/_membership")
         if isinstance(membership, Mapping):
             away = sorted(set(membership.get("cluster_nodes", ())) - set(membership.get("all_nodes", ())))
             hint = "start them: with a majority of the copies of a shard away, nothing is written"
             deviations += [Deviation(place=f"node {node}", what="is away", hint=hint) for node in away]
-        replications = await self._get("/_scheduler/docs")
-        for row in replications.get("docs", ()) if isinstance(replications, Mapping) else ():
-            if {self._read, self._written} & {_last_part(row.get("source")), _last_part(row.get("target"))}:
-                place = f"replication {row.get('doc_id') or row.get('id')}"
-                state, information = row.get("state"), row.get("info") or {}
-                if state in ("error", "crashing", "failed"):
-                    what = f"is {state}: {information.get('error', 'no reason given')}"
-                    deviations.append(Deviation(place=place, what=what, hint="see its document in _replicator"))
-                elif pending := information.get("changes_pending"):
-                    what = f"is {pending:,} changes behind"
-                    deviations.append(
-                        Deviation(place=place, what=what, hint="machines of that site read older documents")
-                    )
         return deviations
+
+    async def _replications(self) -> tuple[list[Figure], list[Deviation]]:
+        """Return how far the replications of these databases are, and the faults of each.
+
+        Source: CouchDB, api/server/common, `_scheduler/docs`. A replication whose documents the target refuses runs,
+        and is not behind.
+        """
+        figures, deviations = [], []
+        answer = await self._get(f"/_scheduler/docs?limit={_MOST_REPLICATIONS}")
+        for row in answer.get("docs", ()) if isinstance(answer, Mapping) else ():
+            if not {self._read, self._written} & {_last_part(row.get("source")), _last_part(row.get("target"))}:
+                continue
+            place = f"replication {row.get('doc_id') or row.get('id')}"
+            state, information = row.get("state"), row.get("info") or {}
+            pending, refused = information.get("changes_pending"), information.get("doc_write_failures")
+            if state in ("error", "crashing", "failed"):
+                what = f"is {state}: {' '.join(str(information.get('error', 'no reason given')).split())}"
+                deviations.append(Deviation(place=place, what=what, hint="see its document in _replicator"))
+                continue
+            behind = "not known" if pending is None else f"{pending:,} changes"
+            figures.append(Figure(place=place, name="behind", value=f"{behind} ({state})"))
+            if pending:
+                hint = "machines of that site read older documents"
+                deviations.append(Deviation(place=place, what=f"is {pending:,} changes behind", hint=hint))
+            if refused:
+                what = f"lacks {refused:,} documents that its target refused"
+                hint = "let it write with an administrator of the target, and start it again"
+                deviations.append(Deviation(place=place, what=what, hint=hint))
+        return figures, deviations
 
     async def _get(self, path: str) -> Any:
         """Return the JSON at ``path``; None if there is none, also where the server does not know the path."""

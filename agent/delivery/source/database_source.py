@@ -15,7 +15,10 @@ from dataclasses import replace
 
 from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.database.database import Database, Listing
+from ordain.agent.delivery.fleet.fleet_holds import HOLDS
 from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, content_revision
+from ordain.agent.delivery.release.publish import PUBLISH_AGAIN
+from ordain.agent.delivery.release.publish_lock import RELEASES
 from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.transforms.document.reader import read
 from ordain.transforms.model import Facts, Kind
@@ -137,7 +140,11 @@ class DatabaseSource:
             parts = document_keys.parse_key(key)
             if parts is None and key.startswith(document_keys.DOCUMENTS):
                 continue  # not a document of ours
-            hint = "publish the intended release again: ordainctl release publish RELEASE FILES"
+            hint = PUBLISH_AGAIN
+            if key == HOLDS:
+                hint = "say who is held: `ordainctl fleet hold` or `fleet follow` settles it"
+            if key.startswith(RELEASES) and key.endswith("/rollout"):
+                hint = "say how far it goes: ordainctl release rollout CHANNEL --open SHARE, or --stop REASON"
             if parts:
                 hint = f"write the intended version: ordainctl documents put {parts[2]}.yaml"
             raise SourceError(f"{self.location}: {key} {reason}", code=SourceFault.CONFLICT, hint=hint)

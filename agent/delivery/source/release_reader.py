@@ -17,7 +17,7 @@ from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
 from ordain.agent.delivery.release import verify
 from ordain.agent.delivery.release.channel import channel_of
 from ordain.agent.delivery.release.manifest import Release, read_release
-from ordain.agent.delivery.release.publish import BLOBS, head_key, number_key, read_blobs, rollout_key
+from ordain.agent.delivery.release.publish import BLOBS, PUBLISH_AGAIN, head_key, number_key, read_blobs, rollout_key
 from ordain.agent.model import RawDocuments
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
@@ -106,6 +106,10 @@ class ReleaseReader:
         if entry is None:
             message, hint = f"{self.database.location}: there is no {key}", "publish one: `ordainctl release publish`"
             raise SourceError(message, code=SourceFault.EMPTY, hint=hint)
+        if entry.conflict:
+            raise SourceError(
+                f"{self.database.location}: {key} {entry.conflict}", code=SourceFault.CONFLICT, hint=PUBLISH_AGAIN
+            )
         try:
             return read_release(key, entry.data)
         except Refused as refused:

@@ -219,3 +219,77 @@ def test_a_replica_of_one_database_has_whole_releases(operator: Operator) -> Non
     assert found is not None
     assert found.data == BASE.encode()
     assert missing is None
+
+
+def in_conflict(operator: Operator, key: str) -> None:
+    """Let another server have another version of ``key``: the one before this, with one blank more."""
+    path = f"{operator.database}/{quote(key, safe='')}"
+    document = operator.server.call("GET", path)
+    generation = document["_rev"].partition("-")[0]
+    operator.replicated(key, document["text"] + " ", f"{generation}-{'0' * 32}")
+
+
+def test_holds_of_two_servers_are_named_and_settled(operator: Operator) -> None:
+    operator.run("fleet", "hold", "--channel", "beta", "--why", "ours")
+    in_conflict(operator, "releases/_holds")
+    operator.run("release", "publish", *release(operator, 1, BASE))
+    assert "two servers hold different machines" in operator.run("fleet", "status")
+    assert "two servers hold different machines" in operator.run("release", "rollout", "stable", "--once", status=1)
+    assert "kept are the holds of channel beta" in operator.run("fleet", "hold", "--channel", "gamma")
+    assert "two servers" not in operator.run("fleet", "status")
+
+
+def test_a_rollout_that_two_servers_steer_differently_goes_on_only_by_a_word(operator: Operator) -> None:
+    """One of them may have stopped it."""
+    operator.run("release", "publish", *release(operator, 1, BASE))
+    operator.run("release", "rollout", "stable", "--once", "--open", "10%")
+    in_conflict(operator, "releases/stable/rollout")
+    assert "has 2 versions in conflict" in operator.run("release", "rollout", "stable", "--once", status=1)
+    assert len(operator.leaves("releases/stable/rollout")) == 2
+    operator.run("release", "rollout", "stable", "--once", "--stop", "another site", status=4)
+    operator.run("release", "rollout", "stable", "--once", status=4)
+
+
+def test_one_release_of_which_two_servers_have_versions_is_not_used(operator: Operator) -> None:
+    operator.run("release", "publish", *release(operator, 1, BASE))
+    in_conflict(operator, "releases/stable/1")
+    words = ("release", "verify", "stable/1")
+    assert "releases/stable/1 has 2 versions in conflict" in operator.run(*words, status=1)
+
+
+def test_while_two_servers_have_different_policies_every_change_needs_a_reason(operator: Operator) -> None:
+    operator.run("store", "policy", "optional")
+    operator.put(BASE)
+    in_conflict(operator, "releases/_policy")
+    assert "wants a reason" in operator.run("documents", "put", operator.file(THEIRS), status=1)
+    operator.run("store", "policy", "optional", "--why", "settled")
+    operator.put(THEIRS)
+
+
+def test_a_list_of_machines_in_conflict_is_not_used(operator: Operator) -> None:
+    machines = operator.file("0" * 32, "machines")
+    operator.run("fleet", "allow", machines)
+    in_conflict(operator, "releases/_machines")
+    assert "ordainctl fleet allow FILE" in operator.run("fleet", "status", status=1)
+    operator.run("fleet", "allow", machines)
+    operator.run("fleet", "status")
+
+
+def test_a_fleet_that_two_servers_founded_is_named_and_settled(operator: Operator) -> None:
+    operator.run("fleet", "token", "--name", "web3")
+    in_conflict(operator, "machines/_fleet")
+    assert "machines/_fleet has 2 versions" in operator.run("fleet", "identity")
+    assert "fleet identity --require" in operator.run("fleet", "token", "--name", "web4", status=1)
+    assert "machines/_fleet has 2 versions" not in operator.run("fleet", "identity", "--no-require")
+    operator.run("fleet", "token", "--name", "web4")
+
+
+def test_no_secret_is_sealed_in_a_document_in_conflict(operator: Operator) -> None:
+    """The write would settle the conflict, and nobody would have looked at the other version."""
+    value = operator.file("hunter2", "value")
+    words = ("secret", "seal", "db", "--put", f"--file={value}")
+    key = "0" * 43 + "="
+    operator.run(*words, "--for", f"key={key}")
+    in_conflict(operator, "documents/common/layer/secret-db")
+    assert "no secret was sealed" in operator.run(*words, status=1)
+    assert len(operator.leaves("documents/common/layer/secret-db")) == 2

@@ -8,8 +8,9 @@ import json
 import secrets
 import shutil
 import subprocess
+import time
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -323,6 +324,66 @@ def test_check_names_rights_in_couchdb_that_are_missing_and_too_many(couch: Couc
     assert f"database {couch.database} lets machines write documents" in out
     assert f"user {couch.node} has the role ordain-writer: machines can change what other machines run" in out
     assert couch.init()[0] == 3, "a right is not taken away without an administrator"
+
+
+@pytest.fixture
+def replicating(couch: CouchTerminal) -> Iterator[CouchTerminal]:
+    """Return the terminal of a server that replicates by itself. Skips the test on the stand-in, which does not."""
+    try:
+        couch.server.call("GET", "_scheduler/docs")
+    except urllib.error.HTTPError:
+        pytest.skip("only a CouchDB (ORDAIN_COUCHDB) has a scheduler of replications")
+    yield couch
+    for row in couch.server.call("GET", "_replicator/_all_docs")["rows"]:
+        if row["id"].startswith(couch.database):
+            couch.server.call("DELETE", f"_replicator/{row['id']}?rev={row['value']['rev']}")
+
+
+def test_a_second_site_pulls_whole_releases_and_check_sees_when_it_cannot(
+    replicating: CouchTerminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = replicating, CouchTerminal(replicating.server, tmp_path, capsys)
+    assert first.init()[0] == second.init()[0] == 0
+    server, (node, ops) = first.server, [path.read_text().strip() for path in first.passwords]
+    pull = {"source": {"url": f"{server.url}/{first.database}", "auth": basic(first.node, node)}, "continuous": True}
+    target = {"url": f"{server.url}/{second.database}", "auth": basic(server.user, server.password)}
+    server.call("PUT", f"_replicator/{first.database}-good", {**pull, "target": target})
+    lost = {**pull["source"], "url": f"{server.url}/{first.database}-missing"}  # type: ignore[dict-item]
+    store_servers.call_couchdb(server.url, "PUT", f"{first.database}/documents%2Fx", {}, user=first.ops, password=ops)
+
+    wait_until(lambda: "documents/x" in ids(server, second.database))
+    wait_until(lambda: "0 changes (running)" in second.run("check")[1])
+    assert second.run("check")[0] == 0
+    assert "_design/ordain" in ids(server, second.database)
+
+    server.call("PUT", f"_replicator/{first.database}-lost", {**pull, "source": lost, "target": target})
+    wait_until(lambda: "-lost is crashing: db_not_found" in second.run("check")[1])
+    assert second.run("check")[0] == 3
+
+    third = CouchTerminal(server, tmp_path, capsys)
+    assert third.init()[0] == 0
+    password = third.passwords[0].read_text().strip()
+    refused = {"url": f"{server.url}/{third.database}", "auth": basic(third.node, password)}
+    server.call("PUT", f"_replicator/{first.database}-refused", {**pull, "target": refused})
+    wait_until(lambda: "that its target refused" in third.run("check")[1])
+    assert "documents/x" not in ids(server, third.database)
+    second.close()
+    third.close()
+
+
+def basic(user: str, password: str) -> dict[str, dict[str, str]]:
+    return {"basic": {"username": user, "password": password}}
+
+
+def ids(server: store_servers.CouchServer, database: str) -> list[str]:
+    return [row["id"] for row in server.call("GET", f"{database}/_all_docs")["rows"]]
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60.0
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_a_directory_that_others_can_write_is_closed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

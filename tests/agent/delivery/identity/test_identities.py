@@ -16,7 +16,7 @@ from ordain.agent.delivery.fleet import report_publisher
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report, encode_report
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
 from ordain.agent.delivery.fleet.reports import ReportMemory, read_reports
-from ordain.agent.delivery.identity import key_file
+from ordain.agent.delivery.identity import enrollment, key_file
 from ordain.agent.delivery.identity.identities import Identities, parse_identities
 from ordain.agent.delivery.identity.machine_key import (
     PrivateKey,
@@ -28,12 +28,18 @@ from ordain.agent.delivery.identity.machine_key import (
 )
 from ordain.agent.delivery.identity.machine_record import (
     FLEET_KEY,
+    RECOVERY,
+    TOKENS,
+    EnrollmentRequest,
     FleetRecord,
     MachineRecord,
+    RecoveryRecord,
+    TokenRecord,
     decode_record,
     encode_key,
     encode_record,
 )
+from ordain.agent.delivery.identity.recipients import recipient_keys
 from ordain.agent.delivery.identity.statement import read_statement
 from ordain.agent.delivery.release.signing import valid_signers
 from ordain.agent.errors import Failure
@@ -272,3 +278,55 @@ def test_a_key_that_came_with_the_boot_is_used(tmp_path: Path) -> None:
     (received / "ordain.machine-key").write_text(machine_key_line(KEY))
 
     assert key_file.read_machine_key(tmp_path) == KEY
+
+
+def test_a_record_that_two_servers_changed_vouches_and_opens_nothing() -> None:
+    """The machine may have been revoked on the other server, and have a key for secrets that somebody else knows."""
+    secret = encode_key(b"s" * 32)
+    in_conflict = replace(known(encryption=secret), conflicts={f"machines/{MACHINE}": "has 2 versions in conflict"})
+    assert recipient_keys(["machine=web3"], known(encryption=secret)).keys
+
+    keys = recipient_keys(["machine=web3"], in_conflict)
+
+    assert keys.keys == {}
+    assert "changed on two servers" in keys.without[0]
+    request = EnrollmentRequest(machine=MACHINE, hostname="web3", key="", encryption=secret)
+    statement = enrollment.make_request(request, OTHER, earlier=KEY)
+    entry = StoredEntry(key=enrollment.request_key(MACHINE), data=json.dumps(statement).encode(), version="1")
+    read = enrollment.read_request(entry, FLEET, valid_signers)
+    assert enrollment.vouch(entry, read, known(encryption=secret), 0.0, valid_signers).reason
+    voucher = enrollment.vouch(entry, read, in_conflict, 0.0, valid_signers)
+    assert not voucher.reason
+    assert "changed on two servers" in voucher.doubt
+
+
+def test_a_token_that_two_servers_changed_admits_nobody() -> None:
+    token = generate(FLEET)
+    record = TokenRecord(key=encode_key(token.public), expires=10)
+    request = EnrollmentRequest(machine="b" * 32, hostname="web4", key="")
+    statement = enrollment.make_request(request, OTHER, token)
+    entry = StoredEntry(key=enrollment.request_key("b" * 32), data=json.dumps(statement).encode(), version="1")
+    read = enrollment.read_request(entry, FLEET, valid_signers)
+    with_token = replace(known(), tokens={token.id: record})
+    assert enrollment.vouch(entry, read, with_token, 0.0, valid_signers).reason
+    in_conflict = replace(with_token, conflicts={f"{TOKENS}{token.id}": "has 2 versions in conflict"})
+    assert "may have been used" in enrollment.vouch(entry, read, in_conflict, 0.0, valid_signers).doubt
+
+
+def test_a_recovery_key_that_two_servers_changed_opens_nothing() -> None:
+    record = RecoveryRecord(key=encode_key(b"r" * 32))
+    with_key = replace(known(), recovery={"r1": record})
+    assert recipient_keys(["recovery"], with_key).keys
+    in_conflict = replace(with_key, conflicts={f"{RECOVERY}r1": "has 2 versions in conflict"})
+    assert recipient_keys(["recovery"], in_conflict).keys == {}
+    assert "secret recovery --revoke r1" in recipient_keys(["recovery"], in_conflict).without[0]
+
+
+def test_a_machine_without_a_record_counts_for_nothing_while_the_policy_is_in_conflict() -> None:
+    in_conflict = replace(known(), conflicts={FLEET_KEY: "has 2 versions in conflict"})
+    assert known().refusal("b" * 32, "status/b", None, valid_signers) is None
+    refusal = in_conflict.refusal("b" * 32, "status/b", None, valid_signers)
+    assert refusal
+    assert "fleet identity --require" in str(refusal)
+    entry = report(KEY)
+    assert in_conflict.refusal(MACHINE, entry.key, read_statement(entry.data), valid_signers) is None
