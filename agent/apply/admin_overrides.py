@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.condition import StatusCondition
-from ordain.agent.model import Generation
+from ordain.agent.model import Effect, Generation
 from ordain.agent.plan.changes.causes import directive_causes
 from ordain.agent.plan.changes.diff import PlacedUnit, Values, placed_units
+from ordain.agent.plan.changes.directive_effects import effect
 from ordain.agent.plan.explain import OverrideFile
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.machine import rootfs
@@ -123,10 +124,11 @@ def overridden_values(
                 about = f"{place}{unit}: [{section}] {key}"
                 when = "will be, after `systemctl daemon-reload`," if unit in unread else "is"
                 values = [" ".join(value).strip() or "not set" for value in (now, wanted)]
+                restart = f", then `systemctl restart {unit}`" * (effect(section, key, now, wanted) is Effect.RESTART)
                 yield StatusCondition(
                     code="OverriddenValue",
                     what=f"{about} {when} {values[0]}, not {values[1]}: {path} overrides the documents",
-                    hint=f"remove it from {path} and run `systemctl daemon-reload`, or change the documents",
+                    hint=f"remove it from {path} and run `systemctl daemon-reload`{restart}; or change the documents",
                     item=ours.item or "",
                     public=f"{about} is not that of the documents: {path} overrides it",
                 )

@@ -68,9 +68,11 @@ def effective_units(artifacts: Iterable[Artifact], installed: Installed | None) 
     masked = {path for path in masks if "/" not in path}
     held_back = {path for path in masks if "/" in path}
     made = {a.path.partition("/")[2] for a in artifacts if isinstance(a, UnitFile)}
+    drop_ins: dict[str, list[tuple[str, str, str]]] = {}
     for name, unit in installed.units.items() if installed else ():
         if name not in masked and not (unit.path and name in made):  # ours replaces the whole unit, but no drop-in
-            units[name] = [(s, k, v) for s, pairs in unit.sections.items() for k, v in pairs]
+            lines = [(s, k, v) for s, pairs in unit.sections.items() for k, v in pairs]
+            (drop_ins if name in made else units)[name] = lines
     for link in installed.links if installed else ():
         if f"{link.target}.{link.kind}/{link.name}" not in held_back:
             units.setdefault(link.target, []).append(("Unit", LINK_DIRECTORIES[link.kind], link.name))
@@ -78,6 +80,8 @@ def effective_units(artifacts: Iterable[Artifact], installed: Installed | None) 
         for name, assignment in _assignments(artifact):
             units.setdefault(name, []).append(assignment)
             items.setdefault(name, set()).add(artifact.item)
+    for name, lines in drop_ins.items():  # systemd reads them after our unit file
+        units.setdefault(name, []).extend(lines)
     return EffectiveUnits(
         units={name: _without_reset(assignments) for name, assignments in units.items()},
         items={name: frozenset(pointers) for name, pointers in items.items()},

@@ -339,7 +339,8 @@ WARNINGS = CodeGroup(
         "OverriddenValue": (
             "A drop-in of an administrator overrides a value of the documents; the message has both values and the "
             "file. It is not a fault, as the administrator decides: a drop-in lasts until somebody removes it.",
-            "Remove the value from the drop-in and run `systemctl daemon-reload`, or change the documents.",
+            "Remove the value from the drop-in and run `systemctl daemon-reload`, then restart the unit if the message "
+            "says so; or change the documents.",
         ),
         "Deprecated": ("A key is outdated.", "Use the key in the hint."),
         "Emulated": (

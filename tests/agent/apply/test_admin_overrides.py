@@ -117,6 +117,8 @@ def test_a_value_that_an_administrator_overrides_is_named_with_both_values(
         [("OverriddenValue", False, True, True)] if told else []
     )
     assert not any(told in condition.public.replace(path, "") for condition in found)
+    restarts = ["Memory" not in content] if told else []
+    assert ["then `systemctl restart web.service`" in condition.hint for condition in found] == restarts
 
 
 def test_the_place_of_an_overridden_value_is_that_in_the_documents(tmp_path: Path) -> None:

@@ -142,3 +142,21 @@ def test_a_path_that_the_sandbox_of_its_service_hides_is_warned_of(keys: str, po
 )
 def test_a_path_that_the_sandbox_leaves_visible_is_not_warned_of(keys: str) -> None:
     assert found(f"services: {{q: {{{keys}}}}}") == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "problems"),
+    [
+        ((("ExecStart", ""), ("ExecStart", "/usr/bin/sleep 5d")), []),
+        ((("ExecStart", "/usr/bin/sleep 5d"),), ["services/web/command"]),
+        ((("Type", "oneshot"), ("ExecStart", "/usr/bin/sleep 5d")), []),
+    ],
+)
+def test_a_drop_in_of_an_administrator_is_read_after_a_unit_of_the_documents(
+    lines: tuple[tuple[str, str], ...], problems: list[str]
+) -> None:
+    drop_in = InstalledUnit(name="web.service", path="", sections={"Service": lines}, drop_ins=("/etc/x.conf",))
+
+    pointers = found("services: {web: {command: sleep 1d}}", Installed(units={"web.service": drop_in}))
+
+    assert [pointer for pointer, code, _ in pointers if code == "NotLoadable"] == problems
