@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from ordain.agent.apply.parts import build_parts
+from ordain.agent.apply.apply_parts import build_parts
 from ordain.agent.apply.trial import AGENT, Trial, Trials
 from ordain.agent.compile.executor import run_inline
 from ordain.agent.errors import Busy, Failure

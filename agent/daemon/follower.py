@@ -22,8 +22,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
+from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.apply.engine import ApplyRequest
-from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.boot_verdict import BootVerdict
 from ordain.agent.daemon.clients.client import Documents

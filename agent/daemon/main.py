@@ -9,7 +9,7 @@ import logging
 import signal
 from pathlib import Path
 
-from ordain.agent.apply.parts import build_parts
+from ordain.agent.apply.apply_parts import build_parts
 from ordain.agent.compile.worker import Worker
 from ordain.agent.daemon.agent_client import AgentClient
 from ordain.agent.daemon.clients.client import ROOT_BUS_NAME

@@ -17,7 +17,7 @@ from pathlib import Path
 from zlib import crc32
 
 from ordain.agent import settings
-from ordain.agent.cli.fleet import fleet
+from ordain.agent.cli.fleet import fleet_status
 from ordain.agent.delivery.database import couchdb_wire, etcd_client, etcd_wire
 from ordain.agent.delivery.database.database import StoredEntry
 from ordain.agent.delivery.database.document_keys import MACHINES
@@ -203,8 +203,8 @@ def reports(data: bytes) -> None:
         report = decode_report(data)
     except ValueError:
         return
-    fleet.table_row(report, NOW)
-    list(fleet.report_lines(report, NOW))
+    fleet_status.table_row(report, NOW)
+    list(fleet_status.report_lines(report, NOW))
     json.dumps(to_json(report))
     assert decode_report(encode_report(report)) == report
 

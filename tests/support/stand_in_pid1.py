@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ordain.agent.apply.apply_parts import ApplyParts, build_parts
 from ordain.agent.apply.generator_repair import DIRECTORIES
-from ordain.agent.apply.parts import ApplyParts, build_parts
 from ordain.agent.compile.executor import run_inline
 from ordain.agent.model import UnitState, Verb
 from ordain.agent.system.bus import BusError, Variant

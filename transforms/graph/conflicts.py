@@ -20,8 +20,8 @@ from ordain.transforms.errors import Problem, blocked, first_few, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.graph.late_orderings import late_orderings
 from ordain.transforms.graph.ordering_cycles import cycles
-from ordain.transforms.graph.places import PlaceOf, place_of_key
 from ordain.transforms.graph.refused_units import refused_units
+from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.graph.shared_resources import shared_resources
 from ordain.transforms.graph.unmet_triggers import unmet_triggers
 from ordain.transforms.model import Installed, Wanted

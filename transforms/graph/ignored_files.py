@@ -10,7 +10,7 @@ from pathlib import Path
 from ordain.transforms.artifacts import Artifact, CredentialFile, RegularFile, SymbolicLink
 from ordain.transforms.catalog.data_tables import read_table
 from ordain.transforms.errors import Problem, warning
-from ordain.transforms.graph.places import PlaceOf, place_of_key
+from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 from ordain.transforms.model import Facts
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from ordain.transforms.errors import Problem, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits
-from ordain.transforms.graph.places import PlaceOf, place_of_key
+from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.model import Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.unit_links import SERVICES_TARGET

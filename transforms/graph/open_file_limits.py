@@ -1,4 +1,7 @@
-"""Limits of open files that the kernel does not give, so that PID 1 would start the service with fewer."""
+"""Limits of open files that the kernel does not give, so that PID 1 would start the service with fewer.
+
+This judges by the documents, before an apply; `host_differences.open_files` by the kernel of the machine, after it.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from ordain.transforms.artifacts import Artifact, UnitFile
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.graph.effective_units import Assignments, EffectiveUnits
-from ordain.transforms.graph.places import PlaceOf, place_of_key
+from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.model import Installed
 from ordain.transforms.render.mounts import PROTECTED, is_api
 from ordain.transforms.render.service_directives import COMMANDS, PLAIN

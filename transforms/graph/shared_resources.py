@@ -13,7 +13,7 @@ from itertools import combinations
 
 from ordain.transforms.errors import Problem, Severity, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits
-from ordain.transforms.graph.places import PlaceOf, place_of_key
+from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.model import Installed, Member, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ordain.transforms.artifacts import Artifact, UnitFile
 from ordain.transforms.errors import Problem, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits
-from ordain.transforms.graph.places import PlaceOf
+from ordain.transforms.graph.setting_places import PlaceOf
 from ordain.transforms.model import Installed
 from ordain.transforms.systemd import unit_name
 

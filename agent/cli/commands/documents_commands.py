@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.commands.shared_arguments import ANY_MACHINE, FILES, JSON, SOME_FILES
+from ordain.agent.cli.commands.shared_arguments import ANY_MACHINE, DOCUMENT_FILES, FILES, JSON, OUTPUT_FILE, SOME_FILES
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Subcommand
 
 GROUP = "Check documents, on any machine and without root"
@@ -200,13 +200,7 @@ ROWS = (
                 help="import a root file system: all units that are enabled, masked, or changed in /etc there",
             ),
             Argument(flag="--name", metavar="NAME", help="the name of the document; default: that of the first FILE"),
-            Argument(
-                flag="--output",
-                metavar="FILE",
-                into="output",
-                completion=Completion.FILES,
-                help="write the document to FILE instead of standard output",
-            ),
+            OUTPUT_FILE,
         ),
         examples=(
             ("ordainctl import /etc/systemd/system/web.service", "one service"),
@@ -239,9 +233,7 @@ ROWS = (
                 completion=Completion.DIRECTORIES,
                 help="the root file system: a chroot, a mounted image, or the tree of mkosi or mmdebstrap",
             ),
-            Argument(
-                metavar="FILE", many=True, completion=Completion.FILES, help="a document, or a directory of documents"
-            ),
+            DOCUMENT_FILES,
             Argument(
                 flag="--netboot",
                 metavar="FILES",

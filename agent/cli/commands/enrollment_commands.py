@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.agent.cli.commands.fleet_commands import FAMILY
-from ordain.agent.cli.commands.shared_arguments import JSON, STORE, WHY
+from ordain.agent.cli.commands.shared_arguments import JSON, MACHINE, MACHINE_OR_NONE, STORE, WHY
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Subcommand
 
 LABELS = Argument(
@@ -78,7 +78,7 @@ ROWS = (
         ),
         run="fleet.fleet_enrollment:approve",
         arguments=(
-            Argument(metavar="MACHINE", help="a hostname, or the first characters of a machine-id"),
+            MACHINE_OR_NONE,
             Argument(flag="--key", metavar="ID", help="the id of the machine's key"),
             LABELS,
             Argument(flag="--vouched", help="approve every request for which a token or an earlier key vouches"),
@@ -130,7 +130,7 @@ ROWS = (
         text="From now on, its reports and its slots in rollouts are ignored until it is approved again.",
         run="fleet.fleet_enrollment:revoke",
         arguments=(
-            Argument(metavar="MACHINE", required=True, help="a hostname, or the first characters of a machine-id"),
+            MACHINE,
             WHY,
             *STORE,
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.commands.shared_arguments import ENDS, JSON, STORE, WHY
+from ordain.agent.cli.commands.shared_arguments import ENDS, JSON, MACHINE, MACHINE_OR_NONE, STORE, WHY
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 GROUP = "Manage many machines"
@@ -12,10 +12,9 @@ FAMILY = Family(
     purpose="show the machines that report to a store",
     text="Machines whose source is a store write their status to it; these commands read it.",
 )
-MACHINE = Argument(metavar="MACHINE", required=True, help="a hostname, or the first characters of a machine-id")
 
 _HELD = (
-    Argument(metavar="MACHINE", help="a hostname, or the first characters of a machine-id"),
+    MACHINE_OR_NONE,
     Argument(flag="--label", metavar="KEY=VALUE", help="all machines that report this label"),
     Argument(flag="--channel", metavar="CHANNEL", help="all machines of this channel"),
 )
@@ -30,7 +29,7 @@ ROWS = (
             "been without its source, and the time since its last report. Reports that do not count are named "
             "below. Exits with 3 if a machine is degraded, rolled back or lost, or if others wrote in its name."
         ),
-        run="fleet.fleet:status",
+        run="fleet.fleet_status:status",
         arguments=(
             Argument(flag="--label", metavar="KEY=VALUE", many=True, help="only machines with this label or fact"),
             Argument(flag="--watch", help="print the list again after every change, until interrupted"),
@@ -48,7 +47,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="print the whole report of one machine",
         text="",
-        run="fleet.fleet:show",
+        run="fleet.fleet_status:show",
         arguments=(MACHINE, JSON, *STORE),
         examples=(("ordainctl fleet show web3", "find out why it is degraded"),),
     ),
@@ -92,7 +91,7 @@ ROWS = (
             "`fleet status`, which says how many there are. The list is stored below releases/, where machines cannot "
             "write. Without FILE, prints how many machines are in the list."
         ),
-        run="fleet.fleet:allow",
+        run="fleet.fleet_status:allow",
         arguments=(
             Argument(metavar="FILE", completion=Completion.FILES, help="the list, or - for standard input"),
             Argument(flag="--everybody", help="delete the list: every report counts"),
@@ -106,7 +105,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="delete the report of a machine that no longer exists",
         text="A machine that still exists reports again. For a text that is not a report, give its key, status/….",
-        run="fleet.fleet:forget",
+        run="fleet.fleet_status:forget",
         arguments=(MACHINE, *STORE),
         examples=(("ordainctl fleet forget web3", "after web3 was removed"),),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.commands.shared_arguments import JSON
+from ordain.agent.cli.commands.shared_arguments import DOCUMENT_FILES, JSON, OUTPUT_FILE
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 GROUP = "Run jobs on batch systems"
@@ -45,7 +45,7 @@ ROWS = (
             "--all-systems, prints the script for the first system, and the differences of every other system; a "
             "line that begins with `!` is a problem. Anything that a system cannot do is an error."
         ),
-        run="runs.runs:render",
+        run="runs.run_render:render",
         arguments=(
             FILES,
             SYSTEM,
@@ -78,7 +78,7 @@ ROWS = (
             "Submits each run in FILE after those that it depends on, with the scheduler's own command and without a "
             "shell, and prints one id for each job. If one of them is refused, the jobs before it are cancelled."
         ),
-        run="runs.runs:submit",
+        run="runs.run_jobs:submit",
         arguments=(
             FILES,
             SYSTEM,
@@ -103,7 +103,7 @@ ROWS = (
             "The states are waiting, held, running, done, failed, timed-out, cancelled and unknown. Exits with 3 "
             "unless all jobs wait, run or are done."
         ),
-        run="runs.runs:status",
+        run="runs.run_jobs:status",
         arguments=(IDS, OF_SYSTEM, JSON),
         examples=(("ordainctl run status", "the latest jobs"), ("ordainctl run status 1234 --json", "one job")),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
@@ -113,7 +113,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="wait for the end of jobs",
         text="Exits with 0 if all of them are done, and with 3 if one has failed, timed out or was cancelled.",
-        run="runs.runs:wait",
+        run="runs.run_jobs:wait",
         arguments=(
             SOME_IDS,
             OF_SYSTEM,
@@ -128,7 +128,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="end jobs, or remove them from their queue",
         text="",
-        run="runs.runs:cancel",
+        run="runs.run_jobs:cancel",
         arguments=(SOME_IDS, OF_SYSTEM),
         examples=(("ordainctl run cancel 1234", "one job"),),
     ),
@@ -137,7 +137,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="print the output of a job",
         text="Prints the file of its output, or the output that the scheduler keeps.",
-        run="runs.runs:log",
+        run="runs.run_jobs:log",
         arguments=(
             Argument(metavar="ID", required=True, help="a job, as `run submit` printed it"),
             OF_SYSTEM,
@@ -150,11 +150,9 @@ ROWS = (
         group=FAMILY.name,
         purpose="list the systems that take runs",
         text="Lists each system with its scheduler, queues, accounts and modules. FILE may describe more systems.",
-        run="runs.runs:systems",
+        run="runs.run_render:systems",
         arguments=(
-            Argument(
-                metavar="FILE", many=True, completion=Completion.FILES, help="a document, or a directory of documents"
-            ),
+            DOCUMENT_FILES,
             LAYERS,
             JSON,
         ),
@@ -181,13 +179,7 @@ ROWS = (
                 choices=("slurm", "pbs", "lsf", "jsdl", "xml"),
             ),
             Argument(flag="--name", metavar="NAME", help="the name of the run; default: that in FILE, or of FILE"),
-            Argument(
-                flag="--output",
-                metavar="FILE",
-                into="output",
-                completion=Completion.FILES,
-                help="write the document to FILE instead of standard output",
-            ),
+            OUTPUT_FILE,
         ),
         examples=(
             ("ordainctl run import job.sbatch >lattice.yaml", "from Slurm"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ordain.agent.cli.commands.subcommand import Argument, Completion
 
 JSON = Argument(flag="--json", help="print the result as JSON")
@@ -23,6 +25,17 @@ UNIT = Argument(
     metavar="UNIT", required=True, completion=Completion.UNITS, help="a unit; `web` is short for web.service"
 )
 UNITS = Argument(metavar="UNIT", many=True, completion=Completion.UNITS, help="a unit; `web` is short for web.service")
+MACHINE = Argument(metavar="MACHINE", required=True, help="a hostname, or the first characters of a machine-id")
+MACHINE_OR_NONE = replace(MACHINE, required=False)
+DOCUMENT_FILES = Argument(
+    metavar="FILE", many=True, completion=Completion.FILES, help="a document, or a directory of documents"
+)
+OUTPUT_FILE = Argument(
+    flag="--output",
+    metavar="FILE",
+    completion=Completion.FILES,
+    help="write the document to FILE instead of standard output",
+)
 LABEL = Argument(
     flag="--label", metavar="KEY=VALUE", many=True, help="set a label; overrides labels from all other places"
 )

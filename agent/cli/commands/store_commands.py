@@ -46,7 +46,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="list the documents in a store",
         text="SCOPE is the place of a document in the store: a machine reads only the scopes that fit it.",
-        run="store.documents:list_",
+        run="store.stored_documents:list_",
         arguments=(*STORE, JSON),
         examples=(
             ("ordainctl documents list", "the store of this machine"),
@@ -58,7 +58,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="print a document as it was written",
         text="",
-        run="store.documents:get",
+        run="store.stored_documents:get",
         arguments=(
             NAME,
             Argument(flag="--version", metavar="V", help="an earlier version, from `ordainctl documents history`"),
@@ -77,7 +77,7 @@ ROWS = (
             "same time is never overwritten. Reports the machines that the change affects, of those that report to "
             "the store. If the documents conflict on one of them, nothing is written, and the machines are named."
         ),
-        run="store.documents:put",
+        run="store.document_changes:put",
         arguments=(SOME_FILES, PREVIEW, TESTS, FORCE, WHY, *STORE, JSON),
         examples=(
             ("ordainctl documents put --preview web.yaml", "see the effect first"),
@@ -90,7 +90,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="delete a document from a store",
         text="Reports the machines that this affects, of those that report to the store.",
-        run="store.documents:delete",
+        run="store.document_changes:delete",
         arguments=(NAME, PREVIEW, TESTS, WHY, *STORE, JSON),
         examples=(("ordainctl documents delete layer/web --preview", "see which machines use it"),),
     ),
@@ -102,7 +102,7 @@ ROWS = (
             "If the new text has an error, or somebody else has changed the document in the meantime, nothing is "
             "written; a message names the file that keeps your text."
         ),
-        run="store.documents:edit",
+        run="store.document_changes:edit",
         arguments=(NAME, TESTS, FORCE, WHY, *STORE),
         examples=(("ordainctl documents edit web", "in the editor that $VISUAL or $EDITOR names"),),
     ),
@@ -115,7 +115,7 @@ ROWS = (
             "a directory keeps none. The time, the author and the reason come from the log of the store; versions "
             "that other programs wrote have none."
         ),
-        run="store.documents:history",
+        run="store.stored_documents:history",
         arguments=(NAME, *STORE, JSON),
         examples=(("ordainctl documents history web", "find the version before a change"),),
     ),
@@ -124,7 +124,7 @@ ROWS = (
         group=FAMILY.name,
         purpose="show the changes that `documents put` would write",
         text="",
-        run="store.documents:diff",
+        run="store.stored_documents:diff",
         arguments=(SOME_FILES, EXIT_CODE, JSON, *STORE),
         examples=(("ordainctl documents diff documents/", "a directory under version control against the store"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.CHANGES),
@@ -139,7 +139,7 @@ ROWS = (
             "is behind. Needs an administrator of the server, which is root for etcd. "
             "Exits with 3 if something deviates."
         ),
-        run="store.store:check",
+        run="store.store_setup:check",
         arguments=(*ACCOUNTS, *STORE, JSON),
         examples=((f"ordainctl store check --store {_ETCD} --user root", "before and after a change of the cluster"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
@@ -153,7 +153,7 @@ ROWS = (
             "right from anybody; what exists is kept. A password file that does not exist is created with a random "
             "password. Exits with 3 if something is left for an administrator."
         ),
-        run="store.store:init",
+        run="store.store_setup:init",
         arguments=(
             *ACCOUNTS,
             Argument(
@@ -189,7 +189,7 @@ ROWS = (
             "--tests, else those in the folder tests beside the documents, and write nothing if one fails or there is "
             "none."
         ),
-        run="store.store:policy",
+        run="store.store_setup:policy",
         arguments=(
             Argument(
                 metavar="POLICY",
@@ -216,7 +216,7 @@ ROWS = (
             "The copy is readable, the same for every kind of store, and complete: every release has its documents. "
             "`--store DIR` of other commands reads it. Reports and locks are left out, since machines write them again."
         ),
-        run="store.store:backup",
+        run="store.store_backup:backup",
         arguments=(_COPY, *STORE),
         examples=((f"ordainctl store backup --store {_ETCD} /srv/backup/ordain", "a copy to keep elsewhere"),),
     ),
@@ -229,7 +229,7 @@ ROWS = (
             "version are overwritten only with --replace; entries that the backup does not have stay. Machines refuse "
             "releases older than the one they have [ReleaseReplayed]: publish a new one with a higher number."
         ),
-        run="store.store:restore",
+        run="store.store_backup:restore",
         arguments=(
             _COPY,
             Argument(flag="--replace", help="overwrite entries that differ from the backup"),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
-from ordain.agent.cli.fleet.fleet import machine_named
+from ordain.agent.cli.fleet.fleet_status import machine_named
 from ordain.agent.cli.labels import parse_label
 from ordain.agent.cli.moments import terms_of
 from ordain.agent.cli.parse import Usage

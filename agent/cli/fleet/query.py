@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.documents.document_files import contents, transforms
-from ordain.agent.cli.fleet.fleet import note_unused_reports
+from ordain.agent.cli.fleet.fleet_status import note_unused_reports
 from ordain.agent.cli.json_shapes import JsonFoundDocument, JsonFoundMachine, JsonFoundValue
 from ordain.agent.cli.machine.status import STATES
 from ordain.agent.cli.parse import Usage

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style
-from ordain.agent.cli.fleet.fleet import note_unused_reports
+from ordain.agent.cli.fleet.fleet_status import note_unused_reports
 from ordain.agent.cli.json_shapes import JsonRollout
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store.open_store import opened, require_reason, store_author, wait_for_reports

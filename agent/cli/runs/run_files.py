@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ordain.agent.cli.documents.document_files import contents
+from ordain.agent.cli.parse import Usage
 from ordain.transforms.catalog.machine_catalog import machine_transforms
 from ordain.transforms.document.text.node import SUFFIXES
 from ordain.transforms.errors import Problem, Refused, only_errors
@@ -56,3 +58,20 @@ def _own_directory(environment: Mapping[str, str] = os.environ) -> Path:
     """Return the directory of the user."""
     home = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "/")) / ".config")
     return Path(home) / "ordain/runs"
+
+
+def system_name(request: Namespace, systems: RunSystems) -> str:
+    """Return the system that ``--on`` names. Raises `Usage`."""
+    if not request.system:
+        raise Usage(f"name the system with --on: {', '.join(systems.names())}")
+    return str(request.system)
+
+
+def asking_user(request: Namespace) -> str:
+    """Return the user whose layers match: that of ``--user``, or the one who asks."""
+    if request.user:
+        return str(request.user)
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return ""

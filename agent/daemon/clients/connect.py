@@ -75,7 +75,7 @@ async def _in_process(root: Path, *, silent: bool = False) -> AsyncIterator[Clie
 
 
 async def _in_process_over(bus: Bus, root: Path, *, silent: bool) -> Client:
-    from ordain.agent.apply.parts import build_parts
+    from ordain.agent.apply.apply_parts import build_parts
     from ordain.agent.compile.executor import run_inline
     from ordain.agent.daemon.clients.in_process import InProcessClient
     from ordain.agent.daemon.status.source_reader import SourceReader, open_configured_source

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.apply.change_origin import user_of_process
 from ordain.agent.apply.differences.actual_values import read_back_values, unit_values
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.observe import look
-from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.compile.executor import REQUIRE_DOCUMENT
 from ordain.agent.daemon.clients.client import Documents
 from ordain.agent.daemon.status.source_reader import SourceReader

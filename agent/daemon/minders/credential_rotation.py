@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from ordain.agent.apply.parts import ApplyParts
+from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.compile.credentials import (
     CREDENTIAL_MISSING,
     CredentialPaths,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ordain.agent.apply.parts import ApplyParts
+from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.daemon.status.status_publisher import StatusPublisher
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 
-from ordain.agent.apply.parts import ApplyParts
+from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.daemon.minders.minder import REAPPLY, Work
 from ordain.agent.instruction import ClockReading, Expiry, Instruction, left_sec, recount
 from ordain.agent.model import ChangeCause

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.apply.generator_repair import OVERRIDDEN
-from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.daemon.status.status_publisher import StatusPublisher
 from ordain.agent.errors import Failure
 from ordain.agent.model import Change, ChangesByUnit, Effect

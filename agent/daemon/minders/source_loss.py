@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from ordain.agent.apply.parts import ApplyParts
+from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.daemon.status.source_reader import SourceReader
 from ordain.agent.delivery.protocol import SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_source import UNIT

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 
+from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.apply.comparison import compare
-from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.apply.rollback import decision_conditions, hold_conditions, instructions_in_force
 from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.status.source_reader import SourceReader

@@ -17,9 +17,9 @@ from typing import Any, cast
 
 import pytest
 
+from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.jobs import verdicts
-from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.cli.main import main
 from ordain.agent.daemon.dbus_service import AgentInterface
 from ordain.agent.daemon.minders.outcome_log import OutcomeLog

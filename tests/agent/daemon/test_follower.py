@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
+from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.apply.differences.placed_file_differences import PlacedFiles
-from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.daemon import follower as module
 from ordain.agent.daemon.follower import RELOADS, ROUNDS, Follower
 from ordain.agent.daemon.minders.minder import REAPPLY, Work

@@ -13,12 +13,12 @@ from ordain.transforms.document.formats import (
     netboot_formats,
     network_formats,
     run_formats,
-    secret_formats,
 )
 from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.document.formats.maintenance_windows import parse_window
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.lazy_patterns import lazy_pattern
+from ordain.transforms.sealed_secret import check_copy, check_recipient, check_value
 from ordain.transforms.systemd import directives, unit_name
 from ordain.transforms.systemd.calendar import check_calendar
 from ordain.transforms.systemd.doubtful_values import octal_of
@@ -174,7 +174,9 @@ FORMATS: dict[str, Check] = {
     **agent_formats.FORMATS,
     **run_formats.FORMATS,
     **netboot_formats.FORMATS,
-    **secret_formats.FORMATS,
+    "secret-recipient": check_recipient,
+    "secret-value": check_value,
+    "secret-copy": check_copy,
     "base64": base64_text,
     "calendar": _value(check_calendar),
     "channel": _pattern(r"[a-z0-9][a-z0-9-]{0,62}", "use at most 63 lower-case letters, digits and -"),

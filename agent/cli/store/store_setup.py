@@ -1,4 +1,4 @@
-"""store init, check, backup, restore: the setup of the store of a fleet, and copies of its content."""
+"""store init, check, policy: the setup of the store of a fleet."""
 
 from __future__ import annotations
 
@@ -26,17 +26,13 @@ from ordain.agent.delivery.release.change_log import (
     read_policy,
     record_change,
 )
-from ordain.agent.delivery.release.store_copy import Restore, copy_store, plan_restore, read_copy, write_copy
-from ordain.agent.delivery.release.store_copy import restore as restore_copy
 from ordain.agent.delivery.setup.deviation import Deviation, Examination, FleetUsers, StoreSetup, StoreUser
 from ordain.agent.errors import Failure
-from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
 from ordain.agent.system import atomic_files
 
 MACHINE_USER = "node"
 PASSWORD_BYTES = 24
-MOST_NAMES = 10
 
 
 def check(request: Namespace, console: Console) -> Exit:
@@ -96,59 +92,13 @@ def policy(request: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-def backup(request: Namespace, console: Console) -> Exit:
-    """Run `ordainctl store backup`."""
-    folder = Path(request.directory)
-    copy = with_store(request, copy_store)
-    try:
-        write_copy(copy, folder)
-    except OSError as error:
-        raise Failure(f"{error.filename}: {error.strerror}; {folder} is not a whole backup") from None
-    size = sum(map(len, copy.entries.values()))
-    console.line(f"{folder}: {plural(len(copy.entries), 'key')} of {copy.location}, {size / (1 << 20):.1f} MiB")
-    return Exit.OK
-
-
-def restore(request: Namespace, console: Console) -> Exit:
-    """Run `ordainctl store restore`."""
-    copy = read_copy(Path(request.directory))
-
-    async def work(database: Database) -> None:
-        plan = await plan_restore(database, copy)
-        console.line(f"backup of {copy.location}, {local_time(copy.time)}: {_summary(plan)}")
-        for key in plan.differing[:MOST_NAMES]:
-            console.line(f"  {key} is something else in {database.location}", Style.WARN)
-        if len(plan.differing) > MOST_NAMES:
-            console.line(f"  and {len(plan.differing) - MOST_NAMES} more", Style.WARN)
-        if request.preview or not plan.writes:
-            return
-        if plan.differing and not request.replace:
-            raise Failure("the store holds other versions of these; use --replace to overwrite them")
-        _require_consent(request, database.location, len(plan.writes))
-        await restore_copy(database, plan)
-        what = f"backup of {copy.location}, {copy.time}, {plural(len(plan.writes), 'key')}"
-        await record_change(database, new_change(ChangeAction.RESTORE, ["store"], store_author(request), what=what))
-        console.line(f"{database.location}: restored")
-
-    with_store(request, work)
-    return Exit.OK
-
-
-def _summary(plan: Restore) -> str:
-    parts = [f"{plural(len(plan.writes), 'key')} to write"]
-    parts += [f"{len(plan.differing)} of them replace others"] if plan.differing else []
-    parts += [f"{plan.kept} are there already"] if plan.kept else []
-    parts += [f"{plan.others} that the backup does not have stay"] if plan.others else []
-    return ", ".join(parts)
-
-
 async def _init(setup: StoreSetup, request: Namespace, console: Console) -> Exit:
     deviations = (await setup.examine()).deviations
     changes = [deviation for deviation in deviations if deviation.repair]
     for deviation in changes:
         console.line(f"{deviation.place}: {deviation.change}")
     if changes and not request.preview:
-        _require_consent(request, setup.location, len(changes))
+        require_consent(request, setup.location, len(changes))
         for deviation in changes:
             assert deviation.repair is not None
             await deviation.repair()
@@ -162,7 +112,7 @@ async def _init(setup: StoreSetup, request: Namespace, console: Console) -> Exit
     return Exit.DEGRADED if left else Exit.OK
 
 
-def _require_consent(request: Namespace, location: str, count: int) -> None:
+def require_consent(request: Namespace, location: str, count: int) -> None:
     """Ask before anything is changed. Raises `Usage` where nobody can be asked, `Failure` without consent."""
     if request.yes:
         return
