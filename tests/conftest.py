@@ -23,6 +23,7 @@ from ordain.agent.delivery.database.couchdb import CouchDb
 from rig import debian_roots, oracles, package
 from rig.machine import Machine, Machines
 from rig.stores import source_harness, store_servers
+from support.forked_workers import pytest_runtestloop as pytest_runtestloop
 from support.shared_by_workers import folder_of_run, shared
 from support.store_fixtures import connect_store as connect_store
 from support.store_fixtures import open_store as open_store
@@ -35,6 +36,7 @@ settings.load_profile("ordain")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--update`` rewrites golden texts; review the diff."""
     parser.addoption("--update", action="store_true", help="rewrite the expected texts of golden cases")
+    parser.addoption("--forks", type=int, default=0, help="collect the tests once, and run them in so many processes")
 
 
 @pytest.hookimpl(hookwrapper=True)

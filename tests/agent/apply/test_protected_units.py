@@ -19,7 +19,7 @@ from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import FIELDS, Systemd
 
 OWNERS = {"org.freedesktop.DBus": 11, "org.freedesktop.login1": 12}
-UNITS = {11: "dbus-broker.service", 12: "logins.service", os.getpid(): "session-3.scope", os.getppid(): "ssh.service"}
+UNITS = {11: "dbus-broker.service", 12: "logins.service"}
 TRIGGERS = {"ssh.service": ("ssh.socket",), "dbus-broker.service": ("bus.socket",)}
 
 
@@ -39,7 +39,8 @@ class Machine(Systemd):
         super().__init__(Names())  # type: ignore[arg-type]
 
     async def unit_of(self, pid: int) -> str:
-        return UNITS.get(pid, "")
+        own = {os.getpid(): "session-3.scope", os.getppid(): "ssh.service"}
+        return {**UNITS, **own}.get(pid, "")
 
     async def inspect(self, names: Iterable[str], fields: frozenset[str] = FIELDS) -> dict[str, UnitState]:
         return {name: UnitState(name=name, triggered_by=TRIGGERS.get(name, ())) for name in names}

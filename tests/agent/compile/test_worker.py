@@ -139,11 +139,16 @@ def take_memory_without_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "what"),
-    [("work_without_end", "more than 0.3 s of CPU time"), ("take_memory_without_end", "more than 200 MiB of memory")],
+    ("function", "cpu_sec", "what"),
+    [
+        ("work_without_end", 0.3, "more than 0.3 s of CPU time"),
+        ("take_memory_without_end", 60, "more than 200 MiB of memory"),
+    ],
 )
-def test_documents_that_take_too_much_time_or_memory_are_refused_with_a_place(function: str, what: str) -> None:
-    done = call_with_limits(function, 0.3, 200 << 20)
+def test_documents_that_take_too_much_time_or_memory_are_refused_with_a_place(
+    function: str, cpu_sec: float, what: str
+) -> None:
+    done = call_with_limits(function, cpu_sec, 200 << 20)
 
     assert f"a.yaml:3: error: with this, the documents together need {what}" in done.stdout
     assert done.stdout.endswith("[Budget]\nwell\n")
