@@ -66,7 +66,7 @@ services: {x: {command: /bin/x, environment-files: [/a], limits: {memory: 64, cp
 services: {x: {command: /bin/x, type: notify-reload}}
 services: {x: {command: /bin/x, schedule: {every: 0s}, limits: {open-files: 2000000}}}
 units: {b.timer: {Timer: {OnCalendar: daily}}}
-users: {eve: {shell: /bin/fish}, ann: {home: /usr}}
+users: {eve: {shell: /bin/fish}, ann: {home: /usr}, run: {home: /var/run/a}, sys: {system: true, keys: [a]}}
 services: {x: {command: /bin/x, user: root, dynamic-user: true}}
 groups: {root: {gid: 5}, other: {gid: 0}}
 sysctl: {net.ipv4.ip_forward: 'yes', net/ipv4/ip_forward: 1}
@@ -103,7 +103,7 @@ mounts: {"/a\\n": {what: a}}
 swaps: {/swap: {options: {"a b": true}}}
 files: {/etc/passwd: {content: a}, /etc/d/: {content: a}, /etc/e: {mode: '0644'}, /etc/f: {content: a, owner: "a:b"}}
 files: {/etc/g: {content: "-----BEGIN PRIVATE KEY-----"}, /etc/h: {credential: ../x}}
-files: {/etc/k: {content: a}, /etc/k/l: {content: a}}
+files: {/etc/k: {content: a}, /etc/k/l: {content: a}, /var/run/a: {content: a}, /lib/udev/rules.d/a.rules: {content: a}}
 files: {/etc/i: {template: "{{ instance }}"}}
 users: {A: {}, root: {shell: /bin/a}, zero: {uid: 0}, h: {home: "/a b"}, k: {keys: [" "]}}
 users: {w: {uid: 33}, m: {groups: [x]}, nobody: {}}

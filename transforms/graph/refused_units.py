@@ -14,17 +14,20 @@ from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.graph.effective_units import Assignments, EffectiveUnits
 from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.model import Installed
-from ordain.transforms.render.mounts import PROTECTED, is_api
+from ordain.transforms.render.mounts import is_api
 from ordain.transforms.render.service_directives import COMMANDS, PLAIN
+from ordain.transforms.render.sockets_and_timers import LISTEN
 from ordain.transforms.systemd import mount_options, mount_sources, splitting, unit_file, unit_name
 from ordain.transforms.systemd.doubtful_values import of_mode, of_size
 from ordain.transforms.systemd.hidden_paths import HiddenPath, hidden_paths
 from ordain.transforms.systemd.unit_rules import Rule, UnitSettings, broken_rules
+from ordain.transforms.systemd.vital_paths import VitalPath, vital_paths
 
 _NEUTRAL: Mapping[str, str] = {
     **{directive: key for key, (_, directive) in PLAIN.items()},
     **{directive: key for key, directive in COMMANDS.items()},
     **{"What": "what", "TimeoutSec": "timeout", "Accept": "listen/accept", "OnCalendar": "schedule"},
+    **{directive: f"listen/{key}" for key, directive in LISTEN.items()},
 }
 """The key of `services` or `mounts` that becomes a directive."""
 
@@ -90,9 +93,10 @@ def _problem(item: str, unit: str, fault: _Fault, place_of: PlaceOf) -> Problem:
 def _faults(unit: str, systemd: int, whole: bool, assignments: Assignments) -> tuple[_Fault, ...]:
     settings = UnitSettings(name=unit, systemd=systemd, whole=whole, assignments=assignments)
     of_mount = tuple(_mount_faults(settings)) if settings.kind in ("mount", "automount", "swap") else ()
-    vital = any(fault.code == "Vital" and "Where" in fault.keys for fault in of_mount)
+    of_paths = tuple(map(_fault_of_vital_path, vital_paths(settings)))
+    vital = any(fault.code == "Vital" and "Where" in fault.keys for fault in (*of_mount, *of_paths))
     of_rules = (_fault_of_rule(unit, rule) for rule in broken_rules(settings) if not vital)
-    return (*of_mount, *of_rules, *map(_fault_of_hidden_path, hidden_paths(settings)))
+    return (*of_paths, *of_mount, *of_rules, *map(_fault_of_hidden_path, hidden_paths(settings)))
 
 
 def _fault_of_rule(unit: str, rule: Rule) -> _Fault:
@@ -111,12 +115,15 @@ def _fault_of_hidden_path(hidden: HiddenPath) -> _Fault:
     return _Fault(keys=(hidden.key, setting), what=what, hint=hint, code="Doubtful", severity=Severity.WARNING)
 
 
+def _fault_of_vital_path(path: VitalPath) -> _Fault:
+    if path.certain:
+        return _fault((path.key,), path.what, path.hint, path.code)
+    return _fault((path.key,), path.what, path.hint, "Doubtful", Severity.WARNING)
+
+
 def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:
     """Yield the faults of a mount or swap that PID 1 would load (docs/design/contract.md, rule 11), and its doubts."""
     path = "" if unit.kind == "swap" else (unit.last("Where") or unit.path).rstrip("/") or "/"
-    if path in PROTECTED:
-        what = f"a mount over {path} could keep the machine from booting"
-        yield _fault(("Where",), what, "choose another mount point", "Vital")
     if is_api(path):
         what = f"systemd mounts {path} itself and refuses a unit for it"
         hint = "remove the mount; to change its options, remount it in a service of type oneshot"

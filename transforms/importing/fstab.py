@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.formats import formats
 from ordain.transforms.errors import Where
+from ordain.transforms.forbidden_paths import why_not_mounted
 from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile, Plain
-from ordain.transforms.render.mounts import PROTECTED, is_api
+from ordain.transforms.render.mounts import is_api
 from ordain.transforms.systemd import mount_options, splitting
 
 DEFAULTS = frozenset({"defaults", "auto", "nofail", "sw"})
@@ -122,7 +123,7 @@ class _Options:
 
 def _add_mount(device: str, path: str, kind: str, options: _Options) -> bool:
     """Add a mount. Return False, and add the problem, if a document cannot have it."""
-    if (path.rstrip("/") or "/") in PROTECTED:
+    if path.startswith("/") and why_not_mounted(path):
         options.not_converted(f"{path}: the machine needs it before it can read documents", "leave it in fstab")
         return False
     if is_api(path.rstrip("/")):

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ordain.transforms.artifacts import Artifact, OnFileRemove, PlacedDirectory, PlacedFile, RegularFile
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.forbidden_paths import why_forbidden
+from ordain.transforms.forbidden_paths import is_link_everywhere, through_link, why_forbidden
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.authorized_key import fault_of_key
@@ -118,7 +118,7 @@ class _UserRenderer:
                 self.file.block(leaf or self.place, what, "use letters, digits and /_.@+-")
         if not self.system:
             self.file.add(RANGE, self.place)
-            self.check_home()
+        self.check_home()
         if self.branch.value("uid") == 0:
             what = "only root may have the number 0"
             self.file.block(self.branch.leaf("uid") or self.place, what, "choose another number", "Vital")
@@ -139,12 +139,29 @@ class _UserRenderer:
             self.file.add(f"m {self.name} {further}", leaf)
 
     def check_home(self) -> None:
-        """Block a directory of the system as a home: it would belong to the user, and nobody else could read it."""
-        why, _ = why_forbidden(self.home) if self.home else ("", "")
+        """Block a directory of the system as a home: it would belong to the user, and nobody else could read it.
+
+        Nothing is placed in the home of a system user but SSH keys, and these nowhere without a home.
+        """
+        home, keys = self.branch.leaf("home") or self.place, self.branch.branch("keys")
+        if self.system and not keys:
+            return
+        if not self.home:
+            what = f"the SSH keys of the system user {self.name} would be placed nowhere: no document sets its home"
+            hint = (
+                f"write its `home`, such as /var/lib/{self.name}; `getent passwd {self.name}` shows that of an account"
+            )
+            self.file.block(keys.here, what, hint)
+            return
+        why, _ = why_forbidden(self.home)
+        link, hint = through_link(self.home)
         if why:
-            what = f"{self.home} cannot be the home of a user: {why}"
-            hint = f"write a directory of its own, such as /home/{self.name}, or `system: true`"
-            self.file.block(self.branch.leaf("home") or self.place, what, hint, "Vital")
+            use = "have the SSH keys" if self.system else "be the home"
+            what = f"{self.home} cannot {use} of a user: {why}"
+            instead = f"/var/lib/{self.name}" if self.system else f"/home/{self.name}, or `system: true`"
+            self.file.block(home, what, f"write a directory of its own, such as {instead}", "Vital")
+        elif link and is_link_everywhere(self.home):
+            self.file.block(home, f"nothing is placed in {self.home}, because {link}", hint)
 
     def login_files(self) -> Iterator[PlacedFile]:
         """Yield the home directory of an ordinary user, and the file of SSH keys with its directory."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ordain.transforms.artifacts import UnitLink
+from ordain.transforms.forbidden_paths import why_not_mounted
 from ordain.transforms.model import Branch, Leaf, Member, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
 from ordain.transforms.render.unit_draft import UnitDraft
@@ -12,17 +13,14 @@ from ordain.transforms.render.unit_links import mask, wants
 from ordain.transforms.systemd import mount_options, splitting, unit_name
 from ordain.transforms.systemd.encode import EncodeError
 
-PROTECTED = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
-"""Paths over which a mount could keep the machine from booting or from being repaired.
-
-See docs/design/contract.md, rule 11. `ordain.transforms.forbidden_paths` has the places where no file may be.
-"""
-
 API_FILE_SYSTEMS = frozenset(
     "/dev/pts /dev/shm /sys/kernel/security /sys/fs/smackfs /sys/fs/cgroup /sys/fs/pstore /sys/firmware/efi/efivars"
     " /sys/fs/bpf".split()
 )
-"""Paths whose mount units PID 1 refuses, besides those in `PROTECTED` (mount_point_is_api() in src/core/mount.c)."""
+"""Paths whose mount units PID 1 refuses, besides vital ones (mount_point_is_api() in src/core/mount.c).
+
+See docs/design/contract.md, rule 11. `ordain.transforms.forbidden_paths` has the vital ones.
+"""
 
 NETWORK_FILE_SYSTEMS = frozenset(
     "9p afs ceph cifs gfs glusterfs lustre ncp ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs sshfs".split()
@@ -58,7 +56,7 @@ class _MountRenderer:
             self.starter = _unit_of(self.path, "automount") if self.automount else self.unit
         except EncodeError as error:
             return _without_unit("-.mount", self.place, self.pointer, self.systemd, error)
-        if self.state is Wanted.MASKED and self.path not in PROTECTED:
+        if self.state is Wanted.MASKED and not why_not_mounted(self.path):
             masks = (mask(unit, self.pointer) for unit in sorted({self.unit, self.starter}))
             return from_drafts(self.pointer, (), masks, self.members())
         return from_drafts(self.pointer, self.drafts(), self.links(), self.members())

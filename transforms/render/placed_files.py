@@ -19,7 +19,7 @@ from ordain.transforms.artifacts import (
 )
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Problem, blocked, is_blocked, warning
-from ordain.transforms.forbidden_paths import why_forbidden
+from ordain.transforms.forbidden_paths import is_link_everywhere, through_link, why_forbidden
 from ordain.transforms.model import Branch, Leaf, Template, Tree
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.systemd.doubtful_values import of_mode
@@ -74,6 +74,7 @@ class _FileRenderer:
         if reason:
             self.block(self.place, reason, hint, "Vital")
             return
+        self.check_links()
         if self.path.endswith("/") and self.branch.value("directory") is not True:
             self.block(self.place, f"{self.path} is the name of a directory", "set `directory: true`")
         absent = self.branch.value("state") == "absent"
@@ -93,6 +94,15 @@ class _FileRenderer:
             mount=mount,
             remote=self.mounts.get(mount, False),
         )
+
+    def check_links(self) -> None:
+        """Report a path through a link, at which no file is placed (`generator.safe_tree`)."""
+        link, hint = through_link(self.path)
+        if link and is_link_everywhere(self.path):
+            self.block(self.place, f"no file is placed at {self.path}, because {link}", hint)
+        elif link:
+            what = f"no file is placed at {self.path} where {link}, as on most systems"
+            self.problems.append(warning(self.pointer, self.place.where, what, hint, "Doubtful"))
 
     def present(self) -> PlacedFile:
         path, item = self.path.rstrip("/"), self.pointer
