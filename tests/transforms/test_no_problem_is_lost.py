@@ -64,6 +64,9 @@ ACCOUNTS = MachineAccounts(
 SAMPLES = """
 services: {x: {command: /bin/x, environment-files: [/a], limits: {memory: 64, cpu: 50}, user: ghost}}
 services: {x: {command: /bin/x, type: notify-reload}}
+services: {x: {command: /bin/x, reload: HUP, condition: {host: "", cpus: many}, health: {tcp: a, within: 1M}}}
+services: {x: {command: /bin/x, check: ./x}}
+files: {/a: {link: /a}}
 services: {x: {command: /bin/x, schedule: {every: 0s}, limits: {open-files: 2000000}}}
 units: {b.timer: {Timer: {OnCalendar: daily}}}
 users: {eve: {shell: /bin/fish}, ann: {home: /usr}, run: {home: /var/run/a}, sys: {system: true, keys: [a]}}

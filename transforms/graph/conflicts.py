@@ -50,6 +50,7 @@ def find_conflicts(
         *_vital(artifacts, place_of),
         *_clashes(artifacts, place_of),
         *_paths_below_files(artifacts, place_of),
+        *_loops(artifacts, place_of),
         *_kernel_parameters(artifacts, place_of),
         *refused_units(artifacts, units, installed, systemd, place_of),
         *unmet_triggers(artifacts, units, installed, place_of),
@@ -106,6 +107,31 @@ def _paths_below_files(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iter
         yield blocked(artifact.item, place_of(artifact.item), what, hint, "Clash")
 
 
+def _loops(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iterator[Problem]:
+    """Yield the links that lead back to themselves: nobody could open them."""
+    links = {artifact.path: artifact for artifact in artifacts if isinstance(artifact, SymbolicLink)}
+    targets = {path: link.target for path, link in links.items()}
+    for path, link in links.items():
+        steps = tuple(_followed(path, targets))
+        if len(steps) > _MOST_LINKS:
+            what = f"{path} leads back to itself: {' -> '.join((path, *dict.fromkeys(steps[:4])))}"
+            yield blocked(link.item, place_of_key(link.item, ("link",), place_of), what, "link to another path")
+
+
+def _followed(path: str, links: Mapping[str, str]) -> Iterator[str]:
+    """Yield the path after each link that the kernel would follow, up to the one at which it gives up (ELOOP)."""
+    for _ in range(_MOST_LINKS + 1):
+        parts = path.split("/")
+        heads = ("/".join(parts[:length]) for length in range(2, len(parts) + 1))
+        head = next((head for head in heads if head in links), "")
+        if not head:
+            return
+        path = links[head].rstrip("/") + path.removeprefix(head)
+        yield path
+
+
+_MOST_LINKS = 40
+"""The number of links that Linux follows for one path (path_resolution(7))."""
 _NOT_A_DIRECTORY = ((SymbolicLink, "a link"), (AbsentFile, "absent"))
 
 

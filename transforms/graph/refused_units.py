@@ -15,10 +15,11 @@ from ordain.transforms.graph.effective_units import Assignments, EffectiveUnits
 from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.model import Installed
 from ordain.transforms.render.mounts import is_api
-from ordain.transforms.render.service_directives import COMMANDS, PLAIN
+from ordain.transforms.render.service_directives import COMMANDS, CONDITION_KEYS, PLAIN
 from ordain.transforms.render.sockets_and_timers import LISTEN
 from ordain.transforms.systemd import mount_options, mount_sources, splitting, unit_file, unit_name
-from ordain.transforms.systemd.doubtful_values import of_mode, of_size
+from ordain.transforms.systemd.contradictions import contradictions
+from ordain.transforms.systemd.doubtful_values import is_endless, of_mode, of_size
 from ordain.transforms.systemd.hidden_paths import HiddenPath, hidden_paths
 from ordain.transforms.systemd.unit_rules import Rule, UnitSettings, broken_rules
 from ordain.transforms.systemd.vital_paths import VitalPath, vital_paths
@@ -26,6 +27,7 @@ from ordain.transforms.systemd.vital_paths import VitalPath, vital_paths
 _NEUTRAL: Mapping[str, str] = {
     **{directive: key for key, (_, directive) in PLAIN.items()},
     **{directive: key for key, directive in COMMANDS.items()},
+    **CONDITION_KEYS,
     **{"What": "what", "TimeoutSec": "timeout", "Accept": "listen/accept", "OnCalendar": "schedule"},
     **{directive: f"listen/{key}" for key, directive in LISTEN.items()},
 }
@@ -82,7 +84,13 @@ def _problem(item: str, unit: str, fault: _Fault, place_of: PlaceOf) -> Problem:
     section = unit_name.unit_type(unit).capitalize()
     keys = [f"options/{fault.option}"] if fault.option else []
     for key in fault.keys:
-        keys += [f"{section}/{key}", f"systemd/{section}/{key}", _NEUTRAL.get(key, key)]
+        keys += [
+            f"{section}/{key}",
+            f"systemd/{section}/{key}",
+            f"Unit/{key}",
+            f"systemd/Unit/{key}",
+            _NEUTRAL.get(key, key),
+        ]
     place = place_of_key(item, tuple(keys), place_of)
     return Problem(
         where=place, what=fault.what, hint=fault.hint, code=fault.code, severity=fault.severity, item=item, subject=unit
@@ -95,7 +103,8 @@ def _faults(unit: str, systemd: int, whole: bool, assignments: Assignments) -> t
     of_mount = tuple(_mount_faults(settings)) if settings.kind in ("mount", "automount", "swap") else ()
     of_paths = tuple(map(_fault_of_vital_path, vital_paths(settings)))
     vital = any(fault.code == "Vital" and "Where" in fault.keys for fault in (*of_mount, *of_paths))
-    of_rules = (_fault_of_rule(unit, rule) for rule in broken_rules(settings) if not vital)
+    rules = (*broken_rules(settings), *contradictions(settings))
+    of_rules = (_fault_of_rule(unit, rule) for rule in rules if not vital)
     return (*of_paths, *of_mount, *of_rules, *map(_fault_of_hidden_path, hidden_paths(settings)))
 
 
@@ -128,7 +137,7 @@ def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:
         what = f"systemd mounts {path} itself and refuses a unit for it"
         hint = "remove the mount; to change its options, remount it in a service of type oneshot"
         yield _fault(("Where",), what, hint, "Vital")
-    if unit.last("TimeoutSec") in {"0", "infinity"}:
+    if is_endless(unit.last("TimeoutSec")):
         what = f"a {unit.kind} needs a finite timeout"
         yield _fault(("TimeoutSec",), what, "the boot waits for it; set a time", "Vital")
     kind = unit.last("Type")
@@ -149,9 +158,12 @@ def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:
         if option < other and option in options and other in options:
             what = f"the options {option} and {other} contradict each other, and only one of them counts"
             yield _fault(("Options",), what, "remove one of them", "Doubtful", Severity.WARNING, option)
-    if wanted := mount_sources.expected(kind, unit.last("What")):
-        what = f"{unit.last('What')!r} is not a source for a file system of type {kind}"
+    if unit.kind == "mount" and (wanted := mount_sources.expected(kind, unit.last("What"))):
+        of_type = f"a file system of type {kind}" if kind else "a mount without a type"
+        what = f"{unit.last('What')!r} is not a source for {of_type}"
         yield _fault(("What",), what, f"write {wanted}", "Doubtful", Severity.WARNING)
+    for option, what, hint in mount_options.faults(kind, options):
+        yield _fault(("Options",), what, hint, "Doubtful", Severity.WARNING, option)
     doubts = {"size": of_size("size", options.get("size", "")), "mode": of_mode(options.get("mode", ""))}
     for option, (what, hint) in doubts.items() if kind in {"tmpfs", "ramfs"} else ():
         if what:
@@ -160,7 +172,7 @@ def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:
 
 def _option(word: str) -> tuple[str, str]:
     name, _, value = word.partition("=")
-    return name, value.strip('"')
+    return name, value.strip('"').replace("%%", "%")
 
 
 def _fault(

@@ -1,13 +1,68 @@
-"""The `HealthCheck` of a service, from its key ``health``."""
+"""The `HealthCheck` of a service, from its key ``health``, and the faults of that key."""
 
 from __future__ import annotations
 
-from ordain.transforms.model import Branch, HealthCheck, Probe, Value
+from collections.abc import Callable, Iterator, Mapping
+
+from ordain.transforms.lazy_patterns import lazy_pattern
+from ordain.transforms.model import Branch, HealthCheck, Leaf, Probe, Value
+from ordain.transforms.systemd import value_checks
+from ordain.transforms.systemd.doubtful_values import Doubt, of_span
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
-from ordain.transforms.systemd.values import timespan
+from ordain.transforms.systemd.values import EncodeError, timespan
 
 WITHIN_USEC = 30_000_000
 """The time in which a service must answer if the documents do not set one."""
+
+
+_LONGEST_USEC = 900_000_000
+"""The longest time that `ordain.agent.apply.jobs.health_probe` takes for a part of a check."""
+_URL = lazy_pattern(r"https?://([^/?#\s]*@)?(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^/?#:@\[\]\s]+)(:[0-9]{1,5})?([/?#]\S*)?")
+_ADDRESS = lazy_pattern(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^/:\s\[\]]*):([0-9]{1,5})|([0-9]{1,5})")
+
+
+def _is_address(text: str) -> bool:
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and 0 < int(match[3] or match[4]) < 1 << 16
+
+
+def _is_bus_name(text: str) -> bool:
+    try:
+        value_checks.bus_name(text)
+    except EncodeError:
+        return False
+    return True
+
+
+_TARGETS: Mapping[Probe, tuple[Callable[[str], object], str, str]] = {
+    Probe.TCP: (_is_address, "the address of a check", "write HOST:PORT, such as 127.0.0.1:80 or [::1]:80"),
+    Probe.HTTP: (_URL.fullmatch, "the URL of a check", "write http://ADDRESS:PORT/ or https://…"),
+    Probe.BUS_NAME: (_is_bus_name, "a bus name", "such as org.example.Daemon"),
+}
+"""For each probe: a check of its target, the noun for a good one, and the hint."""
+
+
+def faults_of_targets(health: Branch) -> Iterator[tuple[Leaf, str, str]]:
+    """Yield each target that no check could ever reach: its leaf, what is wrong, and a hint."""
+    for probe, (is_good, what, hint) in _TARGETS.items():
+        leaf = health.leaf(probe)
+        if leaf and not is_good(str(leaf.value).replace(INSTANCE, "1").replace(CREDENTIALS, "/run/x")):
+            yield leaf, f"{leaf.value!r} is not {what}", hint
+
+
+def doubts_of_spans(service: Branch) -> Iterator[tuple[Leaf, Doubt]]:
+    """Yield the doubts about the times of ``health`` and ``on-source-loss``, which no unit file holds."""
+    for key, leaf in service.branch("health").leaves():
+        if key in ("within", "settle"):
+            doubt = of_span(key, str(leaf.value))
+            if not doubt[0] and timespan(str(leaf.value)) > _LONGEST_USEC:
+                longest = f"{_LONGEST_USEC // 60_000_000}min"
+                doubt = (f"{key} is cut to {longest}, so that no check keeps an apply waiting", f"write {longest}")
+            yield leaf, doubt
+    if stop_after := service.branch("on-source-loss").leaf("stop-after"):
+        yield stop_after, of_span("stop-after", str(stop_after.value))
+        if not timespan(str(stop_after.value)):
+            yield stop_after, (f"stop-after {stop_after.value} is never", "write `on-source-loss: keep`, or a time")
 
 
 def health_check(service: Branch, unit: str) -> HealthCheck | None:

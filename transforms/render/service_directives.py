@@ -11,13 +11,14 @@ from ordain.transforms.forbidden_paths import SECRETS
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Leaf, Probe, Value, strings
 from ordain.transforms.render import sandbox
+from ordain.transforms.render.health_check import doubts_of_spans, faults_of_targets
 from ordain.transforms.render.sealed_secrets import UNIT
 from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, UnitDraft
 from ordain.transforms.render.unit_references import ReferencedUnits, UnitReferences
-from ordain.transforms.systemd import unit_name
-from ordain.transforms.systemd.doubtful_values import of_command, of_cpu, of_variable
+from ordain.transforms.systemd import quoting, unit_name, value_checks
+from ordain.transforms.systemd.doubtful_values import of_command, of_cpu, of_signal, of_variable
 from ordain.transforms.systemd.encode import Neutral
-from ordain.transforms.systemd.values import timespan
+from ordain.transforms.systemd.values import EncodeError, timespan
 
 PLAIN: dict[str, tuple[str, str]] = {
     "description": ("Unit", "Description"),
@@ -83,6 +84,8 @@ CREDENTIALS = {
     "ciphertext": "SetCredentialEncrypted",
 }
 """The directive for each way to name the source of a credential."""
+CONDITION_KEYS = {directive: f"condition/{key}" for key, directive in CONDITIONS.items()}
+"""The key of a service for each condition."""
 STARTED_BY = {"listen": "Socket", "schedule": "Timer"}
 """Keys by which another unit starts the service, and the section of raw directives for that unit."""
 NOTIFY_RELOAD = 253
@@ -153,6 +156,7 @@ class _ServiceRenderer:
                 continue
             vectors = _vectors(leaf.value)
             signal = vectors[0][0] if name == "reload" and len(vectors) == 1 and len(vectors[0]) == 1 else ""
+            self.draft.doubt(leaf, of_signal(signal))
             if self.draft.drop_in:
                 self.draft.add("Service", key, "", leaf)
             if _SIGNAL.fullmatch(signal):
@@ -220,6 +224,9 @@ class _ServiceRenderer:
             for value in strings(leaf.value):
                 # systemd reads the ! before it expands specifiers, so the ! is not part of the encoded string.
                 sign = "!" if value.startswith("!") else ""
+                if not value.removeprefix("!"):  # PID 1 would forget the conditions above it
+                    self.draft.block(leaf, "a condition is empty", "write a value, or remove it")
+                    continue
                 self.draft.set("Unit", CONDITIONS[name], value.removeprefix("!"), leaf, sign=sign)
 
     def privileges(self) -> None:
@@ -252,13 +259,19 @@ class _ServiceRenderer:
         leaf = health.leaf("command")
         if "health" in self.service and not any(probe in health for probe in Probe):
             self.draft.block(health.here, "health has no check", f"set one of {', '.join(Probe)}")
-        if (url := health.leaf(Probe.HTTP)) and not str(url.value).startswith(("http://", "https://")):
-            self.draft.block(url, f"{url.value!r} is not the URL of a check", "write http://ADDRESS:PORT/ or https://…")
+        for target, what, hint in faults_of_targets(health):
+            self.draft.block(target, what, hint)
         if leaf is not None and len(_vectors(leaf.value)) > 1:
             self.draft.block(leaf, "a health check is one command", "put the commands into a script")
         for command in filter(None, (leaf, self.service.leaf("check"))):
             for argv in _vectors(command.value):
                 self.draft.doubt(command, of_command(argv))
+                try:
+                    value_checks.program(quoting.without_sentinels(argv[0]))
+                except EncodeError as error:
+                    self.draft.block(command, error.what, error.hint, "Encode")
+        for span, doubt in doubts_of_spans(self.service):
+            self.draft.doubt(span, doubt)
 
     def credentials(self) -> None:
         for name, credential in self.service.branch("credentials").branches():

@@ -16,6 +16,7 @@ from ordain.transforms.render.unit_draft import DROP_IN, UnitDraft
 from ordain.transforms.render.unit_links import SERVICES_TARGET, mask, wants
 from ordain.transforms.render.used_files import used_files
 from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd.doubtful_values import is_endless
 
 EARLY_TARGET = "sysinit.target"
 EARLY = {
@@ -112,7 +113,7 @@ class _OwnService:
         for line in tuple(draft.lines):
             if line.key in ENDS_BOOT:
                 draft.block(place, f"an early service may not have {line.key}=", "use `phase: main`", "Vital")
-            if line.key in {"TimeoutStartSec", "TimeoutSec"} and line.value in {"infinity", "0"}:
+            if line.key in {"TimeoutStartSec", "TimeoutSec"} and is_endless(line.value):
                 draft.block(place, "an early service needs a finite start timeout", "set `start-timeout`", "Vital")
         if draft.unit.endswith(".service") and not any(line.key == "TimeoutStartSec" for line in draft.lines):
             draft.set_defaults("Service", {"TimeoutStartSec": EARLY_TIMEOUT}, "early: the boot waits no longer for it")

@@ -14,6 +14,7 @@ from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Installed, Leaf
 from ordain.transforms.render.cause_comments import UNIT_HEADER, cause, default
 from ordain.transforms.systemd import directives, unit_file, unit_name
+from ordain.transforms.systemd.condition_values import of_condition
 from ordain.transforms.systemd.directive_words import of_words
 from ordain.transforms.systemd.doubtful_values import Doubt, of_command, of_setting
 from ordain.transforms.systemd.encode import (
@@ -122,6 +123,7 @@ class UnitDraft:
             self.block(leaf, f"{key}= has no meaning in a {kind}", "this key is for services", "UnknownKey")
             return
         self.doubt(leaf, of_setting(key, text))
+        self.doubt(leaf, of_condition(key, text))
         for doubt in of_words(key, text, self.systemd):
             self.doubt(leaf, doubt)
         comment = cause(leaf)
@@ -152,7 +154,7 @@ class UnitDraft:
 
     def doubt(self, leaf: Leaf, doubt: Doubt) -> None:
         """Add a warning about a value that is surely meant otherwise, if there is a doubt."""
-        if doubt[0]:
+        if doubt[0] and not any(p.where == leaf.where and p.hint == doubt[1] for p in self.problems):
             self.warn(leaf, *doubt, DOUBTFUL)
 
     def remove(self, section: str, keys: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.calendar import never_comes
-from ordain.transforms.systemd.machine_words import ALIKE, ARCHITECTURES, VIRTUAL
+from ordain.transforms.systemd.values import INFINITY, EncodeError, mode, timespan
 
 Doubt = tuple[str, str]
 """A doubt in words, and a hint."""
@@ -21,9 +21,13 @@ _SIZES = frozenset(
 )
 """Settings of bytes of which nobody means less than `LEAST`."""
 LEAST = 1 << 20
+_BYTES = lazy_pattern(r"[0-9]+(?:\.[0-9]+)?")
 _TOO_FEW = {
     "LimitNOFILE": (8, "a process has three open files when it starts, and needs more to read its libraries"),
+    "LimitNPROC": (1, "the user could not start any process"),
+    "MemoryHigh": (1, "the service would be throttled from its first byte on"),
     "MemoryMax": (1, "no process of the service could run"),
+    "StartLimitBurst": (1, "with this number, starts are not limited"),
 }
 """Settings with the number below which nothing works, and the reason."""
 _MODES = frozenset(
@@ -40,6 +44,16 @@ _MANY_CPUS = 10
 _SPANS = frozenset(
     "TimeoutStartSec TimeoutStopSec TimeoutSec TimeoutAbortSec RestartSec WatchdogSec StartLimitIntervalSec".split()
 )
+_ENDLESS = frozenset(
+    "TimeoutStartSec TimeoutStopSec TimeoutSec TimeoutAbortSec JobTimeoutSec JobRunningTimeoutSec".split()
+)
+"""Settings of which 0 means that there is not any limit (config_parse_service_timeout())."""
+_NEVER = frozenset(
+    "OnActiveSec OnBootSec OnStartupSec OnUnitActiveSec OnUnitInactiveSec RandomizedDelaySec RestartSec".split()
+)
+"""Settings of which infinity is a time that never comes."""
+_MONTHS = lazy_pattern(r"([0-9.]+)[ \t]*M(?![a-z])")
+_TEN_YEARS = 10 * 31_557_600_000_000
 _SECONDS = lazy_pattern(r"([0-9]+)")
 _LONGEST_SEC = 10_000
 """A number without a unit from here on is meant in milliseconds."""
@@ -66,10 +80,14 @@ _HOME = lazy_pattern(r"~(?:[a-z_][a-z0-9_-]*)?(?:/\S*)?")
 _GLOB = lazy_pattern(rf"(?:/{_TOP}|~|\.\.?)/\S*(?:[*?]|\[\S+\]|\{{\S*,\S*\}})\S*")
 _VARIABLE = lazy_pattern(r"\S*(?<!\$)\$(?:[A-Z_][A-Z0-9_]+|\{[A-Za-z_][A-Za-z0-9_]*\})\S*")
 _EXPANSION = lazy_pattern(r"\S*\$\{[A-Za-z_][A-Za-z0-9_]*(?::?[-=+?]|[#%/^,:])\S*\}\S*")
-_BOOLEANS = frozenset("1 yes y true t on 0 no n false f off".split())
-"""The words of parse_boolean() in systemd."""
 _USED_VARIABLE = lazy_pattern(r"(?:^|[/:=,\s])(\$(?:[A-Z][A-Z_]{2,}|\{[A-Z][A-Z0-9_]+\}))(?=$|[/:,\s])")
 """The use of a variable such as $HOME; a password may have a dollar sign, too."""
+_SIGNAL = lazy_pattern("SIG(HUP|INT|QUIT|TERM|USR1|USR2|WINCH|CONT|PWR|ALRM)")
+"""Signals by which a program may be told to read its configuration again."""
+_NOTES = frozenset("tr cut paste column sort join fold printf echo".split())
+"""Programs to which # is often an ordinary word."""
+_COLOUR = lazy_pattern("[0-9a-fA-F]{3,8}")
+_WORD_OF_NOTE = lazy_pattern(r"[A-Za-z][A-Za-z',.]*")
 _SHELL = 'for a shell, write [/bin/sh, -c, "…"]'
 
 
@@ -92,10 +110,6 @@ def of_setting(key: str, value: str) -> Doubt:
         return doubt
     if key == "OnCalendar" and (why := never_comes(value)):
         return f"{value!r} never comes: {why}", "write another day"
-    if key.endswith(("ConditionArchitecture", "AssertArchitecture")):
-        return _of_word(value, ARCHITECTURES | {"native"}, "an architecture of systemd")
-    if key.endswith(("ConditionVirtualization", "AssertVirtualization")):
-        return _of_word(value, VIRTUAL | _BOOLEANS, "a virtualization that systemd detects")
     if key in _TOO_FEW and (counts := value.split(":")) and all(map(str.isdecimal, counts)):
         fewest, why = _TOO_FEW[key]
         if min(map(int, counts)) < fewest:
@@ -106,20 +120,65 @@ def of_setting(key: str, value: str) -> Doubt:
             f"{key}={value} is {number} seconds ({hours:.0f} hours)",
             f"write the unit, such as {number}ms or {number}s",
         )
+    if key.endswith("Sec"):
+        return of_span(key, value)
     if key in _MODES:
         return of_mode(value, f"{key}=")
-    if key == "UMask" and value in ("18", "63", "23"):
-        return f"UMask={value} is octal", f"write {int(value):04o} if the decimal number was meant"
+    return of_mask(value) if key == "UMask" else NO_DOUBT
+
+
+def of_span(name: str, value: str) -> Doubt:
+    """Return the doubt about a time span, the value of the setting or key ``name``.
+
+    >>> of_span("TimeoutStopSec", "5M")
+    ('TimeoutStopSec=5M: M is months, and m is minutes', 'write 5min, or 5month')
+    """
+    try:
+        span = timespan(value)
+    except EncodeError:
+        return NO_DOUBT
+    if months := _MONTHS.search(value):
+        return f"{name}={value}: M is months, and m is minutes", f"write {months[1]}min, or {months[1]}month"
+    if name in _ENDLESS and not span:
+        return f"{name}={value} is a time without an end", "write infinity, or a time"
+    if span == INFINITY:
+        return (
+            (f"{name}={value} is a time that never comes", "write a time, or remove it") if name in _NEVER else NO_DOUBT
+        )
+    if span > _TEN_YEARS:
+        return f"{name}={value} is {span // (_TEN_YEARS // 10)} years", "write the unit, such as ms or s"
     return NO_DOUBT
 
 
-def _of_word(value: str, words: frozenset[str], what: str) -> Doubt:
-    """Return the doubt about a condition: PID 1 takes any word, and an unknown one never holds."""
-    word = value.lstrip("|!")
-    if not word or word in words or "%" in word:
+def is_endless(value: str) -> bool:
+    """Return whether a timeout has no end: infinity, or 0 in any spelling.
+
+    >>> is_endless("0 s"), is_endless("infinity"), is_endless("1s"), is_endless("")
+    (True, True, False, False)
+    """
+    try:
+        return timespan(value) in (0, INFINITY)
+    except EncodeError:
+        return False
+
+
+def of_mask(value: str) -> Doubt:
+    """Return the doubt about a file mode creation mask, whose bits are taken away.
+
+    >>> of_mask("0755")[0]
+    'UMask=0755 takes the rights rwx from the owner of each new file'
+    """
+    if value in ("18", "63", "23"):
+        return f"UMask={value} is octal", f"write {int(value):04o} if the decimal number was meant"
+    try:
+        taken = mode(value) & 0o700
+    except EncodeError:
         return NO_DOUBT
-    hint = f"write {ALIKE[word]}" if word in ALIKE else f"write one of {', '.join(sorted(words))}"
-    return f"{word!r} is not {what}, so no machine ever has it", hint
+    if not taken:
+        return NO_DOUBT
+    rights = _rights(taken).replace("-", "")
+    hint = f"write {0o777 & ~mode(value):04o} if this mode of new files was meant"
+    return f"UMask={value} takes the rights {rights} from the owner of each new file", hint
 
 
 def of_variable(name: str, value: str) -> Doubt:
@@ -137,7 +196,7 @@ def of_variable(name: str, value: str) -> Doubt:
 def of_size(name: str, value: str) -> Doubt:
     """Return the doubt about a size, the last word of a value."""
     size = "".join(value.split()[-1:])
-    if size.isdecimal() and 0 < int(size) < LEAST:
+    if _BYTES.fullmatch(size) and 0 < float(size) < LEAST:
         return f"{name}={value} is {size} bytes", f"write the unit, such as {size}M"
     return NO_DOUBT
 
@@ -168,6 +227,19 @@ def of_mode(value: str, name: str = "mode ") -> Doubt:
     return NO_DOUBT
 
 
+def of_signal(word: str) -> Doubt:
+    """Return the doubt about a command of one word that is the name of a signal without SIG.
+
+    >>> of_signal("hup")
+    ('hup is taken for a program, and not for a signal', 'write SIGHUP')
+    """
+    name = word.upper()
+    full = name if name.startswith("SIG") else f"SIG{name}"
+    if word == full or not word.isalnum() or not _SIGNAL.fullmatch(full):
+        return NO_DOUBT
+    return f"{word} is taken for a program, and not for a signal", f"write {full}"
+
+
 def of_command(words: Sequence[str], *, expanded: bool = False) -> Doubt:
     """Return the doubt about a command line, of which no shell reads the words; ``expanded``: PID 1 expands variables.
 
@@ -190,6 +262,8 @@ def of_command(words: Sequence[str], *, expanded: bool = False) -> Doubt:
 
 def _fault_of_word(word: str, rest: Sequence[str], first: str, expanded: bool) -> Doubt:
     program = first.rpartition("/")[2]
+    if word.startswith("#") and program not in _OWN_LANGUAGES | _NOTES and _is_note((word[1:], *rest)):
+        return f"nothing begins a comment here, so {word} is an ordinary word for {first}", "write it above the command"
     own = _OWN_OPERATORS.get(program, set()) | ({";"} if expanded else set())
     ends = _END.fullmatch(word) and rest and not rest[0].startswith("-")
     if (word in _OPERATORS and word not in own) or _REDIRECTION.fullmatch(word) or (ends and program != "find"):
@@ -208,6 +282,14 @@ def _fault_of_word(word: str, rest: Sequence[str], first: str, expanded: bool) -
         what = f"no shell reads this command, so nothing expands {word}: {first} gets this very word"
         return what, f"write the whole path; {_SHELL}"
     return NO_DOUBT
+
+
+def _is_note(words: Sequence[str]) -> bool:
+    """Return whether ``words`` are two or more ordinary words, the first of which may be empty."""
+    told = words if words[0] else words[1:]
+    if _COLOUR.fullmatch(words[0]):
+        return False
+    return bool(told) and len(words) > 1 and all(map(_WORD_OF_NOTE.fullmatch, told))
 
 
 def _rights(mode: int) -> str:

@@ -44,6 +44,8 @@ def integer(text: str, low: int = -(2**31), high: int = 2**31 - 1) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
         raise EncodeError(f"not a whole number: {text!r}", "write decimal digits")
     number = int(text)
+    if text.lstrip("+-").startswith("0") and number:  # safe_atou() and its kin read it to the base 8
+        raise EncodeError(f"to systemd, a number with a leading 0 is octal: {text!r}", f"write {number}")
     if not low <= number <= high:
         raise EncodeError(f"out of range: {text}", f"use {low} to {high}")
     return number
@@ -135,7 +137,7 @@ def percent(text: str, high: int = 100) -> Decimal:
     >>> percent("12.5%")
     Decimal('12.5')
     """
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,2})?)%", text)
+    match = re.fullmatch(r"((?!0[0-9])[0-9]{1,9}(?:\.[0-9]{1,2})?)%", text)
     if match is None or (high and Decimal(match[1]) > high):
         raise EncodeError(f"not a percentage: {text!r}", f"use 0% to {high}%" if high else 'write it as "200%"')
     return Decimal(match[1])
@@ -157,7 +159,7 @@ def signal(text: str) -> str:
     """
     name = text.removeprefix("SIG")
     realtime = re.fullmatch(r"RTMIN(?:\+([0-9]+))?|RTMAX(?:-([0-9]+))?", name)
-    number = text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 64
+    number = text.isascii() and text.isdigit() and text[0] != "0" and 1 <= int(text[:4]) <= 64
     if name in _SIGNALS or number or (realtime and int(realtime[1] or realtime[2] or 0) <= 30):
         return text
     raise EncodeError(f"not a signal: {text!r}", "write it as SIGTERM")

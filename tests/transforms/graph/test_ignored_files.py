@@ -10,6 +10,7 @@ from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.graph import ignored_files
+from ordain.transforms.graph.crontab_lines import faults_of_crontab
 
 
 def found(path: str, keys: str = "content: a", system: str = "debian-12") -> list[str]:
@@ -55,7 +56,7 @@ def test_a_file_that_its_reader_ignores_is_warned_of(path: str, words: str) -> N
 @pytest.mark.parametrize("mode", ["0666", "0664", "0646"])
 @pytest.mark.parametrize("path", ["/etc/sudoers.d/a", "/etc/cron.d/a", "/etc/logrotate.d/a", "/etc/sudoers"])
 def test_a_file_that_others_may_write_is_refused_by_its_reader(path: str, mode: str) -> None:
-    (said,) = found(path, f'content: a, mode: "{mode}"')
+    (said,) = found(path, f'content: "", mode: "{mode}"')
 
     assert f"refuses {path}, a file that others may write (mode {mode})" in said
 
@@ -64,7 +65,11 @@ def test_a_file_that_others_may_write_is_refused_by_its_reader(path: str, mode: 
     ("path", "keys"),
     [
         ("/etc/sudoers.d/90_a-b", 'content: a, mode: "0440"'),
-        ("/etc/cron.d/my-job_1", "content: a"),
+        ("/etc/cron.d/my-job_1", "content: ''"),
+        ("/etc/cron.d/a", r'content: "A=b\n# c\n*/5 0-23/2 1,15 jan-mar mon-fri root /bin/a\n@daily www /bin/b\n"'),
+        ("/etc/crontab", r'content: "17 * * * * root cd / && run-parts /etc/cron.hourly\n"'),
+        ("/etc/sudoers.d/a", "content: a, owner: root"),
+        ("/etc/cron.daily/job", 'content: a, mode: "0755", owner: games'),
         ("/etc/cron.daily/job", 'content: a, mode: "0755"'),
         ("/etc/cron.daily/job", "link: /usr/bin/job"),
         ("/etc/logrotate.d/web.conf", "content: a"),
@@ -85,8 +90,50 @@ def test_a_file_that_its_reader_takes_is_not(path: str, keys: str) -> None:
 
 
 def test_a_reader_of_another_system_has_its_own_rules() -> None:
-    assert found("/etc/cron.d/my.job", system="fedora-42") == []
-    assert found("/etc/cron.d/my.job.rpmsave", system="fedora-42") != []
+    assert found("/etc/cron.d/my.job", "content: ''", system="fedora-42") == []
+    assert found("/etc/cron.d/my.job.rpmsave", "content: ''", system="fedora-42") != []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/sudoers.d/a", "/etc/sudoers", "/etc/cron.d/a", "/etc/logrotate.d/a", "/etc/NetworkManager/dispatcher.d/a"],
+)
+def test_a_file_of_another_user_is_refused_by_its_reader(path: str) -> None:
+    (said,) = found(path, "content: '', mode: '0744', owner: games")
+
+    assert f"refuses {path}, a file of games" in said
+
+
+@pytest.mark.parametrize("path", ["/etc/cron.d/a", "/etc/crontab", "/var/spool/cron/crontabs/eve"])
+@pytest.mark.parametrize("system", ["debian-13", "fedora-42"])
+def test_a_crontab_needs_a_line_end_behind_its_last_line(path: str, system: str) -> None:
+    (said,) = found(path, "content: '* * * * * root /bin/a', mode: '0600'", system)
+
+    assert "has no line end" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("* * * * * /bin/a", "a user or a command is missing"),
+        ("* * * * * /bin/a b", "'/bin/a' is not a user"),
+        ("60 * * * * root a", "the minute cannot be '60'"),
+        ("* 24 * * * root a", "the hour cannot be '24'"),
+        ("* * 0 * * root a", "the day of the month cannot be '0'"),
+        ("* * * 13 * root a", "the month cannot be '13'"),
+        ("* * * * fun root a", "the day of the week cannot be 'fun'"),
+        ("*/0 * * * * root a", "a step is 1 or more"),
+        ("every * * * * root a", "the minute cannot be 'every'"),
+        ("@often root a", "'@often' is not a time"),
+        ("@daily /bin/a", "a user or a command is missing"),
+    ],
+)
+def test_a_line_that_cron_cannot_use_is_named(line: str, fault: str) -> None:
+    ((number, said, hint),) = faults_of_crontab(f"# a\n{line}\n")
+
+    assert number == 2
+    assert fault in said
+    assert hint
 
 
 def test_a_link_is_ignored_by_its_name_as_well() -> None:

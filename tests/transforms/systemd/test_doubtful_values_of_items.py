@@ -51,6 +51,21 @@ def service(keys: str) -> str:
         ("mounts: {/srv: {what: tmpfs, type: tmpfs, options: {mode: '755', size: '64'}}}", "size=64 is 64 bytes"),
         ("mounts: {/srv: {what: tmpfs, type: tmpfs, options: {mode: '420'}}}", "mode 420 is octal"),
         (service("start-timeout: 30000"), "TimeoutStartSec=30000 is 30000 seconds (8 hours)"),
+        (service("start-timeout: 5M"), "TimeoutStartSec=5M: M is months, and m is minutes"),
+        (service("restart-delay: 1 M"), "RestartSec=1 M: M is months"),
+        (service("start-timeout: 0s"), "TimeoutStartSec=0s is a time without an end"),
+        (service("stop-timeout: 0"), "TimeoutStopSec=0 is a time without an end"),
+        (service("restart-delay: infinity"), "RestartSec=infinity is a time that never comes"),
+        (service("watchdog: 99999999999s"), "WatchdogSec=99999999999s is 3168 years"),
+        (service("schedule: {every: 1M}"), "OnUnitActiveSec=1M: M is months"),
+        (service("schedule: {after-boot: infinity}"), "OnBootSec=infinity is a time that never comes"),
+        ("units: {x.timer: {Timer: {OnCalendar: daily, RandomizedDelaySec: 2M}}}", "RandomizedDelaySec=2M"),
+        (service("umask: 0755"), "UMask=0755 takes the rights rwx from the owner"),
+        (service("umask: 0644"), "UMask=0644 takes the rights rw from the owner"),
+        (service("limits: {memory: 1.5}"), "MemoryMax=1.5 is 1.5 bytes"),
+        (service("limits: {memory-high: 0}"), "MemoryHigh=0: the service would be throttled"),
+        (service("limits: {processes: 0}"), "LimitNPROC=0: the user could not start any process"),
+        (service("start-limit: {burst: 0}"), "StartLimitBurst=0: with this number, starts are not limited"),
         (service("systemd: {Service: {WatchdogSec: '10000'}}"), "WatchdogSec=10000 is 10000 seconds"),
         ("services: {x: {command: echo a && reboot}}", "so && is an ordinary word for echo"),
         ("services: {x: {command: cat /a > /b}}", "so > is an ordinary word"),
@@ -100,6 +115,9 @@ def test_a_value_that_is_meant_otherwise_is_warned_of(text: str, what: str) -> N
     [
         service("limits: {memory: 64M, cpu: 2, core: 0}"),
         service("limits: {cpu: '400%'}"),
+        service("start-timeout: 5m, stop-timeout: infinity, watchdog: 0s, restart-delay: 1min 30s, umask: '0077'"),
+        service("start-limit: {burst: 5, interval: 0s}, limits: {processes: 100, memory: 1.5G}"),
+        service("schedule: {every: 1month, after-boot: 1y, splay: 5m}"),
         service("limits: {cpu: 0.5, memory-locked: 67108864}"),
         "files: {/etc/x: {content: a, mode: '0420'}}",
         service("start-timeout: 30000s, stop-timeout: 9000, restart-delay: 500ms"),
@@ -122,6 +140,42 @@ def test_a_value_that_is_meant_otherwise_is_warned_of(text: str, what: str) -> N
 )
 def test_a_value_that_is_meant_so_is_not(text: str) -> None:
     assert doubts(text) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "pointer"),
+    [
+        ("limits: {tasks: 010}", "limits/tasks"),
+        ("limits: {open-files: '0755'}", "limits/open-files"),
+        ("limits: {cpu: '010%'}", "limits/cpu"),
+        ("listen: {stream: 0755}", "listen/stream"),
+        ("listen: {stream: '127.0.0.1:0755'}", "listen/stream"),
+        ("systemd: {Service: {Nice: '010'}}", "systemd/Service/Nice"),
+        ("systemd: {Service: {CPUAffinity: '010'}}", "systemd/Service/CPUAffinity"),
+        ("systemd: {Service: {KillSignal: '010'}}", "systemd/Service/KillSignal"),
+    ],
+)
+def test_a_number_that_systemd_reads_as_octal_is_refused(keys: str, pointer: str) -> None:
+    documents, _ = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\n{service(keys)}\n".encode())
+    problems = compile(documents, facts_for("debian-13"), shipped=shipped()).problems
+
+    assert [(p.where.pointer, str(p.severity)) for p in problems] == [(f"services/x/{pointer}", "blocked")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mounts: {/srv: {what: tmpfs, type: tmpfs, timeout: 0s}}",
+        "mounts: {/srv: {what: tmpfs, type: tmpfs, timeout: 0min}}",
+        "services: {x: {command: /bin/x, phase: early, start-timeout: 0s}}",
+        "services: {x: {command: /bin/x, phase: early, systemd: {Service: {TimeoutSec: 0 s}}}}",
+    ],
+)
+def test_the_boot_waits_for_nothing_without_an_end_in_any_spelling(text: str) -> None:
+    documents, _ = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\n{text}\n".encode())
+    problems = compile(documents, facts_for("debian-13"), shipped=shipped()).problems
+
+    assert "Vital" in {p.code for p in problems}
 
 
 @pytest.mark.parametrize(("mode", "hint"), [("384", "write 0600"), ("493", "write 0755"), ("999", "three or four")])
