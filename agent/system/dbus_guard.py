@@ -32,6 +32,7 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
+import io
 import logging
 import os
 import socket
@@ -86,7 +87,8 @@ _CONTROL = socket.CMSG_SPACE(16 * array.array("i").itemsize)
 _STANDARD = "org.freedesktop.DBus."
 _SIGNATURES = frozenset({"", "s", "ss", "ssv"})
 """The signatures of the standard interfaces, which dbus-next answers itself."""
-_FIELDS = frozenset(field.value for field in HeaderField)
+_FIELDS = {field.value: "osssussgu"[field.value - 1] for field in HeaderField}
+"""The type of each header field: https://dbus.freedesktop.org/doc/dbus-specification.html."""
 _ORDER = {ord("l"): "<", ord("B"): ">"}
 _TYPES = {kind.value: kind for kind in MessageType}
 
@@ -195,6 +197,7 @@ class GuardedMessageBus(MessageBus):
 
     def _receive(self, frame: _Frame) -> None:
         head: Message | None = None
+        admitted = False
         if self.wanted_signals is not None and not frame.is_wanted(self.wanted_signals):
             return
         try:
@@ -203,13 +206,15 @@ class GuardedMessageBus(MessageBus):
                 return
             if head.message_type is MessageType.METHOD_CALL:
                 frame.descriptors.close(keep=DESCRIPTORS_MAX if "h" in head.signature else 0)
-                if not self._admit(head, frame):
+                admitted = self._admit(head, frame)
+                if not admitted:
                     return
             head.body = frame.body(head)
         except Exception as error:  # the decoder raises errors of many types
             log.debug("dropped a message that cannot be decoded: %r", error)
             if head is not None and head.message_type is MessageType.METHOD_CALL:
-                self._refuse(head, ErrorType.INVALID_ARGS, "the call cannot be decoded")
+                refusal = DBusError(ErrorType.INVALID_ARGS, "the call cannot be decoded")
+                _Reply(self, head, admitted=admitted).send_error(refusal)
             return
         self._on_message(head)
 
@@ -358,6 +363,10 @@ class _Socket:
         return data
 
 
+_END = io.BytesIO()
+"""The stream of a message that is complete: a length in it that is too large must not read on, into the next one."""
+
+
 class _Frame(Unmarshaller):
     """One message: its bytes are read first, then its header is decoded, and its body only if it is wanted.
 
@@ -423,13 +432,20 @@ class _Frame(Unmarshaller):
         )
 
     def head(self) -> Message | None:
-        """Decode the header: a message without its body; None for an unknown type, and for too large a header."""
+        """Decode the header: a message without its body.
+
+        Return None for an unknown type, the serial 0, which no reply can name, and for too large a header.
+        """
         kind = _TYPES.get(self.buf[1])
-        if kind is None or (self.skipped and self._size == 16):
+        if kind is None or not self._serial or (self.skipped and self._size == 16):
             return None
+        self.stream = _END
         self.offset = 12
         rows = self.read_argument(SignatureTree._get("a(yv)").types[0])
-        fields: dict[str, Any] = {HeaderField(code).name: value.value for code, value in rows if code in _FIELDS}
+        known = [(code, value) for code, value in rows if code in _FIELDS]
+        if any(value.signature != _FIELDS[code] for code, value in known):
+            raise ValueError("a header field of another type")
+        fields: dict[str, Any] = {HeaderField(code).name: value.value for code, value in known}
         self.align(8)
         message = Message(
             message_type=kind,
@@ -450,7 +466,7 @@ class _Frame(Unmarshaller):
 
     def body(self, head: Message) -> list[Any]:
         """Decode the body, after `head`."""
-        return [self.read_argument(kind) for kind in head.signature_tree.types] if self.body_size else []
+        return [self.read_argument(kind) for kind in head.signature_tree.types]
 
     def release(self) -> None:
         """Let go of the bytes: the table of readers refers to this object, and so would keep it."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
+from fuzz import request_targets
 from ordain.agent import settings
 from ordain.agent.cli.fleet import fleet_status
 from ordain.agent.delivery.database import couchdb_wire, etcd_client, etcd_wire
@@ -53,6 +54,7 @@ from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.document.text.node import Unreadable
+from ordain.transforms.document_tests import read_tests, run_tests
 from ordain.transforms.errors import Problem, Refused
 from ordain.transforms.importing import file_types
 from ordain.transforms.importing.draft import schema_filter, yaml_writer
@@ -129,6 +131,21 @@ def compile_documents(data: bytes) -> None:
         _compiled(documents)
 
 
+def document_tests(data: bytes) -> None:
+    """Run Test documents on a few documents."""
+    tests, problems = read_tests("t.yaml", data)
+    _show(problems)
+    with contextlib.suppress(Refused):  # an unknown system, or Node
+        for case in run_tests(tests[:3], _tested(), shipped(), lambda facts, *_: facts).cases:
+            for failure in case.failures:
+                str(failure)
+
+
+@functools.cache
+def _tested() -> tuple[Document, ...]:
+    return read("web.yaml", (TESTS.parent / "examples" / "web.yaml").read_bytes())[0]
+
+
 def _import(file_type: FileType, name: str, data: bytes) -> None:
     draft = DocumentDraft()
     file_types.convert([InputFile(path=name, data=data)], _names(), draft, file_type)
@@ -156,6 +173,13 @@ def import_quadlet(data: bytes) -> None:
     """Import a file of podman; the first byte chooses its name."""
     name = QUADLET_NAMES[data[0] % len(QUADLET_NAMES)] if data else "a.container"
     _import(FileType.QUADLET, f"/etc/containers/systemd/{name}", data[1:])
+
+
+def import_kernel_files(data: bytes) -> None:
+    """Import a file of sysctl or of modules; the first byte chooses."""
+    odd = bool(data[:1] and data[0] & 1)
+    file_type, name = (FileType.MODULES, "/etc/modules") if odd else (FileType.SYSCTL, "/etc/sysctl.d/a.conf")
+    _import(file_type, name, data[1:])
 
 
 # -- answers of servers ----------------------------------------------------------------------------------------------
@@ -503,6 +527,14 @@ def mutate_json(data: bytes, rng: random.Random) -> bytes:
 
 
 TARGETS: Mapping[str, Target] = {
+    "bus-messages": Target(run=request_targets.bus_messages, seeds=request_targets.bus_seeds),
+    "requests": Target(run=request_targets.requests, seeds=lambda: request_targets.REQUESTS),
+    "job-scripts": Target(run=request_targets.job_scripts, seeds=lambda: request_targets.job_seeds(TESTS / "runs")),
+    "xml": Target(run=request_targets.xml, seeds=lambda: request_targets.xml_seeds(TESTS / "runs")),
+    "runs": Target(run=request_targets.runs, seeds=lambda: _files("runs/documents/*.yaml"), mutate=mutate_structure),
+    "document-tests": Target(
+        run=document_tests, seeds=lambda: _files("../examples/tests/*.yaml"), mutate=mutate_structure
+    ),
     "read-documents": Target(run=read_documents, seeds=_document_seeds, mutate=mutate_structure),
     "compile-documents": Target(run=compile_documents, seeds=_document_seeds, mutate=mutate_structure),
     "import-units": Target(run=import_units, seeds=lambda: _named(UNIT_NAMES, "imports/*/input/**/*")),
@@ -516,6 +548,20 @@ TARGETS: Mapping[str, Target] = {
         run=lambda data: _import(FileType.CLOUD, "/x/user-data", data),
         seeds=lambda: _files("imports/cloud/input/**/*"),
         mutate=mutate_structure,
+    ),
+    "import-network": Target(
+        run=lambda data: _import(FileType.NETPLAN, "/etc/netplan/a.yaml", data),
+        seeds=lambda: _files("imports/netplan/input/**/*.yaml", "imports/network-v1/input/**/*"),
+        mutate=mutate_structure,
+    ),
+    "import-ignition": Target(
+        run=lambda data: _import(FileType.IGNITION, "/x/config.ign", data),
+        seeds=lambda: _files("imports/ignition/input/**/*"),
+        mutate=mutate_json,
+    ),
+    "import-kernel-files": Target(
+        run=import_kernel_files,
+        seeds=lambda: [b"\0vm.swappiness = 10\n-net/ipv4/ip_forward=1\n", b"\1loop\nnbd max_part=8\n"],
     ),
     "import-fstab": Target(
         run=lambda data: _import(FileType.FSTAB, "/etc/fstab", data), seeds=lambda: _files("imports/fstab/input/**/*")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ordain.transforms.document.keys.run_keys import RESOURCES, RUN
 from ordain.transforms.document.keys.shapes import Record
 from ordain.transforms.document.reader import HEADER, read
-from ordain.transforms.document.text.node import Node
+from ordain.transforms.document.text.node import Node, unescape_key
 from ordain.transforms.errors import Problem, Where, warning
 from ordain.transforms.importing.draft.document_draft import Plain
 from ordain.transforms.importing.draft.yaml_writer import write_keys
@@ -104,16 +104,17 @@ class RunDraft:
             removed = [pointer for pointer in wrong if self._remove(pointer)]
             for pointer in removed:
                 problem = wrong[pointer]
-                place = next((w for p, w in self.places.items() if p == pointer or p.startswith(f"{pointer}/")), None)
-                place = place or self.places.get(pointer.partition("/")[0], Where())
-                self.not_carried(place, f"{pointer}: {problem.what}", problem.hint)
+                path = "/".join(map(unescape_key, pointer.split("/")))
+                place = next((w for p, w in self.places.items() if p == path or p.startswith(f"{path}/")), None)
+                place = place or self.places.get(path.partition("/")[0], Where())
+                self.not_carried(place, f"{path}: {problem.what}", problem.hint)
             if not removed:
                 return
 
     def _remove(self, pointer: str) -> bool:
         """Remove the value at ``pointer``, or the list that it is in. Return whether there was one."""
         entries: Plain = self.keys
-        *above, last = pointer.split("/")
+        *above, last = map(unescape_key, pointer.split("/"))
         for at, part in enumerate(above):
             inner = entries.get(part) if isinstance(entries, dict) else None
             if isinstance(inner, list):

@@ -122,7 +122,7 @@ def _scalar(element: XmlElement, kind: str) -> str | bool | None:
     if "encoding" in element.attributes:
         try:
             value = json.loads(text) if element.attributes["encoding"] == "json" else None
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, str) or "\0" in value or not _encodable(value):
             raise Unreadable("the text is not a JSON string", element.where, 'write encoding="json" and "…" in quotes')

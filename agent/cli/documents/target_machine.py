@@ -59,7 +59,7 @@ def _stored(name: str) -> Facts:
         return _facts({key.replace("-", "_"): value for key, value in data.items()})
     except OSError as error:
         raise Failure(f"{name}: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Failure(f"{name}: not the output of `ordainctl facts --json`: {error}") from error
 
 

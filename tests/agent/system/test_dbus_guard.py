@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import io
 import logging
@@ -367,3 +368,47 @@ def test_a_message_that_cannot_be_decoded_does_not_end_the_connection(address: s
         assert (await answer(caller, call("Status"))).message_type is MessageType.METHOD_RETURN
 
     agent_and_caller(address, test)
+
+
+def test_calls_that_cannot_be_decoded_do_not_count_as_unanswered(address: str) -> None:
+    """A bus does not check the number of a descriptor in a call, and dbus-broker does not check bodies at all."""
+
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        for _ in range(IN_FLIGHT + 1):
+            reply = await answer(caller, call("PlanFile", "a(st)h", [], 7))
+            assert reply.error_name == "org.freedesktop.DBus.Error.InvalidArgs"
+        assert agent._in_flight.total() == 0
+        assert (await answer(caller, call("Status"))).message_type is MessageType.METHOD_RETURN
+
+    agent_and_caller(address, test)
+
+
+@pytest.mark.parametrize("size", [3, 200, 1 << 30])
+def test_a_wrong_length_in_a_body_does_not_reach_into_the_next_message(size: int) -> None:
+    first = bytearray(call("Explain", "s", "abcd", serial=9)._marshall())
+    first[-9:-5] = size.to_bytes(4, "little")
+    stream = io.BytesIO(bytes(first) + call("Status", serial=10)._marshall())
+
+    frame = _Frame(stream)
+    assert frame.is_complete()
+    with contextlib.suppress(Exception):
+        frame.body(cast(Message, frame.head()))
+
+    following = _Frame(stream)
+    assert following.is_complete()
+    assert cast(Message, following.head()).member == "Status"
+
+
+def test_a_call_without_the_body_of_its_signature_cannot_be_decoded(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        data = bytearray(call("Unhold", "s", "", serial=9)._marshall())
+        data[4:8] = bytes(4)
+        frame = _Frame(io.BytesIO(bytes(data[:-5])))
+        assert frame.is_complete()
+        agent._receive(frame)
+        assert (await answer(caller, call("Status"))).message_type is MessageType.METHOD_RETURN
+
+    agent_and_caller(address, test)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
