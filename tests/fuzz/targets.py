@@ -54,7 +54,8 @@ from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.document.text.node import Unreadable
-from ordain.transforms.document_tests import read_tests, run_tests
+from ordain.transforms.document_tests.read_tests import read_tests
+from ordain.transforms.document_tests.run_tests import run_tests
 from ordain.transforms.errors import Problem, Refused
 from ordain.transforms.importing import file_types
 from ordain.transforms.importing.draft import schema_filter, yaml_writer
@@ -136,7 +137,9 @@ def document_tests(data: bytes) -> None:
     tests, problems = read_tests("t.yaml", data)
     _show(problems)
     with contextlib.suppress(Refused):  # an unknown system, or Node
-        for case in run_tests(tests[:3], _tested(), shipped(), lambda facts, *_: facts).cases:
+        for case in run_tests(
+            tests[:3], _tested(), shipped(), lambda facts, *_: facts, "tests", lambda path: None
+        ).cases:
             for failure in case.failures:
                 str(failure)
 
