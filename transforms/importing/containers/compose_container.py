@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -12,9 +11,11 @@ from typing import Protocol
 from ordain.transforms.document.formats import command_line
 from ordain.transforms.document.text.node import Node, Number
 from ordain.transforms.errors import Where
+from ordain.transforms.importing.containers.compose_networks import FIELDS, IFNAME, Attachment, driver_options, options
 from ordain.transforms.importing.draft.document_draft import Plain
 from ordain.transforms.importing.draft.foreign_yaml import Unquoted, go_text
-from ordain.transforms.importing.draft.yaml_values import UnusableValue, flag, items, listed, set_items, text
+from ordain.transforms.importing.draft.yaml_values import UnusableValue, flag, items, listed, set_items, text, whole
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.render.unit_draft import SECRET
 from ordain.transforms.systemd import values
 
@@ -66,11 +67,20 @@ HINTS = {
     "pre_stop": "write a `stop` with `docker exec` before `docker stop`",
     "gpus": "add `--gpus` to `command`",
 }
-ADDRESSES = {"ipv4_address": "--ip", "ipv6_address": "--ip6", "mac_address": "--mac-address"}
-"""Options for the addresses of a container that is in one network."""
 RESTART_POLICIES = {
     "no": "no", "false": "no", "always": "always", "unless-stopped": "always", "on-failure": "on-failure",
 }  # fmt: skip
+DETAILS = {
+    "create_host_path": "", "nocopy": "", "propagation": "bind-propagation", "selinux": None,
+    "subpath": "volume-subpath", "size": "tmpfs-size",
+}  # fmt: skip
+"""The field of --mount for a detail of a mount; None is a mode that only --volume has."""
+VARIABLE = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+OF_THE_CLIENT = lazy_pattern(
+    r"(DOCKER|BUILDKIT|BUILDX|COMPOSE|LD|OTEL|SSL_CERT|XDG|SSH|LISTEN|NOTIFY)_|GO(DEBUG|GC|MAXPROCS|MEMLIMIT|TRACEBACK)$"
+    r"|(HOME|PATH|TMPDIR)$|((HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy)$"
+)
+"""Variables that docker and its runtime read, such as DOCKER_HOST, which would lead it to another daemon."""
 HEALTH_OPTIONS = frozenset({"interval", "timeout", "retries", "start_period", "start_interval"})
 
 
@@ -113,7 +123,7 @@ class _Container:
         self.arguments: list[str] = []
         self.environment: dict[str, Plain] = {}
         self.other_keys: dict[str, Plain] = {}
-        self.networks: list[str] = []
+        self.networks: dict[str, Attachment] = {}
         # A service of the project could have the neutral name of docker itself.
         docker = "docker.service" if "docker" in project.services else "docker"
         self.after: list[Plain] = [docker]
@@ -121,6 +131,7 @@ class _Container:
         self.wants: list[Plain] = []
         self.container = f"{project.name}-{name}-1"
         self.entrypoint: list[str] = []
+        self.no_entrypoint: Node | None = None
         self.command: list[str] = []
 
     def entry(self) -> dict[str, Plain] | None:
@@ -132,10 +143,18 @@ class _Container:
         self.add_default_network()
         run = [DOCKER, "run", "--rm", f"--name={self.container}", *self.arguments]
         run += [f"--entrypoint={self.entrypoint[0]}"] if self.entrypoint else []
+        if self.no_entrypoint and self.command:
+            run.append("--entrypoint=")
+        elif self.no_entrypoint:  # `docker run` then drops the command of the image, too
+            what = "entrypoint: an empty one without `command`: the service runs the entrypoint of the image"
+            hint = f"write the command of the image, which `docker image inspect {image}` shows as Cmd, as `command`"
+            self.not_converted(self.no_entrypoint, what, hint)
         words: list[Plain] = [*run, image, *self.entrypoint[1:], *self.command]
         before: list[Plain] = [f"-{DOCKER} rm --force {self.container}"]
         before += [
-            f"-{DOCKER} network create {network}" for network in self.networks if not self.project.is_external(network)
+            f"-{DOCKER} network create {network.name}"
+            for network in self.networks.values()
+            if not self.project.is_external(network.name)
         ]
         return {
             "description": f"{self.name} ({image})",
@@ -227,7 +246,10 @@ class _Container:
         self.command = self.argv(node)
 
     def set_entrypoint(self, node: Node) -> None:
-        self.entrypoint = self.argv(node)
+        if node.value in ("", ()):
+            self.no_entrypoint = node
+        else:
+            self.entrypoint = self.argv(node)
 
     def set_container_name(self, node: Node) -> None:
         self.container = self.word(node)
@@ -255,26 +277,32 @@ class _Container:
                 node, f"{policy!r} is not a restart policy", f"use one of {', '.join(RESTART_POLICIES)}"
             )
         self.other_keys["restart"] = RESTART_POLICIES[policy]
-        if times.isdigit():
+        if times.isdigit() and int(times):
             self.other_keys["start-limit"] = {"burst": int(times) + 1}
+            what = f"restart: {policy}:{times}: systemd only counts the restarts within 10 seconds"
+            hint = f"set `start-limit: {{interval: …}}` to the time that {times} restarts of a broken container take"
+            self.not_converted(node, what, hint)
         elif RESTART_POLICIES[policy] != "no":  # docker tries again without a limit, with a growing delay
             self.other_keys["restart-delay"] = "5s"
             self.other_keys["start-limit"] = {"interval": "0"}
 
     def set_environment(self, node: Node) -> None:
-        """Set the variables of docker itself, which passes them on: so their values are not on its command line."""
+        """Set the variables of docker itself, which passes them on: so their values are not on its command line.
+
+        Variables that would change what docker does, and names that only a container can have, are on the command line.
+        """
         for name, value, item in self.pairs("environment", node):
             if value is None:
                 self.not_converted(
                     item, f"environment: {name} has the value of whoever runs Compose", f"write `{name}: VALUE`"
                 )
-            elif not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                self.not_converted(item, f"environment: {name!r} is not the name of a variable", "rename it")
             elif SECRET.search(name) and value:
                 hint = f"write {name}=… into a file that only root can read, and add `--env-file=PATH` to `command`"
                 self.not_converted(
                     item, f"environment: {name} looks like a secret, and every user can read a unit", hint
                 )
+            elif OF_THE_CLIENT.match(name) or not VARIABLE.fullmatch(name):
+                self.arguments.append(f"--env={name}={value}")
             else:
                 self.environment[name] = value
                 self.arguments.append(f"--env={name}")
@@ -312,8 +340,11 @@ class _Container:
         known = {key: self.word(child) for key, child in set_items(item).items()}
         if "target" not in known:
             raise UnusableValue(item, "a port has no target", "add it")
-        for key in sorted(set(known) - {"target", "host_ip", "published", "protocol", "name"}):
-            self.not_converted(item.value[key], f"ports: {key}", "`docker run --publish` has no such option")
+        if known.get("mode") == "ingress":  # which `docker compose config` writes, and which only a swarm reads
+            del known["mode"]
+        for key in sorted(set(known) - {"target", "host_ip", "published", "protocol", "name", "app_protocol"}):
+            hint = "remove it: only a swarm reads it" if key == "mode" else "`docker run --publish` has no such option"
+            self.not_converted(item.value[key], f"ports: {key}", hint)
         host = f"{known['host_ip']}:" if "host_ip" in known else ""
         published = f"{known['published']}:" if "published" in known else (":" if host else "")
         protocol = f"/{known['protocol']}" if "protocol" in known else ""
@@ -332,14 +363,37 @@ class _Container:
         known = {key: self.word(keys[key]) for key in ("type", "source", "target") if key in keys}
         if "target" not in known:
             raise UnusableValue(item, "a volume has no target", "add `target`")
-        parts = [f"type={known.get('type', 'volume')}"]
-        if "source" in known:
-            parts.append(f"source={self.source(known['source'], item)}")
-        parts.append(f"target={known['target']}")
-        parts += ["readonly"] if "read_only" in keys and flag(keys["read_only"]) else []
-        for key in sorted(keys.keys() - {"type", "source", "target", "read_only"}):
-            self.not_converted(keys[key], f"volumes: {key}", "`docker run --mount` may have an option for it")
+        kind, target = known.get("type", "volume"), known["target"]
+        source = self.source(known["source"], item) if "source" in known else ""
+        read_only = "read_only" in keys and flag(keys["read_only"])
+        details = self.details(kind, keys)
+        words = {key: self.word(node) for key, node in details.items() if DETAILS[key] != ""}
+        creates = "create_host_path" not in details or flag(details["create_host_path"])
+        if kind == "bind" and creates and ":" not in source + target:  # --mount fails if the source is missing
+            modes = [*(["ro"] if read_only else []), *words.values()]
+            return f"--volume={source}:{target}{':' if modes else ''}{','.join(modes)}"
+        if "selinux" in words:
+            hint = "write the volume without `create_host_path`, or label the directory with chcon"
+            self.not_converted(details["selinux"], "volumes: bind: selinux with --mount", hint)
+        parts = [f"type={kind}", *([f"source={source}"] if source else []), f"target={target}"]
+        parts += ["readonly"] if read_only else []
+        parts += ["volume-nocopy"] if "nocopy" in details and flag(details["nocopy"]) else []
+        parts += [f"{DETAILS[key]}={word}" for key, word in words.items() if DETAILS[key]]
         return f"--mount={','.join(parts)}"
+
+    def details(self, kind: str, keys: Mapping[str, Node]) -> dict[str, Node]:
+        """Return the details of a mount that have an option; the others are problems."""
+        details: dict[str, Node] = {}
+        for key in sorted(keys.keys() - {"type", "source", "target", "read_only", "consistency"}):
+            written = keys[key].value
+            of_key = written if isinstance(written, Mapping) else {"": keys[key]}
+            for detail, node in of_key.items():
+                if key == kind and detail in DETAILS:
+                    details[detail] = node
+                else:
+                    what = f"volumes: {key}{': ' if detail else ''}{detail}"
+                    self.not_converted(node, what, "`docker run --mount` may have an option for it")
+        return details
 
     def source(self, source: str, node: Node) -> str:
         """Return the source of a volume: a path, or the name of a volume of the project."""
@@ -373,30 +427,32 @@ class _Container:
     def set_networks(self, node: Node) -> None:
         if isinstance(node.value, Mapping):
             for name, child in node.value.items():
-                self.networks.append(self.project.network_name(name))
-                self.each("networks", [child], partial(self.set_network, name))
+                self.each("networks", [child], partial(self.add_network, name))
         else:
-            self.each("networks", listed(node), lambda i: self.networks.append(self.project.network_name(self.word(i))))
+            self.each("networks", listed(node), lambda item: self.add_network(self.word(item), _EMPTY))
 
-    @property
-    def has_one_network(self) -> bool:
-        networks = self.keys["networks"].value
-        return isinstance(networks, Mapping) and len(networks) == 1
+    def add_network(self, key: str, node: Node) -> None:
+        attachment = Attachment(key=key, name=self.project.network_name(key))
+        self.networks[key] = attachment
+        for name, detail in set_items(node).items():
+            self.each(f"networks/{key}", [detail], partial(self.set_network, attachment, name))
 
-    def set_network(self, name: str, node: Node) -> None:
-        for key, detail in set_items(node).items():
-            if key in ADDRESSES and self.has_one_network:
-                self.each(f"networks/{name}", [detail], partial(self.add_option, ADDRESSES[key]))
-            elif key == "aliases":
-                self.each(f"networks/{name}", listed(detail), self.add_alias)
-            else:
-                self.not_converted(detail, f"networks/{name}: {key}", IN_DOCKER_RUN)
-
-    def add_option(self, option: str, node: Node) -> None:
-        self.arguments.append(f"{option}={self.word(node)}")
-
-    def add_alias(self, node: Node) -> None:
-        self.arguments.append(f"--network-alias={self.word(node)}")
+    def set_network(self, attachment: Attachment, key: str, node: Node) -> None:
+        fields, place = attachment.fields, f"networks/{attachment.key}"
+        if key in FIELDS:
+            fields.append((FIELDS[key], self.word(node)))
+        elif key == "priority":
+            attachment.priority = whole(node)
+        elif key == "aliases":
+            self.each(place, listed(node), lambda item: fields.append(("alias", self.word(item))))
+        elif key == "link_local_ips":
+            self.each(place, listed(node), lambda item: fields.append(("link-local-ip", self.word(item))))
+        elif key == "driver_opts":
+            fields += driver_options({name: value or "" for name, value, _ in self.pairs(place, node)})
+        elif key == "interface_name":
+            fields += driver_options({IFNAME: self.word(node)})
+        else:
+            self.not_converted(node, f"{place}: {key}", IN_DOCKER_RUN)
 
     def add_namespace(self, option: str, node: Node) -> None:
         """Add the option for a namespace, which may be that of another service's container."""
@@ -415,9 +471,9 @@ class _Container:
     def add_default_network(self) -> None:
         """Add the default network of the project, in which each container has the name of its service."""
         if "network_mode" not in self.keys:
-            self.networks = self.networks or [self.project.network_name("default")]
-            self.arguments += [f"--network={network}" for network in self.networks]
-            self.arguments.append(f"--network-alias={self.name}")
+            default = Attachment(key="default", name=self.project.network_name("default"))
+            self.networks = self.networks or {"default": default}
+            self.arguments += options(self.networks.values(), self.name)
 
     def set_stop_grace_period(self, node: Node) -> None:
         period = text(node)

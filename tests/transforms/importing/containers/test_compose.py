@@ -75,7 +75,14 @@ def test_the_namespace_of_a_service_is_that_of_its_container_name(key: str, opti
         ("ports: [{target: 1, mode: host}]", "--publish=1", 1),
         ("deploy: {replicas: 2, resources: {limits: {memory: 1g, cpus: 2}}}", "--memory=1g", 1),
         ("networks: {n: {ipv4_address: 10.0.0.9}}", "--ip=10.0.0.9", 0),
-        ("networks: {n: {ipv4_address: 10.0.0.9}, m: {}}", "x", 1),
+        ("networks: {n: {ipv4_address: 10.0.0.9}, m: {}}", "--network=name=p_n,alias=a,ip=10.0.0.9", 0),
+        ("networks: {n: {aliases: [q]}, m: {aliases: [r]}}", "--network=name=p_n,alias=a,alias=q", 0),
+        ("networks: {n: {aliases: [q]}, m: {aliases: [r]}}", "--network=name=p_m,alias=a,alias=r", 0),
+        ("networks: [n, m]", "--network=name=p_m,alias=a", 0),
+        ("networks: {n: {driver_opts: {o: 'x,y'}, interface_name: e0}}",
+         '--network=name=p_n,alias=a,"driver-opt=o=x,y",driver-opt=com.docker.network.endpoint.ifname=e0', 0),
+        ("networks: {n: {gw_priority: 1, link_local_ips: [169.254.1.1], shape: round}}",
+         "--network=name=p_n,alias=a,gw-priority=1,link-local-ip=169.254.1.1", 1),
         ("extra_hosts: [a=1.1.1.1, 'b:::1', c]", "--add-host=b:::1", 1),
         ("logging: {driver: journald, options: {tag: x}, colour: red}", "--log-opt=tag=x", 1),
         ("secrets: [s]", "x", 1),
@@ -84,7 +91,30 @@ def test_the_namespace_of_a_service_is_that_of_its_container_name(key: str, opti
         ("healthcheck: {test: [NONE]}", "--no-healthcheck", 0),
         ("healthcheck: {test: [CMD, a, b c]}", "--health-cmd=a 'b c'", 0),
         ("volumes: [{type: bind, source: /s, target: /t, read_only: yes}]",
+         "--volume=/s:/t:ro", 0),
+        ("volumes: [{type: bind, source: /s, target: /t, bind: {create_host_path: true, selinux: Z}}]",
+         "--volume=/s:/t:Z", 0),
+        ("volumes: [{type: bind, source: /s, target: /t, read_only: yes, bind: {create_host_path: false}}]",
          "--mount=type=bind,source=/s,target=/t,readonly", 0),
+        ("volumes: [{type: bind, source: /s, target: /t, bind: {create_host_path: false, selinux: z}}]",
+         "--mount=type=bind,source=/s,target=/t", 1),
+        ("volumes: [{type: bind, source: '/s:s', target: /t, bind: {propagation: rslave}}]",
+         "--mount=type=bind,source=/s:s,target=/t,bind-propagation=rslave", 0),
+        ("volumes: [{type: bind, source: /s, target: /t, volume: {nocopy: true}}]", "--volume=/s:/t", 1),
+        ("volumes: [{type: volume, source: s, target: /t, volume: {}, consistency: cached}]",
+         "--mount=type=volume,source=p_s,target=/t", 0),
+        ("volumes: [{type: volume, source: s, target: /t, volume: {nocopy: true, subpath: d}}]",
+         "--mount=type=volume,source=p_s,target=/t,volume-nocopy,volume-subpath=d", 0),
+        ("volumes: [{type: tmpfs, target: /t, tmpfs: {size: 1m, mode: 755}}]",
+         "--mount=type=tmpfs,target=/t,tmpfs-size=1m", 1),
+        ("ports: [{target: 1, mode: ingress, app_protocol: http}]", "--publish=1", 0),
+        ("environment: {a.b: c}", "--env=a.b=c", 0),
+        ("environment: {DOCKER_HOST: 'tcp://socket:1', HOME: /x}", "--env=DOCKER_HOST=tcp://socket:1", 0),
+        ("environment: {http_proxy: 'http://p:1'}", "--env=http_proxy=http://p:1", 0),
+        ("entrypoint: [], command: ls /", "--entrypoint=", 0),
+        ("entrypoint: '', command: ls /", "--entrypoint=", 0),
+        ("entrypoint: []", "x", 1),
+        ("entrypoint: null", "x", 0),
     ],
 )  # fmt: skip
 def test_values_have_the_meaning_of_compose(keys: str, word: str, problems: int) -> None:
@@ -158,6 +188,31 @@ def test_a_service_with_a_profile_is_named() -> None:
 
     assert set(services) == {"a"}
     assert problems == ["service b: Compose starts it only with its profile"]
+
+
+def test_the_first_of_several_networks_is_that_with_the_highest_priority() -> None:
+    made, problems = entry("networks: {b: {priority: 1}, c: {priority: 9}, a: {}}")
+
+    assert isinstance(made["command"], list)
+    networks = [str(word) for word in made["command"] if str(word).startswith("--network")]
+    assert [word.partition(",")[0] for word in networks] == [f"--network=name=p_{name}" for name in "cba"]
+    assert problems == []
+
+
+def test_the_variables_of_docker_itself_stay_its_own() -> None:
+    """With DOCKER_HOST in its environment docker would ask another daemon to run the container."""
+    made, _ = entry("environment: {DOCKER_HOST: 'tcp://socket:1', LD_PRELOAD: /l.so, A: b}")
+
+    assert made["environment"] == {"A": "b"}
+
+
+@pytest.mark.parametrize(("times", "limited"), [(":3", True), (":0", False), ("", False)])
+def test_a_number_of_restarts_is_a_limit_in_a_time_and_named(times: str, limited: bool) -> None:
+    made, problems = entry(f"restart: 'on-failure{times}'")
+
+    assert made["start-limit"] == ({"burst": 4} if limited else {"interval": "0"})
+    assert [problem for problem in problems if "only counts the restarts" in problem] == problems
+    assert len(problems) == limited
 
 
 def test_a_restart_has_no_limit_and_a_delay() -> None:
