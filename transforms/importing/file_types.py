@@ -44,6 +44,11 @@ OTHERS = (
     (r"(.*/)?sysusers\.d/.*\.conf", "a file of systemd-sysusers", "write `users` and `groups`"),
     (r"(.*/)?modprobe\.d/.*\.conf", "a file of modprobe", "write `modules: {NAME: {options: …}}`, or `blacklist`"),
     (r"(.*/)?(binfmt|environment|systemd/[a-z]+\.conf)\.d/.*\.conf", "a file of systemd", _FILES),
+    (
+        r".*\.artifact",
+        "the quadlet of an artifact",
+        "write a service that runs `podman artifact pull`",
+    ),
     (r".*\.preset", "a preset of systemd", "write `state` of each service"),
     (r".*\.rules", "rules of udev or polkit", _FILES),
     (r"(.*/)?(crontab|cron\.d/.*)", "a table of cron", "write a service with `schedule` for each line"),

@@ -45,6 +45,7 @@ def test_the_type_of_a_file_is_told_by_name_and_content(path: str, text: str, ki
         ("sysusers.d/x.conf", "u x -\n", "a file of systemd-sysusers"),
         ("modprobe.d/x.conf", "blacklist pcspkr\n", "a file of modprobe"),
         ("/etc/cron.d/x", "* * * * * root a\n", "a table of cron"),
+        ("model.artifact", "[Artifact]\nArtifact=quay.io/x/y\n", "the quadlet of an artifact"),
         ("pod.yaml", "apiVersion: v1\nkind: Pod\n", "a resource of Kubernetes"),
     ],
 )

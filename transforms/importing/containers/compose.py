@@ -14,10 +14,12 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.formats import formats
 from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.containers.compose_container import EXPAND, IGNORED, container_entry
+from ordain.transforms.importing.containers.compose_container import DOCKER, EXPAND, IGNORED, container_entry
+from ordain.transforms.importing.containers.compose_objects import create_arguments
 from ordain.transforms.importing.draft import yaml_values
 from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
-from ordain.transforms.importing.draft.yaml_values import UnusableValue, flag, items, listed, text
+from ordain.transforms.importing.draft.yaml_values import UnusableValue, flag, items, listed, set_items, text
+from ordain.transforms.systemd import encode
 
 
 def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> None:
@@ -34,7 +36,7 @@ class _Project:
         self.root, self.draft = root, draft
         self.where = Where(path=file.path, line=1)
         self.directory = posixpath.dirname(file.path) if file.path.startswith("/") else ""
-        self.external: set[str] = set()
+        self.arguments: dict[tuple[str, str], list[str]] = {}
         self.name = re.sub(r"[^a-z0-9_-]", "", file.folder.lower()).lstrip("_-")
         self.sections: dict[str, Mapping[str, Node]] = {"volumes": {}, "networks": {}, "services": {}}
 
@@ -49,9 +51,8 @@ class _Project:
             what = "the project has no name, which its networks and volumes are named after"
             self.draft.not_converted(self.where, what, "add `name: PROJECT` to the file")
             self.name = "compose"
-        self.check_objects("volumes")
-        self.check_objects("networks")
-        self.external = {self.network_name(name) for name, node in self.sections["networks"].items() if _external(node)}
+        self.read_objects("volumes")
+        self.read_objects("networks")
         for name, node in self.services.items():
             try:
                 self.add_service(name, node)
@@ -71,14 +72,16 @@ class _Project:
             except UnusableValue as error:
                 self.not_converted(node, error.described(node), error.hint)
 
-    def check_objects(self, section: str) -> None:
-        """Check that volumes and networks have no options, because docker creates them without options."""
+    def read_objects(self, section: str) -> None:
+        """Find out how docker makes each volume or network."""
         for name, node in self.sections[section].items():
             try:
-                for key, child in items(node).items():
-                    if key not in {"name", "external"}:
-                        hint = f"create it once: `docker {section[:-1]} create` has an option for it"
-                        self.not_converted(child, f"{section}/{name}: {key}", hint)
+                if _external(node):
+                    for key in sorted(set_items(node).keys() - {"name", "external"}):
+                        what = f"{section}/{name}: {key} of an external one, which others make"
+                        self.not_converted(items(node)[key], what, "remove it")
+                else:
+                    self.arguments[section, name] = create_arguments(section, name, node, self.not_converted)
             except UnusableValue as error:
                 self.not_converted(node, f"{section}/{name}: {error.described(node)}")
 
@@ -104,8 +107,20 @@ class _Project:
     def network_name(self, name: str) -> str:
         return self._full_name("networks", name)
 
-    def is_external(self, network: str) -> bool:
-        return network in self.external
+    def made_by(self, section: str, key: str) -> str:
+        """Return the command that makes a volume or network, or looks for an external one, before a container starts.
+
+        Every service that uses it has the command, which fails without effect if the other one was first. docker makes
+        a volume without options itself.
+        """
+        name = self._full_name(section, key)
+        kind, node = section[:-1], self.sections[section].get(key)
+        if node and _external(node):
+            return encode.encode_command((DOCKER, kind, "inspect", name)) if section == "volumes" else ""
+        arguments = self.arguments.get((section, key), [])
+        if section == "volumes" and not arguments:
+            return ""
+        return f"-{encode.encode_command((DOCKER, kind, 'create', *arguments, name))}"
 
     def _full_name(self, section: str, name: str) -> str:
         """Return the name in docker of a volume or network, which has the project in front unless the file sets it."""

@@ -103,8 +103,8 @@ class Project(Protocol):
     def network_name(self, name: str) -> str:
         """Return the name of a network in docker."""
 
-    def is_external(self, network: str) -> bool:
-        """Return whether the network with this name in docker must exist before."""
+    def made_by(self, section: str, key: str) -> str:
+        """Return the command that makes a volume or network before the container starts, ``""`` if there is none."""
 
     def not_converted(self, node: Node, what: str, hint: str = "") -> None:
         """Add the problem that something is not converted."""
@@ -124,6 +124,7 @@ class _Container:
         self.environment: dict[str, Plain] = {}
         self.other_keys: dict[str, Plain] = {}
         self.networks: dict[str, Attachment] = {}
+        self.volumes: list[str] = []
         # A service of the project could have the neutral name of docker itself.
         docker = "docker.service" if "docker" in project.services else "docker"
         self.after: list[Plain] = [docker]
@@ -151,11 +152,8 @@ class _Container:
             self.not_converted(self.no_entrypoint, what, hint)
         words: list[Plain] = [*run, image, *self.entrypoint[1:], *self.command]
         before: list[Plain] = [f"-{DOCKER} rm --force {self.container}"]
-        before += [
-            f"-{DOCKER} network create {network.name}"
-            for network in self.networks.values()
-            if not self.project.is_external(network.name)
-        ]
+        before += filter(None, (self.project.made_by("volumes", volume) for volume in dict.fromkeys(self.volumes)))
+        before += filter(None, (self.project.made_by("networks", network) for network in self.networks))
         return {
             "description": f"{self.name} ({image})",
             "command": words,
@@ -399,6 +397,7 @@ class _Container:
         """Return the source of a volume: a path, or the name of a volume of the project."""
         if source.startswith((".", "~", "/")):
             return self.absolute(source, node)
+        self.volumes.append(source)
         return self.project.volume_name(source)
 
     def set_depends_on(self, node: Node) -> None:
@@ -473,7 +472,12 @@ class _Container:
         if "network_mode" not in self.keys:
             default = Attachment(key="default", name=self.project.network_name("default"))
             self.networks = self.networks or {"default": default}
-            self.arguments += options(self.networks.values(), self.name)
+            lost: list[tuple[Attachment, str]] = []
+            self.arguments += options(self.networks.values(), self.name, lost)
+            for network, field in lost:
+                hint = f"rename the network {network.name}, or add `docker network connect` to `after-start`"
+                what = f"networks/{network.key}: {field}: docker run reads it in small letters"
+                self.not_converted(self.keys["networks"], what, hint)
 
     def set_stop_grace_period(self, node: Node) -> None:
         period = text(node)

@@ -1,7 +1,7 @@
 """The networks of one service of a compose file as options of ``docker run``.
 
-An option such as --network-alias only concerns the first network, so that each of several networks has a value of
---network with its own names and addresses (``name=N,alias=A,ip=…``).
+An option such as --network-alias only concerns the first network, so that each of the others has a value of --network
+with its own names and addresses (``name=N,alias=A,ip=…``).
 """
 
 from __future__ import annotations
@@ -31,17 +31,25 @@ class Attachment:
     fields: list[tuple[str, str]] = field(default_factory=list)
 
 
-def options(attachments: Iterable[Attachment], alias: str) -> Iterator[str]:
-    """Yield the options for the networks of a container, which has the name ``alias`` in each of them."""
-    ordered = sorted(attachments, key=lambda one: (-one.priority, one.key))
-    if len(ordered) == 1 and all(name in ALONE for name, _ in ordered[0].fields):
-        yield f"--network={ordered[0].name}"
-        yield from (f"{ALONE[name]}={value}" for name, value in ordered[0].fields)
-        yield f"--network-alias={alias}"
-        return
-    for one in ordered:
-        fields = [("name", one.name), ("alias", alias), *one.fields]
-        yield f"--network={','.join(_quoted(f'{name}={value}') for name, value in fields)}"
+def options(attachments: Iterable[Attachment], alias: str, lost: list[tuple[Attachment, str]]) -> Iterator[str]:
+    """Yield the options for the networks of a container, which has the name ``alias`` in each of them.
+
+    docker reads the fields of --network in small letters. What that would change is added to ``lost``; aliases are
+    names of DNS, which are the same in both.
+    """
+    ordered = sorted(attachments, key=lambda one: (-one.priority, one.name.islower(), one.key))
+    for number, one in enumerate(ordered):
+        fields = [("alias", alias), *one.fields]
+        if number == 0 and all(name in ALONE for name, _ in fields):
+            yield f"--network={one.name}"
+            yield from (f"{ALONE[name]}={value}" for name, value in fields)
+        elif one.name != one.name.lower():
+            yield f"--network={one.name}"
+            lost += [(one, f"{name} {value}") for name, value in fields]
+        else:
+            kept = [(name, value) for name, value in fields if name == "alias" or value == value.lower()]
+            lost += [(one, f"{name} {value}") for name, value in fields if (name, value) not in kept]
+            yield f"--network={','.join(_quoted(f'{name}={value}') for name, value in [('name', one.name), *kept])}"
 
 
 def driver_options(pairs: Mapping[str, str]) -> Iterator[tuple[str, str]]:

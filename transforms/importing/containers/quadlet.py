@@ -464,6 +464,9 @@ class _Container:
         for mount in splitting.split(value, unescape=True):
             parameters = next(csv.reader([mount]), [])
             kind = next((p.partition("=")[2] for p in parameters if p.startswith("type=")), "volume")
+            sources = [p for p in parameters if p.partition("=")[0] in {"source", "src"} and p.partition("=")[2]]
+            if kind in NEED_SOURCE and not sources:
+                raise EncodeError(f"{mount} has no source, and podman refuses it, too", "add source=")
             resolved = [self.mount_parameter(kind, parameter) for parameter in parameters]
             line = io.StringIO()
             csv.writer(line, lineterminator="").writerow(resolved)
@@ -539,6 +542,8 @@ def _effective(assignments: Iterable[Assignment]) -> list[Assignment]:
     return effective
 
 
+NEED_SOURCE = frozenset({"artifact", "bind", "glob", "image"})
+"""Types of mounts that have a source always."""
 KILL_MODE = ("Service", "KillMode")
 NOT_EMPTY = frozenset({"Image", "ContainerName", "Exec", "Entrypoint"})
 _KEYS: Mapping[str, _Set] = {

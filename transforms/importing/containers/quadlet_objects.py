@@ -78,6 +78,8 @@ class _Object:
         start += [word for value in self.all("GlobalArgs") for word in splitting.split(value, unescape=True)]
         for assignment in (a for key in self.keys for a in self.keys[key]):
             hint = NOT_NEEDED.format(self.kind) if assignment.key == "ServiceName" else ""
+            if assignment.key == "NetworkDeleteOnStop":
+                hint = "remove the network manually: containers that others start may use it"
             hint = hint or f"`podman {self.kind} create` may have an option: PodmanArgs= takes any"
             self.draft.not_converted(assignment.where, f"{assignment.key}= of {self.file.name}", hint)
         if self.kind == "volume" and not (start or options or last):

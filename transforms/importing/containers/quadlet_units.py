@@ -29,8 +29,8 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "image": {
         "Arch": "--arch", "AuthFile": "--authfile", "CertDir": "--cert-dir", "Creds": "--creds",
-        "DecryptionKey": "--decryption-key", "OS": "--os", "Retry": "--retry", "RetryDelay": "--retry-delay",
-        "Variant": "--variant",
+        "DecryptionKey": "--decryption-key", "OS": "--os", "Policy": "--policy", "Retry": "--retry",
+        "RetryDelay": "--retry-delay", "Variant": "--variant",
     },
     "kube": {
         "ExitCodePropagation": "--service-exit-code-propagation", "LogDriver": "--log-driver", "UserNS": "--userns",

@@ -76,9 +76,14 @@ def test_the_namespace_of_a_service_is_that_of_its_container_name(key: str, opti
         ("deploy: {replicas: 2, resources: {limits: {memory: 1g, cpus: 2}}}", "--memory=1g", 1),
         ("networks: {n: {ipv4_address: 10.0.0.9}}", "--ip=10.0.0.9", 0),
         ("networks: {n: {ipv4_address: 10.0.0.9}, m: {}}", "--network=name=p_n,alias=a,ip=10.0.0.9", 0),
+        ("networks: {n: {ipv4_address: 10.0.0.9}, m: {}}", "--network=p_m", 0),
         ("networks: {n: {aliases: [q]}, m: {aliases: [r]}}", "--network=name=p_n,alias=a,alias=q", 0),
-        ("networks: {n: {aliases: [q]}, m: {aliases: [r]}}", "--network=name=p_m,alias=a,alias=r", 0),
-        ("networks: [n, m]", "--network=name=p_m,alias=a", 0),
+        ("networks: {n: {aliases: [q]}, m: {aliases: [r]}}", "--network-alias=r", 0),
+        ("networks: [n, m]", "--network=name=p_n,alias=a", 0),
+        ("networks: {Big: {}, m: {}}", "--network=p_Big", 0),
+        ("networks: {Big: {}, m: {}}", "--network=name=p_m,alias=a", 0),
+        ("networks: {Big: {}, Large: {aliases: [q]}}", "--network=p_Large", 2),
+        ("networks: {n: {driver_opts: {o: X}}}", "--network=name=p_n,alias=a", 1),
         ("networks: {n: {driver_opts: {o: 'x,y'}, interface_name: e0}}",
          '--network=name=p_n,alias=a,"driver-opt=o=x,y",driver-opt=com.docker.network.endpoint.ifname=e0', 0),
         ("networks: {n: {gw_priority: 1, link_local_ips: [169.254.1.1], shape: round}}",
@@ -183,6 +188,56 @@ def test_an_external_network_is_not_created() -> None:
     assert not problems
 
 
+def before(text: str) -> tuple[list[str], list[str]]:
+    """Return the commands before the start of the service `a`, without the first, and the problems."""
+    services, problems = convert(text)
+    made = services["a"]
+    assert isinstance(made, dict)
+    assert isinstance(made["systemd"], dict)
+    commands = made["systemd"]["Service"]["ExecStartPre"]  # type: ignore[index,call-overload]
+    assert isinstance(commands, list)
+    return [str(command) for command in commands[1:]], problems
+
+
+@pytest.mark.parametrize(
+    ("keys", "arguments", "problems"),
+    [
+        ("driver: macvlan, driver_opts: {parent: eth0, mtu: 1_400}",
+         "--driver=macvlan --opt=parent=eth0 --opt=mtu=1400", 0),
+        ("internal: true, attachable: yes, enable_ipv6: true", "--internal --attachable --ipv6", 0),
+        ("internal: false, ipam: {}", "", 0),
+        ("ipam: {config: [{subnet: 172.20.0.0/24, gateway: 172.20.0.1, ip_range: 172.20.0.128/25}]}",
+         "--subnet=172.20.0.0/24 --gateway=172.20.0.1 --ip-range=172.20.0.128/25", 0),
+        ("ipam: {driver: default, options: {a: b}, config: [{aux_addresses: {h: 172.20.0.9}}]}",
+         "--ipam-opt=a=b --aux-address=h=172.20.0.9", 0),
+        ("labels: [a=b, 'c=d e']", '--label=a=b "--label=c=d e"', 0),
+        ("labels: {a: '${B}', c: 100%}", "--label=c=100%%", 1),
+        ("ipam: {config: [{shape: round}], x: y}, colour: red", "", 3),
+        ("internal: perhaps", "", 1),
+    ],
+)  # fmt: skip
+def test_a_network_is_made_with_its_options(keys: str, arguments: str, problems: int) -> None:
+    made, named = before(f"services: {{a: {{image: x, networks: [n]}}}}\nnetworks: {{n: {{{keys}}}}}\n")
+
+    assert made == [f"-/usr/bin/docker network create {arguments}{' ' if arguments else ''}p_n"]
+    assert len(named) == problems
+
+
+def test_a_volume_with_options_is_made_before_its_containers_and_another_by_docker() -> None:
+    text = (
+        "services: {a: {image: x, volumes: ['v:/v', 'w:/w', {type: volume, source: e, target: /e}]}}\n"
+        "volumes: {v: {driver_opts: {type: nfs, o: 'addr=10.0.0.1,rw', device: ':/srv'}}, w: {}, e: {external: true}}\n"
+    )
+    made, problems = before(text)
+
+    assert made == [
+        "-/usr/bin/docker volume create --opt=type=nfs --opt=o=addr=10.0.0.1,rw --opt=device=:/srv p_v",
+        "/usr/bin/docker volume inspect e",
+        "-/usr/bin/docker network create p_default",
+    ]
+    assert problems == []
+
+
 def test_a_service_with_a_profile_is_named() -> None:
     services, problems = convert("services: {a: {image: x}, b: {image: x, profiles: [debug]}}\n")
 
@@ -195,7 +250,11 @@ def test_the_first_of_several_networks_is_that_with_the_highest_priority() -> No
 
     assert isinstance(made["command"], list)
     networks = [str(word) for word in made["command"] if str(word).startswith("--network")]
-    assert [word.partition(",")[0] for word in networks] == [f"--network=name=p_{name}" for name in "cba"]
+    assert [word.partition(",")[0] for word in networks if "alias=" not in word.partition(",")[0]] == [
+        "--network=p_c",
+        "--network=name=p_b",
+        "--network=name=p_a",
+    ]
     assert problems == []
 
 

@@ -104,6 +104,14 @@ def test_auto_update_finds_the_unit() -> None:
     assert directives(entry)["Environment"] == ["PODMAN_SYSTEMD_UNIT=%n"]
 
 
+@pytest.mark.parametrize("kind", ["bind", "image", "glob", "artifact"])
+@pytest.mark.parametrize("source", ["", ",source="])
+def test_a_mount_without_its_source_is_named(kind: str, source: str) -> None:
+    _, problems = container(f"Mount=type={kind},target=/x{source}")
+
+    assert problems == [f"Mount=: type={kind},target=/x{source} has no source, and podman refuses it, too"]
+
+
 def test_the_sources_of_mounts_are_resolved_or_named() -> None:
     text = (
         f"[Container]\n{IMAGE}Mount=type=volume,source=data.volume,destination=/x\n"
