@@ -37,6 +37,7 @@ class _Project:
         self.where = Where(path=file.path, line=1)
         self.directory = posixpath.dirname(file.path) if file.path.startswith("/") else ""
         self.arguments: dict[tuple[str, str], list[str]] = {}
+        self.used: set[tuple[str, str]] = set()
         self.name = re.sub(r"[^a-z0-9_-]", "", file.folder.lower()).lstrip("_-")
         self.sections: dict[str, Mapping[str, Node]] = {"volumes": {}, "networks": {}, "services": {}}
 
@@ -58,6 +59,11 @@ class _Project:
                 self.add_service(name, node)
             except UnusableValue as error:
                 self.not_converted(node, f"service {name}: {error.described(node)}", error.hint)
+        for section, key in sorted(self.arguments.keys() - self.used):
+            for name, node in items(self.sections[section][key]).items():
+                what = f"{section}/{key}: {name}, because no service of this import uses it"
+                if name not in {"name", "external"}:
+                    self.not_converted(node, what, "remove it")
         self.remove_dependencies({*self.services} - {*self.draft.entries("services")})
 
     def read_top_level(self) -> None:
@@ -113,6 +119,7 @@ class _Project:
         Every service that uses it has the command, which fails without effect if the other one was first. docker makes
         a volume without options itself.
         """
+        self.used.add((section, key))
         name = self._full_name(section, key)
         kind, node = section[:-1], self.sections[section].get(key)
         if node and _external(node):

@@ -34,8 +34,8 @@ class Attachment:
 def options(attachments: Iterable[Attachment], alias: str, lost: list[tuple[Attachment, str]]) -> Iterator[str]:
     """Yield the options for the networks of a container, which has the name ``alias`` in each of them.
 
-    docker reads the fields of --network in small letters. What that would change is added to ``lost``; aliases are
-    names of DNS, which are the same in both.
+    docker reads the fields of --network in small letters. Fields that would be others then are added to ``lost``. Names
+    of DNS, such as aliases, are the same in both.
     """
     ordered = sorted(attachments, key=lambda one: (-one.priority, one.name.islower(), one.key))
     for number, one in enumerate(ordered):

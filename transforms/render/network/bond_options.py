@@ -84,6 +84,21 @@ def unused_keys(parameters: Mapping[str, object], *, by_networkd: bool = False) 
             yield key, what, "remove it, or set renderer: NetworkManager"
 
 
+def unmonitored(parameters: Branch, *, by_default: bool = False) -> tuple[Leaf, str, str] | None:
+    """Return the mode of a bond that never fails over, since nothing checks its links, with the reason and a hint.
+
+    The kernel checks them by itself in `WITHOUT_ARP` only (bond_option_mode_set()). ``by_default``: the program that
+    makes the bond does so in every mode, unless the interval is 0.
+    """
+    mode, interval = parameters.leaf("mode"), parameters.leaf("mii-monitor-interval")
+    if mode is None or mode.value != "active-backup" or parameters.leaf("arp-interval"):
+        return None
+    if milliseconds(interval.value) != "0" if interval else by_default:
+        return None
+    what = "nothing checks the links of the bond, so that it never changes to another port"
+    return mode, what, "set mii-monitor-interval, such as 100ms, or arp-interval"
+
+
 def bond_options(parameters: Branch) -> Iterator[tuple[str, str, Leaf]]:
     """Yield name, value and cause of the options of a bond, without ``primary``."""
     for key, (name, to_text) in BOND.items():

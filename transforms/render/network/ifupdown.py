@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.cause_comments import MADE_BY, cause, comment
-from ordain.transforms.render.network.bond_options import bond_options, unused_options
+from ordain.transforms.render.network.bond_options import bond_options, unmonitored, unused_options
 from ordain.transforms.render.network.device_draft import DeviceDraft
 from ordain.transforms.render.network.devices import (
     GLOB,
@@ -193,6 +193,8 @@ def _create(device: Device, stanzas: Stanzas) -> None:
         case "bonds":
             for leaf, what, hint in unused_options(branch.branch("parameters")):
                 stanzas.block(leaf, f"ip refuses the bond: {what}", hint, "Renderer")
+            if doubt := unmonitored(branch.branch("parameters")):
+                stanzas.warn(*doubt)
             options = "".join(f" {option} {value}" for option, value, _ in bond_options(branch.branch("parameters")))
             stanzas.run_before(f"ip link add name {name} type bond{options}", kind)
         case "bridges":

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 
 from ordain.transforms.model import Leaf
-from ordain.transforms.render.network.bond_options import unused_options
+from ordain.transforms.render.network.bond_options import unmonitored, unused_options
 from ordain.transforms.render.network.device_kinds import KIND
 from ordain.transforms.render.network.devices import Device, is_secret_text, private_key, texts
 from ordain.transforms.render.network.section_file import SectionFile
@@ -99,6 +99,8 @@ def _bond(device: Device, file: SectionFile) -> None:
         file.unsupported(policy, "transmit-hash-policy: vlan+srcmac")
     for leaf, what, hint in unused_options(parameters, by_networkd=True):
         file.warn(leaf, what, hint)
+    if doubt := unmonitored(parameters):
+        file.warn(*doubt)
 
 
 def _bridge(device: Device, file: SectionFile) -> None:

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from ordain.transforms.render.network import network_manager_wireless
-from ordain.transforms.render.network.bond_options import bond_options, unused_options
+from ordain.transforms.render.network.bond_options import bond_options, unmonitored, unused_options
 from ordain.transforms.render.network.devices import GLOB, LOOPBACK, Device, is_secret_text, leaf_at, private_key, texts
 from ordain.transforms.render.network.network_manager_ip import add_family
 from ordain.transforms.render.network.section_file import SectionFile
@@ -240,6 +240,8 @@ def _bond(device: Device, file: SectionFile) -> None:
         file.set("bond", name, value, leaf)
     for leaf, what, hint in unused_options(parameters):
         file.block(leaf, f"NetworkManager refuses the bond: {what}", hint, "Renderer")
+    if doubt := unmonitored(parameters, by_default=True):  # NetworkManager's miimon is 100
+        file.warn(*doubt)
     if primary := parameters.leaf("primary"):
         interface = next((port.interface for port in device.members if port.name == primary.value), "")
         if parameters.value("mode") in {"balance-tlb", "balance-alb"}:

@@ -141,16 +141,48 @@ def test_a_device_that_cannot_work_is_refused_by_every_renderer(network: Section
     assert what in reasons(network, renderer)
 
 
+ALL, NONE = {"networkd", "NetworkManager", "ifupdown"}, set[str]()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "warned"),
+    [
+        ({"mode": "active-backup"}, {"networkd", "ifupdown"}),
+        ({"mode": "active-backup", "mii-monitor-interval": 0}, ALL),
+        ({"mode": "active-backup", "mii-monitor-interval": "100ms"}, NONE),
+        ({"mode": "active-backup", "arp-interval": 100, "arp-ip-targets": ["192.0.2.1"]}, NONE),
+        ({"mode": "802.3ad"}, NONE),
+        ({"mode": "balance-alb"}, NONE),
+    ],
+)
+@pytest.mark.parametrize("renderer", sorted(ALL))
+def test_a_bond_that_never_fails_over_is_a_warning(parameters: Section, warned: set[str], renderer: str) -> None:
+    """The kernel checks links by itself in the modes without ARP, and NetworkManager in every mode."""
+    bond: Section = {"interfaces": ["eth0", "eth1"], "parameters": parameters}
+    _, problems = compiled({"renderer": renderer, "ethernets": PORTS, "bonds": {"bo0": bond}})
+
+    assert refusals(problems) == []
+    assert [problem.what for problem in problems if "never changes" in problem.what] == (
+        ["nothing checks the links of the bond, so that it never changes to another port"] * (renderer in warned)
+    )
+
+
 @pytest.mark.parametrize(
     ("parameters", "what"),
     [
         ({"mode": "balance-rr", "primary": "eth0"}, "a bond of mode balance-rr has no primary"),
         ({"primary": "eth0"}, "a bond of mode balance-rr has no primary"),
-        ({"mode": "active-backup", "lacp-rate": "fast"}, "a bond of mode active-backup has no lacp-rate"),
-        ({"mode": "active-backup", "packets-per-slave": 3}, "a bond of mode active-backup has no packets-per-member"),
+        (
+            {"mode": "active-backup", "mii-monitor-interval": 9, "lacp-rate": "fast"},
+            "a bond of mode active-backup has no lacp-rate",
+        ),
+        (
+            {"mode": "active-backup", "mii-monitor-interval": 9, "packets-per-slave": 3},
+            "a bond of mode active-backup has no packets-per-member",
+        ),
         ({"mode": "active-backup", "arp-interval": 100}, "arp-interval has no effect without arp-ip-targets"),
         ({"arp-ip-targets": ["192.0.2.1"]}, "arp-ip-targets has no effect without arp-interval"),
-        ({"mode": "active-backup", "up-delay": 100}, "up-delay has no effect without mii-monitor-interval"),
+        ({"mode": "balance-xor", "up-delay": 100}, "up-delay has no effect without mii-monitor-interval"),
     ],
 )
 def test_an_option_that_a_bond_ignores_is_a_warning_and_blocks_where_the_program_refuses_it(
