@@ -16,7 +16,7 @@ from ordain.agent.compile.blocked_items import keep_last_form, keep_last_values
 from ordain.agent.compile.compile_cache import MachineInputs, read_machine
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredential, missing_credentials
 from ordain.agent.compile.load_check import unloadable_units
-from ordain.agent.compile.missing_programs import missing_programs, similar_programs
+from ordain.agent.compile.missing_programs import missing_environment_files, missing_programs, similar_programs
 from ordain.agent.compile.missing_requirements import missing_requirements
 from ordain.agent.compile.past_calendars import never_comes, past_calendars
 from ordain.agent.compile.supported_types import unsupported_units
@@ -98,13 +98,14 @@ def compile_generation(
     left_out = items - {member.item for member in new.members}
     required = tuple(_required_items(new, left_out))
     programs = _missing_programs(compiled, new, machine.root) if machine.live else ()
+    environment = _missing_environment(compiled, new, machine.root) if machine.live else ()
     units = _missing_requirements(compiled, new, last, machine.root) if machine.live else ()
     units = (problem for problem in units if problem.item not in {of_blocked.item for of_blocked in required})
     past = _past_calendars(compiled, new) if machine.root == THIS_MACHINE else ()
     of_documents = compiled.problems
     if machine.live:  # the machine knows better than a table which time zones it has
         of_documents = (*(p for p in of_documents if p.code != "TimeZone"), *_missing_zone(compiled, machine.root))
-    of_machine = (*missing, *required, *programs, *units, *past)
+    of_machine = (*missing, *required, *programs, *environment, *units, *past)
     problems = sorted_problems([*machine.problems, *reading, *of_documents, *of_machine])
     return new, problems
 
@@ -185,12 +186,25 @@ def _missing_programs(compiled: Compiled, new: Generation, root: Path) -> Iterat
         yield warning(item, where, f"program not found: {path}", hint, "ProgramMissing")
 
 
+_HINTS_OF_NEEDS = {
+    "requires": "install or unmask it first: a change that starts this unit is rolled back; `wants` starts without it",
+    "on-failure": "install or unmask it, or correct its name: PID 1 would only write to the journal",
+}
+
+
+def _missing_environment(compiled: Compiled, new: Generation, root: Path) -> Iterator[Problem]:
+    for item, path in missing_environment_files(new, root):
+        hint = (
+            "make it first, or write - in front of the path: a change that starts the service without it is rolled back"
+        )
+        yield warning(item, _place(compiled, item), f"environment file not found: {path}", hint, "EnvironmentMissing")
+
+
 def _missing_requirements(compiled: Compiled, new: Generation, last: Generation, root: Path) -> Iterator[Problem]:
-    for item, fault in missing_requirements(new, last, root):
+    for item, key, fault in missing_requirements(new, last, root):
         section, _, name = item.partition("/")
-        words = compiled.resolved.tree.branch(section).branch(unescape_key(name)).branch("requires")
-        hint = "install or unmask it first: a change that starts this unit is rolled back; `wants` starts without it"
-        yield warning(item, replace(words.where, pointer=item), fault, hint, "NoSuchUnit")
+        words = compiled.resolved.tree.branch(section).branch(unescape_key(name)).branch(key)
+        yield warning(item, replace(words.where, pointer=item), fault, _HINTS_OF_NEEDS[key], "NoSuchUnit")
 
 
 def _past_calendars(compiled: Compiled, new: Generation) -> Iterator[Problem]:

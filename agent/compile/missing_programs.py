@@ -1,4 +1,4 @@
-"""Programs that services start and that do not exist: a warning before the apply touches anything.
+"""Programs and environment files that services need and that do not exist: a warning before the apply touches anything.
 
 PID 1 would notice only when it starts the service (203/EXEC), and the apply would be rolled back. It is not more than a
 warning, since an earlier step of the service itself may install the program.
@@ -20,6 +20,8 @@ _EXEC = lazy_pattern(
     r"^Exec(?:StartPre|Start|StartPost)=[@:+!|]*(/?[^\s%\"'\\@:+!|-][^\s%\"'\\]*)(?=\s|$)", re.MULTILINE
 )
 """A command with a plain path or name. One with the prefix ``-`` is left out: its failure does not count."""
+_ENVIRONMENT_FILE = lazy_pattern(r"^EnvironmentFile=(/[^\s%*?\[\\\"']+)$", re.MULTILINE)
+"""A plain path without the prefix ``-``, which allows that the file is missing."""
 SEARCHED = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 """The directories in which PID 1 looks for a program without a path (systemd.service(5))."""
 _ROOTS = "Root\\w+ MountImages ExtensionImages ExtensionDirectories Bind\\w*Paths TemporaryFileSystem ExecSearchPath"
@@ -43,6 +45,24 @@ def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, 
         return
     mounts = tuple(f"{mount.rstrip('/')}/" for mount in generation.document.get("mounts") or ())
     yield from ((item, path) for item, path in missing if not path.startswith(mounts))
+
+
+def missing_environment_files(generation: Generation, root: Path) -> Iterator[tuple[str, str]]:
+    """Yield item and path of each file of EnvironmentFile= without which PID 1 does not start the service.
+
+    Files below /run are left out, as other services make them while the machine runs.
+    """
+    files = {
+        (artifact.item, path)
+        for artifact in generation.artifacts
+        if isinstance(artifact, UnitFile)
+        for path in _ENVIRONMENT_FILE.findall(artifact.content)
+        if not path.startswith(("/run/", "/var/run/")) and not rootfs.exists(root, path)
+    }
+    if files:
+        placed = placed_paths(generation.artifacts)
+        mounts = tuple(f"{mount.rstrip('/')}/" for mount in generation.document.get("mounts") or ())
+        yield from sorted((item, path) for item, path in files if path not in placed and not path.startswith(mounts))
 
 
 def similar_programs(name: str, root: Path) -> str:

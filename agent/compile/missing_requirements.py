@@ -17,15 +17,18 @@ from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import DIRECTORIES, DIRECTORIES_NOW
 from ordain.transforms.systemd.unit_name import is_valid, template_of
 
-_REQUIRES = lazy_pattern(r"^(?:Requires|Requisite|BindsTo)=(.*)$", re.MULTILINE)
-"""The dependencies without which a unit does not start (systemd.unit(5))."""
+_NEEDS = (
+    ("requires", "requires", lazy_pattern(r"^(?:Requires|Requisite|BindsTo)=(.*)$", re.MULTILINE)),
+    ("on-failure", "names in OnFailure= or OnSuccess=", lazy_pattern(r"^(?:OnFailure|OnSuccess)=(.*)$", re.MULTILINE)),
+)
+"""The key of a service, its meaning, and the lines: without the first, a unit does not start (systemd.unit(5))."""
 MISSING, MASKED = "does not exist on this machine", "is masked"
 FROM_FILES = (".service", ".socket", ".timer", ".path", ".target")
 """The types of units that exist only if a file defines them. PID 1 makes the others of devices, mounts and names."""
 
 
-def missing_requirements(new: Generation, last: Generation, root: Path) -> Iterator[tuple[str, str]]:
-    """Yield the item and the fault of each unit of ``new`` that requires one that does not exist, or is masked.
+def missing_requirements(new: Generation, last: Generation, root: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield item, key and fault of each unit of ``new`` that needs one that does not exist, or is masked.
 
     The units of ``last`` are in force on the machine below ``root``, but will not be there any more.
     """
@@ -35,9 +38,10 @@ def missing_requirements(new: Generation, last: Generation, root: Path) -> Itera
     for artifact in new.artifacts:
         if not isinstance(artifact, UnitFile):
             continue
-        for unit in sorted({word for value in _REQUIRES.findall(artifact.content) for word in value.split()}):
-            if unit.endswith(FROM_FILES) and is_valid(unit) and (fault := units.fault(unit)):  # it has no specifier
-                yield artifact.item, f"requires {unit}, which {fault}"
+        for key, verb, lines in _NEEDS:
+            for unit in sorted({word for value in lines.findall(artifact.content) for word in value.split()}):
+                if unit.endswith(FROM_FILES) and is_valid(unit) and (fault := units.fault(unit)):  # it has no specifier
+                    yield artifact.item, key, f"{verb} {unit}, which {fault}"
 
 
 class _Units:

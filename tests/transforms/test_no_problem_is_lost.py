@@ -67,6 +67,8 @@ services: {x: {command: /bin/x, type: notify-reload}}
 services: {x: {command: /bin/x, reload: HUP, condition: {host: "", cpus: many}, health: {tcp: a, within: 1M}}}
 services: {x: {command: /bin/x, check: ./x}}
 files: {/a: {link: /a}}
+units: {a.slice: {Slice: {TasksMax: '10'}}, a-b.slice: {Slice: {TasksMax: '20'}}}
+services: {x: {command: /opt/x, files: {/opt/x: {content: a}}}}
 services: {x: {command: /bin/x, schedule: {every: 0s}, limits: {open-files: 2000000}}}
 units: {b.timer: {Timer: {OnCalendar: daily}}}
 users: {eve: {shell: /bin/fish}, ann: {home: /usr}, run: {home: /var/run/a}, sys: {system: true, keys: [a]}}

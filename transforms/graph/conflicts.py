@@ -20,10 +20,12 @@ from ordain.transforms.errors import Problem, blocked, first_few, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.graph.late_orderings import late_orderings
 from ordain.transforms.graph.ordering_cycles import cycles
+from ordain.transforms.graph.parent_limits import parent_limits
 from ordain.transforms.graph.refused_units import refused_units
 from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.graph.shared_resources import shared_resources
 from ordain.transforms.graph.unmet_triggers import unmet_triggers
+from ordain.transforms.graph.unusable_programs import unusable_programs
 from ordain.transforms.model import Installed, Wanted
 from ordain.transforms.render.paths import HOSTNAME, SYSCTL
 from ordain.transforms.render.rendered_item import RenderedItem
@@ -59,6 +61,8 @@ def find_conflicts(
         *_unmet_requirements(items, units, place_of),
         *late_orderings(sound, units, usual, place_of),
         *shared_resources(sound, units, installed, place_of),
+        *unusable_programs(artifacts, units, place_of),
+        *parent_limits(units, place_of),
     )
 
 

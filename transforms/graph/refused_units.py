@@ -29,6 +29,7 @@ _NEUTRAL: Mapping[str, str] = {
     **{directive: key for key, directive in COMMANDS.items()},
     **CONDITION_KEYS,
     **{"What": "what", "TimeoutSec": "timeout", "Accept": "listen/accept", "OnCalendar": "schedule"},
+    **{"SocketMode": "listen/mode", "SocketUser": "listen/user", "ReadWritePaths": "sandbox/write"},
     **{directive: f"listen/{key}" for key, directive in LISTEN.items()},
 }
 """The key of `services` or `mounts` that becomes a directive."""

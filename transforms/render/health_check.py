@@ -50,6 +50,30 @@ def faults_of_targets(health: Branch) -> Iterator[tuple[Leaf, str, str]]:
             yield leaf, f"{leaf.value!r} is not {what}", hint
 
 
+def doubts_of_health(service: Branch) -> Iterator[tuple[Leaf, Doubt]]:
+    """Yield the doubts about a check that nobody makes, or that cannot see what the service shows itself only."""
+    health, box = service.branch("health"), service.branch("sandbox")
+    if not health:
+        return
+    if service.value("type") == "oneshot" and service.value("remain") is not True:
+        what = "a oneshot has ended by the time at which its health is checked, so that nobody checks it"
+        yield health.here, (what, "set `remain: true`, or remove health: the exit status says whether it has worked")
+    alone = box.value("network") is False and "listen" not in service
+    for probe in (Probe.TCP, Probe.HTTP):
+        if alone and (leaf := health.leaf(probe)):
+            what = (
+                f"with `network: false`, the service has a network of its own, in which nobody can reach {leaf.value}"
+            )
+            yield leaf, (what, "remove one of them, or check a Unix socket")
+    private = box.value("level") in ("standard", "strict") and "PrivateTmp" not in service.branch("systemd").branch(
+        "Service"
+    )
+    unix = health.leaf(Probe.UNIX)
+    if private and unix and "listen" not in service and str(unix.value).startswith(("/tmp/", "/var/tmp/")):
+        what = f"the sandbox gives the service a /tmp of its own, so that the check does not see {unix.value}"
+        yield unix, (what, "put the socket into a directory below /run (`directories: {runtime: …}`)")
+
+
 def doubts_of_spans(service: Branch) -> Iterator[tuple[Leaf, Doubt]]:
     """Yield the doubts about the times of ``health`` and ``on-source-loss``, which no unit file holds."""
     for key, leaf in service.branch("health").leaves():

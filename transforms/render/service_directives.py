@@ -11,7 +11,7 @@ from ordain.transforms.forbidden_paths import SECRETS
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Leaf, Probe, Value, strings
 from ordain.transforms.render import sandbox
-from ordain.transforms.render.health_check import doubts_of_spans, faults_of_targets
+from ordain.transforms.render.health_check import doubts_of_health, doubts_of_spans, faults_of_targets
 from ordain.transforms.render.sealed_secrets import UNIT
 from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, UnitDraft
 from ordain.transforms.render.unit_references import ReferencedUnits, UnitReferences
@@ -270,8 +270,8 @@ class _ServiceRenderer:
                     value_checks.program(quoting.without_sentinels(argv[0]))
                 except EncodeError as error:
                     self.draft.block(command, error.what, error.hint, "Encode")
-        for span, doubt in doubts_of_spans(self.service):
-            self.draft.doubt(span, doubt)
+        for place, doubt in (*doubts_of_health(self.service), *doubts_of_spans(self.service)):
+            self.draft.doubt(place, doubt)
 
     def credentials(self) -> None:
         for name, credential in self.service.branch("credentials").branches():

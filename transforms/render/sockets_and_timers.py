@@ -11,6 +11,10 @@ from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.systemd.values import timespan
 
 _ZONE = lazy_pattern(r"[A-Z][A-Za-z_]+/[A-Za-z0-9_+/-]+")
+_WITHIN_MINUTES = lazy_pattern(r":[^:\s]+:[0-9.]*(?:[*/,]|\.\.)")
+"""Calendar times with several seconds of one minute, such as ``*:*:0/10``."""
+_USUAL_USEC = 60_000_000
+"""AccuracySec= of a timer that does not set it (systemd.timer(5))."""
 LISTEN = {
     "stream": "ListenStream",
     "datagram": "ListenDatagram",
@@ -23,6 +27,20 @@ SCHEDULE = {
     "splay": "RandomizedDelaySec",
     "persistent": "Persistent",
 }
+
+
+def _accuracy(branch: Branch) -> str:
+    """Return the accuracy that the times need if the usual one, a minute, is too coarse, else ""."""
+    usec = [timespan(str(leaf.value)) // 10 for leaf in (branch.leaf("every"),) if leaf]
+    calendar = branch.leaf("calendar")
+    if calendar and any(_WITHIN_MINUTES.search(time) for time in strings(calendar.value)):
+        usec.append(1_000_000)
+    least = min(usec, default=_USUAL_USEC)
+    if not 0 < least < _USUAL_USEC:
+        return ""
+    return next(
+        f"{least // per}{unit}" for per, unit in ((1_000_000, "s"), (1_000, "ms"), (1, "us")) if not least % per
+    )
 
 
 def add_listen(branch: Branch, draft: UnitDraft, names: Names) -> None:
@@ -63,6 +81,9 @@ def add_schedule(branch: Branch, draft: UnitDraft) -> None:
     if splay := branch.leaf("splay"):
         # Else PID 1 draws a new delay at each start of the timer, and a rare timer might never elapse.
         draft.set("Timer", "FixedRandomDelay", True, splay)
+    if accuracy := _accuracy(branch):
+        why = "the times are close together: PID 1 may be late by a minute otherwise"
+        draft.set_defaults("Timer", {"AccuracySec": accuracy}, why)
     every = branch.leaf("every")
     if every and not timespan(str(every.value)):
         draft.block(every, f"every {every.value} would start it again without a pause", "write a longer time")

@@ -9,7 +9,7 @@ from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd import unit_name
 from ordain.transforms.systemd.machine_words import VIRTUALIZATIONS
 from ordain.transforms.systemd.unit_rules import Rule, UnitSettings
-from ordain.transforms.systemd.values import EncodeError, size
+from ordain.transforms.systemd.values import EncodeError, size, timespan
 
 _MACHINE_ID = lazy_pattern(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ALL_KINDS = tuple(unit_name.TYPES)
@@ -41,6 +41,14 @@ def _is_above(unit: UnitSettings, key: str, limit: str) -> bool:
         return False
 
 
+def _is_above_zero(unit: UnitSettings, key: str) -> bool:
+    try:
+        return bool(unit.last(key)) and timespan(unit.last(key)) > 0
+    except EncodeError:
+        return False
+
+
+_MAY_BE_PATHS = ("ListenStream", "ListenDatagram", "ListenSequentialPacket", "ListenFIFO")
 CONTRADICTIONS: tuple[Rule, ...] = (
     *(
         Rule(
@@ -60,6 +68,62 @@ CONTRADICTIONS: tuple[Rule, ...] = (
         broken_by=lambda u: _is_above(u, "MemoryHigh", "MemoryMax"),
         what="MemoryHigh= is above MemoryMax=, so it is never reached: the unit is killed before it is throttled",
         hint="write a smaller MemoryHigh= (`memory-high`)",
+        refused=False,
+    ),
+    Rule(
+        kinds=("service",),
+        keys=("RestartSec", "Restart"),
+        broken_by=lambda u: u.lacks("Restart", "RestartForceExitStatus") and bool(u.values("RestartSec")),
+        what="RestartSec= has no effect without Restart=",
+        hint="set Restart= (`restart`) too, such as on-failure",
+        refused=False,
+    ),
+    Rule(
+        kinds=("service",),
+        keys=("WatchdogSec", "Restart"),
+        broken_by=lambda u: (
+            u.whole
+            and _is_above_zero(u, "WatchdogSec")
+            and not u.values("RestartForceExitStatus")
+            and u.last("Restart") not in ("always", "on-failure", "on-abnormal", "on-watchdog")
+        ),
+        what="with this Restart=, the watchdog (WatchdogSec=) kills the service and does not start it again",
+        hint="set Restart= (`restart`) to on-watchdog, on-failure or always",
+        refused=False,
+    ),
+    Rule(
+        kinds=("service",),
+        keys=("ExecStop", "RemainAfterExit", "Type"),
+        broken_by=lambda u: (
+            u.type == "oneshot"
+            and u.whole
+            and bool(u.values("ExecStart"))
+            and bool(u.values("ExecStop"))
+            and not u.flag("RemainAfterExit")
+        ),
+        what="ExecStop= of a oneshot runs as soon as its ExecStart= has finished",
+        hint="set RemainAfterExit=yes (`remain: true`), so that it runs when the service is stopped",
+        refused=False,
+    ),
+    Rule(
+        kinds=("socket",),
+        keys=("SocketMode", "SocketUser", "SocketGroup"),
+        broken_by=lambda u: (
+            u.whole
+            and bool(u.values("SocketMode", "SocketUser", "SocketGroup"))
+            and not u.values("ListenMessageQueue", "ListenSpecial", "ListenUSBFunction", "Symlinks")
+            and not any(value.startswith(("/", "%")) for value in u.values(*_MAY_BE_PATHS))
+        ),
+        what="SocketMode=, SocketUser= and SocketGroup= have an effect on sockets with a path only",
+        hint="remove them, or listen on a path",
+        refused=False,
+    ),
+    Rule(
+        kinds=("service", "socket", "mount", "swap"),
+        keys=("NUMAPolicy", "NUMAMask"),
+        broken_by=lambda u: u.last("NUMAPolicy") in ("bind", "interleave") and u.lacks("NUMAMask"),
+        what="this NUMAPolicy= needs the nodes in NUMAMask=, or the unit does not start",
+        hint="set NUMAMask= to nodes, such as 0, or all",
         refused=False,
     ),
     *(

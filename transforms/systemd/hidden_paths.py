@@ -56,6 +56,12 @@ def hidden_paths(unit: UnitSettings) -> Iterator[HiddenPath]:
                     if (path == cover.path or _is_below(path, cover.path)) and not by_itself and not _bound(unit, path):
                         yield HiddenPath(key=key, path=path, setting=cover.setting)
                         break
+    for key in ("ReadWritePaths", "ReadOnlyPaths", "ExecPaths"):  # PID 1 leaves them out without a word
+        for path in (word.lstrip("-+") for word in " ".join(unit.values(key)).split()):
+            for cover in covers if "%" not in path else ():
+                if not cover.empty and _is_below(path, cover.path) and not _bound(unit, path):
+                    yield HiddenPath(key=key, path=path, setting=cover.setting)
+                    break
     directory = unit.last("WorkingDirectory")
     for cover in covers if "%" not in directory else ():
         if _is_below(directory, cover.path) and not (cover.empty and made_before) and not _bound(unit, directory):

@@ -363,6 +363,10 @@ WARNINGS = CodeGroup(
             "The program of a service is not installed.",
             "Install it first; until then, a change that starts the service is rolled back.",
         ),
+        "EnvironmentMissing": (
+            "A file in `environment-files` does not exist.",
+            "Make it first, or write - in front of its path if the service can do without it.",
+        ),
         "NeverElapses": (
             "All calendar times of a timer have passed, so it never starts its unit.",
             "Write a time that comes, or one without a year.",

@@ -16,11 +16,11 @@ from ordain.transforms.errors import Severity
 GONE = {"services": {"web": {"command": "/opt/web serve"}}}
 
 
-def reported(root: Path, sections: object, *, live: bool = True) -> list[str]:
-    """Return the warnings about programs."""
+def reported(root: Path, sections: object, *, live: bool = True, code: str = "ProgramMissing") -> list[str]:
+    """Return the warnings about programs, or those with another code."""
     text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "a", **dict(sections)}).encode()  # type: ignore[call-overload]
     _, problems = compile_generation([("/a.json", text)], replace(read_machine(root), live=live), Generation())
-    found = [problem for problem in problems if problem.code == "ProgramMissing"]
+    found = [problem for problem in problems if problem.code == code]
     assert {problem.severity for problem in found} <= {Severity.WARNING}
     return [str(problem) for problem in found]
 
@@ -38,6 +38,34 @@ def test_a_missing_program_without_a_path_is_reported_with_a_similar_name(tmp_pa
     (warning,) = reported(tmp_path, {"services": {"web": {"command": "pyhton3 -m http.server"}}})
 
     assert "program not found: pyhton3 (did you mean python3? Else install it first" in warning
+
+
+def environment(*paths: str) -> dict[str, object]:
+    return {"services": {"web": {"command": "/opt/web", "environment-files": list(paths)}}}
+
+
+def test_a_missing_environment_file_is_reported_with_its_place(tmp_path: Path) -> None:
+    (warning,) = reported(tmp_path, environment("/etc/default/web"), code="EnvironmentMissing")
+
+    assert warning.startswith("/a.json:1:")
+    assert "services/web: environment file not found: /etc/default/web (make it first, or write -" in warning
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        environment("-/etc/default/web"),
+        environment("/run/web/env"),
+        environment("/etc/exists"),
+        {**environment("/etc/default/web"), "files": {"/etc/default/web": {"content": "A=b\n"}}},
+        {**environment("/srv/web/env"), "mounts": {"/srv/web": {"what": "/dev/sdb"}}},
+    ],
+)
+def test_an_environment_file_that_may_be_there_is_not(tmp_path: Path, sections: object) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/exists").touch()
+
+    assert reported(tmp_path, sections, code="EnvironmentMissing") == []
 
 
 def test_an_existing_program_is_not_reported(tmp_path: Path) -> None:

@@ -55,6 +55,13 @@ def test_a_required_unit_that_does_not_exist_is_reported_with_its_place(root: Pa
     assert "services/a: requires b.service, which does not exist on this machine (install or unmask it first" in warning
 
 
+def test_a_unit_for_failures_that_does_not_exist_is_reported_too(root: Path) -> None:
+    (warning,) = reported(root, services={"a": {**COMMAND, "on-failure": ["mail.service"]}})
+
+    assert "services/a: names in OnFailure= or OnSuccess= mail.service, which does not exist" in warning
+    assert "PID 1 would only write to the journal" in warning
+
+
 @pytest.mark.parametrize("key", ["Requires", "BindsTo", "Requisite"])
 def test_a_unit_in_the_words_of_systemd_is_reported_as_well(root: Path, key: str) -> None:
     unit = {"Unit": {key: "b.service dev-sdx.device srv.mount %i.service"}, "Service": {"ExecStart": "/bin/true"}}

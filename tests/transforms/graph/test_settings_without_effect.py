@@ -108,6 +108,94 @@ def problems(sections: str) -> list[tuple[str, str, str]]:
             "memory-high",
         ),
         ("units: {a.slice: {Slice: {MemoryMax: 1G, MemoryMin: 2G}}}", "Slice/MemoryMin", "protects more", "smaller"),
+        (
+            "services: {a: {command: /bin/a, restart-delay: 5s}}",
+            "restart-delay",
+            "no effect without Restart",
+            "on-failure",
+        ),
+        ("services: {a: {command: /bin/a, watchdog: 5s}}", "watchdog", "does not start it again", "on-watchdog"),
+        (
+            f"services: {{a: {{{TASK}, stop: /bin/b}}}}",
+            "stop",
+            "as soon as its ExecStart= has finished",
+            "remain: true",
+        ),
+        (
+            "services: {a: {command: /bin/a, listen: {stream: 80, mode: '0660'}}}",
+            "listen/mode",
+            "with a path",
+            "remove",
+        ),
+        (
+            "services: {a: {command: /bin/a, systemd: {Service: {NUMAPolicy: bind}}}}",
+            "NUMAPolicy",
+            "needs the nodes in NUMAMask=",
+            "all",
+        ),
+        (
+            "services: {a: {command: /bin/a, sandbox: {level: standard, write: /home/a}}}",
+            "sandbox/write",
+            "ProtectHome=yes hides /home/a",
+            "read-only",
+        ),
+        (f"services: {{a: {{{TASK}, health: {{tcp: ':80'}}}}}}", "health", "nobody checks it", "remain: true"),
+        (
+            "services: {a: {command: /bin/a, sandbox: {network: false}, health: {tcp: ':80'}}}",
+            "health/tcp",
+            "nobody can reach",
+            "Unix socket",
+        ),
+        (
+            "services: {a: {command: /bin/a, sandbox: strict, health: {unix: /tmp/a}}}",
+            "health/unix",
+            "a /tmp of its own",
+            "below /run",
+        ),
+        (
+            "services: {a: {command: /opt/a}}\nfiles: {/opt/a: {content: '#!/bin/sh'}}",
+            "services/a/command",
+            "/opt/a is not executable",
+            "0755",
+        ),
+        (
+            "services: {a: {command: /opt/a}}\nfiles: {/opt/a: {content: 'echo', mode: '0755'}}",
+            "services/a/command",
+            "does not begin with #!",
+            "first line",
+        ),
+        (
+            "services: {a: {command: /opt/a, user: games}}\nfiles: {/opt/a: {content: '#!/bin/sh', mode: '0750'}}",
+            "services/a/command",
+            "cannot be run by games",
+            "0755",
+        ),
+        (
+            "services: {a: {command: /bin/a --x=/etc/a.conf, user: games}}\n"
+            "files: {/etc/a.conf: {content: a, mode: '0640'}}",
+            "services/a/command",
+            "games, the user of the service, cannot read /etc/a.conf",
+            "group: games",
+        ),
+        (
+            "services: {a: {command: /bin/a /etc/a, dynamic-user: true}}\nfiles: {/etc/a: {credential: a}}",
+            "services/a/command",
+            "cannot read /etc/a (of root, mode 0600)",
+            "use `credentials`",
+        ),
+        (
+            "services: {a: {command: /bin/a, slice: a-b, limits: {memory: 2G}}}\n"
+            "units: {a.slice: {Slice: {MemoryMax: 1G}}}",
+            "services/a/limits/memory",
+            "MemoryMax=2G is above the MemoryMax=1G of a.slice",
+            "smaller",
+        ),
+        (
+            "services: {a: {command: /bin/a, limits: {cpu: 3}}}\nunits: {system.slice.d: {Slice: {CPUQuota: 200%}}}",
+            "services/a/limits/cpu",
+            "CPUQuota=300% is above the CPUQuota=200% of system.slice",
+            "smaller",
+        ),
         ("services: {a: {command: /bin/a, reload: hup}}", "reload", "hup is taken for a program", "SIGHUP"),
         ("services: {a: {command: '/bin/a # the server'}}", "command", "nothing begins a comment", "above"),
         ("services: {a: {command: '/bin/a #the server'}}", "command", "nothing begins a comment", "above"),
@@ -187,6 +275,20 @@ def test_a_setting_that_does_nothing_is_warned_of_at_its_key(sections: str, poin
         f"mounts: {{/srv/a: {{{OVERLAY}, options: {{lowerdir: '/a:/b'}}}}}}",
         f"mounts: {{/srv/a: {{{OVERLAY}, options: {{lowerdir: /a, upperdir: /b, workdir: /bw}}}}}}",
         "services: {a: {command: /bin/a, limits: {memory: 2G, memory-high: 2G}}}",
+        "services: {a: {command: /bin/a, restart-delay: 5s, restart: 'no'}, b: {command: /bin/b, watchdog: 0s}}",
+        "services: {a: {command: /bin/a, restart: on-failure, restart-delay: 5s, watchdog: 5s}}",
+        f"services: {{a: {{{TASK}, remain: true, stop: /bin/b, health: {{tcp: ':80'}}}}}}",
+        "services: {a: {command: /bin/a, listen: {stream: [80, /run/a], mode: '0660'}}}",
+        "services: {a: {command: /bin/a, sandbox: {network: false}, listen: {stream: 80}, health: {tcp: ':80'}}}",
+        "services: {a: {command: /bin/a, sandbox: strict, health: {unix: /run/a}}}",
+        "services: {a: {command: /bin/a, sandbox: {level: standard, write: /srv/a}}}",
+        "services: {a: {command: /opt/a /etc/a, user: games, group: games}}\n"
+        "files: {/opt/a: {content: '#!/bin/sh', mode: '0755'}, /etc/a: {content: a, group: games, mode: '0640'}}",
+        "services: {a: {command: /bin/a /etc/a}}\nfiles: {/etc/a: {content: a, mode: '0600'}}",
+        "services: {a: {command: /bin/a /etc/a, user: games}}\nfiles: {/etc/a: {content: a, owner: games}}",
+        "units: {a.service: {Service: {User: games, ExecStart: '+/bin/a /etc/a'}}}\n"
+        "files: {/etc/a: {content: a, mode: '0600'}}",
+        "services: {a: {command: /bin/a, slice: a, limits: {memory: 1G}}}\nunits: {a.slice: {Slice: {MemoryMax: 1G}}}",
         "services: {a: {command: /bin/a, reload: SIGHUP, health: {tcp: ':80', within: 15min}}}",
         "services: {a: {command: '/bin/irc #linux', health: {tcp: '[::1]:80'}}}",
         "services: {a: {command: [/bin/a, --color, '#ffaa00', x], health: {http: 'http://a:b@c:8080/?d#e'}}}",
@@ -208,6 +310,29 @@ def test_a_setting_that_does_nothing_is_warned_of_at_its_key(sections: str, poin
 )
 def test_a_setting_that_has_its_effect_is_not_warned_of(sections: str) -> None:
     assert problems(sections) == []
+
+
+@pytest.mark.parametrize(
+    ("times", "accuracy"),
+    [
+        ("every: 10s", "1s"),
+        ("every: 5min", "30s"),
+        ("every: 2s", "200ms"),
+        ("calendar: '*:*:0/10'", "1s"),
+        ("calendar: [daily, '*-*-* *:*:00,30']", "1s"),
+        ("every: 10min", ""),
+        ("every: 1h, calendar: '*:0/5'", ""),
+        ("calendar: minutely", ""),
+    ],
+)
+def test_a_timer_with_close_times_is_on_time(times: str, accuracy: str) -> None:
+    text = f"ordain: v1\nkind: Layer\nname: a\nservices: {{a: {{{TASK}, schedule: {{{times}}}}}}}\n"
+    compiled = compile(read("a.yaml", text.encode())[0], facts_for("debian-12"), shipped=shipped())
+    (timer,) = (a for a in compiled.artifacts if isinstance(a, UnitFile) and a.path.endswith(".timer"))
+
+    assert [line for line in timer.content.splitlines() if line.startswith("AccuracySec=")] == (
+        [f"AccuracySec={accuracy}"] if accuracy else []
+    )
 
 
 def test_options_that_stand_for_others_come_before_those_that_override_them() -> None:
