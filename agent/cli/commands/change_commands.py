@@ -13,7 +13,7 @@ ROWS = (
         group=GROUP,
         purpose="write a first document and agent.yaml, to be filled in",
         text=(
-            "Writes /etc/ordain/documents/first.yaml and /etc/ordain/agent.yaml, where they do not exist. Both hold "
+            "Writes /etc/ordain/documents/first.yaml and /etc/ordain/agent.yaml, if they do not exist yet. Both hold "
             "examples as comments, so nothing changes on the machine before you edit them."
         ),
         run="machine.init:init",
@@ -41,15 +41,17 @@ ROWS = (
             "Without FILE, applies the documents of the source of this machine. With FILE, these documents replace "
             "all documents of the source. If that would remove an entry that is in force now, `apply` lists what "
             "stops, and asks on a terminal; elsewhere it needs --remove. To add to the documents of this machine, put "
-            "the file in its source (/etc/ordain/documents) instead. The agent then follows the source no more until "
+            "the file in its source (/etc/ordain/documents) instead. The agent then stops following the source until "
             "`ordainctl follow`; with --once, only until the source changes. Exits with 3 if a unit or a value differs "
             "from the documents afterwards; these differences are listed, as `status` lists them."
         ),
         run="machine.apply:apply",
         arguments=(
             FILES,
-            Argument(flag="--once", help="continue to follow the source afterwards"),
-            Argument(flag="--remove", help="do not ask: remove what FILE does not have and is in force now"),
+            Argument(flag="--once", help="the next change of the source replaces FILE"),
+            Argument(
+                flag="--remove", help="do not ask before entries that are in force now, but not in FILE, are removed"
+            ),
             Argument(flag="--nothing", help="apply FILE even if it holds no layer, which removes everything"),
             Argument(
                 flag="--confirm",
@@ -93,7 +95,7 @@ ROWS = (
             "Without N, rolls back to the previous generation; during a trial, to the one before the trial. The "
             "machine also boots with it, and ignores the current documents until one of them changes, or until "
             "`ordainctl follow`. "
-            "If that generation fails, the machine goes on with the one that it has, and the exit status is 4."
+            "If that generation fails, the machine keeps the one that it has, and the exit status is 4."
         ),
         run="machine.apply:rollback",
         arguments=(Argument(metavar="N", help="the number of a generation, from `ordainctl history`"), WHY, JSON),
@@ -131,12 +133,12 @@ ROWS = (
         purpose="leave a unit as it is, whatever the documents say",
         text=(
             "A hold lasts until `ordainctl follow UNIT`, also after reboots: a unit that is not running when it is "
-            "held is not started by any boot. A hold on a service is also a hold on its socket and its timer: they are "
-            "left as they are, and if all of them are stopped, no boot starts one. A plain `systemctl stop` lasts "
+            "held is not started by any boot. A hold on a service is also a hold on its socket and its timer: they "
+            "are left as they are, and if all of them are stopped, no boot starts one. A plain `systemctl stop` lasts "
             "without a hold until the documents of that unit change or the machine reboots. With --for or --until the "
             "hold ends by itself: at that time if the clock of the machine is synchronized, and in any case after the "
-            "machine has run for so long. `ordainctl status`, `explain`, `history` and `fleet status` show the author, "
-            "the reason and the end of a hold."
+            "machine has run for that time. `ordainctl status`, `explain`, `history` and `fleet status` show the "
+            "author, the reason and the end of a hold."
         ),
         run="machine.instructions:hold",
         arguments=(

@@ -32,6 +32,7 @@ ROWS = (
             ("ordainctl validate --this-machine /etc/ordain/documents", "with this machine's units and accounts"),
             ("ordainctl validate /etc/ordain/agent.yaml", "the settings of the agent on this machine"),
         ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),
     Subcommand(
         name="test",

@@ -38,11 +38,11 @@ ROWS = (
         group=FAMILY.name,
         purpose="ask for an identity for this machine, or for a new key",
         text=(
-            "Makes a key for this machine, and one that opens secrets, and asks in the store that their public halves "
-            "be registered. The private halves stay here: systemd-creds seals them, to the TPM where there is one; "
-            "where that does not work, they are files that only root can read. Run it again to see whether the request "
-            "was approved; then reports of this machine are signed. A machine that lost its disk runs it again with a "
-            "new token."
+            "Makes a key for this machine, and one that opens secrets, and writes a request into the store to "
+            "register their public halves. The private halves stay here: systemd-creds seals them, to the TPM where "
+            "there is one; where that does not work, they are files that only root can read. Run it again to see "
+            "whether the request was approved; then reports of this machine are signed. A machine that lost its disk "
+            "runs it again with a new token."
         ),
         run="fleet.machine_enrollment:enroll",
         arguments=(
@@ -72,9 +72,9 @@ ROWS = (
         purpose="list the requests of machines for an identity, and approve them",
         text=(
             "Without arguments, lists the requests and who vouches for each. --vouched approves those for which a "
-            "valid join token vouches, or the key that the machine had before. MACHINE approves one by your word: "
-            "compare the id of its key with the one that `ordainctl fleet enroll` printed on the machine, and name it "
-            "with --key. A machine that was enrolled under the same name loses its identity."
+            "valid join token vouches, or the key that the machine had before. With MACHINE, you vouch for one "
+            "yourself: compare the id of its key with the one that `ordainctl fleet enroll` printed on the machine, "
+            "and name it with --key. A machine that was enrolled under the same name loses its identity."
         ),
         run="fleet.fleet_enrollment:approve",
         arguments=(
@@ -89,7 +89,7 @@ ROWS = (
         ),
         examples=(
             ("ordainctl fleet approve", "list the requests"),
-            ("ordainctl fleet approve web3 --key 5a3c1f2e90b74d11", "by your word"),
+            ("ordainctl fleet approve web3 --key 5a3c1f2e90b74d11", "after you have compared the id"),
             ("ordainctl fleet approve --vouched --watch", "while machines are installed"),
         ),
     ),

@@ -56,13 +56,13 @@ ROWS = (
         group=FAMILY.name,
         purpose="have machines take no other release for a while",
         text=(
-            "Holds a machine, all machines with a label, or all machines of a channel: they keep the release that they "
-            "have until the hold ends by itself (--for, --until) or `ordainctl fleet follow` ends it. A second hold of "
-            "the same subject replaces the first. `ordainctl fleet status` shows the author, the reason and the end, "
-            "and so does `ordainctl status` on a machine that waits. A rollout does not count machines that are held, "
-            "and does not go on while its channel is. The end counts by the clock of each machine; a clock that is "
-            "earlier than the beginning of the hold ends nothing. Machines that take plain documents, and machines "
-            "without a release, are not held."
+            "Holds a machine, all machines with a label, or all machines of a channel: they keep the release that "
+            "they have until the hold ends by itself (--for, --until) or `ordainctl fleet follow` ends it. A second "
+            "hold of the same subject replaces the first. `ordainctl fleet status` shows the author, the reason and "
+            "the end, and so does `ordainctl status` on a machine that waits. A rollout does not count machines that "
+            "are held, and does not go on while its channel is held. The end counts by the clock of each machine; a "
+            "clock that shows a time before the beginning of the hold does not end it. Machines that take plain "
+            "documents, and machines without a release, are not held."
         ),
         run="fleet.fleet_hold:hold",
         arguments=(*_HELD, WHY, *ENDS, *STORE, JSON),
@@ -181,7 +181,10 @@ ROWS = (
                 flag="--client-ca",
                 metavar="FILE",
                 completion=Completion.FILES,
-                help="accept only machines with a certificate of this authority, and hold them to the names in it",
+                help=(
+                    "accept only machines with a certificate of this authority, and send each only what is for the "
+                    "names in it"
+                ),
             ),
             Argument(
                 flag="--max-per-address",

@@ -21,7 +21,7 @@ ROWS = (
         run="machine.status:status",
         arguments=(
             UNITS,
-            Argument(flag="--problems", help="list only units that are not as wanted, or that there is a note about"),
+            Argument(flag="--problems", help="list only units that differ from the documents or have a note"),
             JSON,
         ),
         examples=(
@@ -62,7 +62,7 @@ ROWS = (
         text=(
             "UNIT has a suffix (web.service); PATH begins with a slash; POINTER is the place of a value in "
             "the document, without a first slash (services/web/limits/memory). For a unit, also shows its state and "
-            "what an administrator's drop-in or mask changes."
+            "what an administrator's drop-in or mask changes. Exits with 3 for an item that is blocked."
         ),
         run="machine.explain:explain",
         arguments=(
@@ -73,6 +73,7 @@ ROWS = (
             ("ordainctl explain web.service", "every line of a unit"),
             ("ordainctl explain services/web/limits/memory", "one value"),
         ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),
     Subcommand(
         name="history",

@@ -89,8 +89,8 @@ ROWS = (
         group="fleet",
         purpose="list machines that boot from the network, without a Node",
         text=(
-            "Prints what each machine said of itself. Anybody in the network can ask in the name of a machine, so the "
-            "list is a list of claims; it has 1,000 machines at most."
+            "Prints what each machine said of itself. Anybody in the network can ask in the name of a machine, so "
+            "nothing in the list is certain; it has 1,000 machines at most."
         ),
         run="boot.netboot_machines:discovered",
         arguments=(STATE, JSON),
@@ -135,8 +135,9 @@ ROWS = (
         group="fleet",
         purpose="choose the image of the next boot of a machine",
         text=(
-            "The next time when the machine asks the boot server, it gets IMAGE, once; later boots start what its "
-            "documents say. Without --once, a choice that still waits is taken away. The machine is not rebooted."
+            "The next time that the machine asks the boot server, it gets IMAGE, once; later boots start what its "
+            "documents say. Without --once, an earlier choice that was not used yet is removed. The machine is not "
+            "rebooted."
         ),
         run="boot.netboot_machines:boot",
         arguments=(
@@ -147,7 +148,7 @@ ROWS = (
                 flag="--files",
                 metavar="FILES",
                 completion=Completion.DIRECTORIES,
-                help="check that IMAGE is in this directory, and keep to its digest",
+                help="check that IMAGE is in this directory, and start only the bytes with its digest",
             ),
         ),
         examples=(

@@ -37,11 +37,11 @@ ROWS = (
         group=FAMILY.name,
         purpose="seal a secret, and print or store the document that holds it",
         text=(
-            "Reads the secret from standard input or a file, seals it for the recipients as they are enrolled now, and "
-            "prints a document with it. A service names it with `credentials: {NAME: {secret: NAME}}`, a file with "
-            "`credential: {secret: NAME}`. With --put it changes the document of the store that has a secret of this "
-            "name, or else writes a new one, secret-NAME. Then the recipients of a secret stay as they are without "
-            "--for, and what somebody else changes meanwhile is never overwritten."
+            "Reads the secret from standard input or a file, seals it for the recipients as they are enrolled now, "
+            "and prints a document with it. A service names it with `credentials: {NAME: {secret: NAME}}`, a file "
+            "with `credential: {secret: NAME}`. With --put it changes the document of the store that has a secret of "
+            "this name, or else writes a new one, secret-NAME. Without --for, a secret in the store keeps its "
+            "recipients. A change that somebody else makes at the same time is never overwritten."
         ),
         run="fleet.secrets:seal_",
         arguments=(
@@ -77,8 +77,9 @@ ROWS = (
         group=FAMILY.name,
         purpose="list secrets, who can open them, and which are stale",
         text=(
-            "A secret is stale if a machine that it is for cannot open it, or somebody can that it is not for: a "
-            "machine joined or left, a key was changed or revoked. `secret reseal` corrects that. Then exits with 3."
+            "A secret is stale if one of its recipients cannot open it, or if somebody else can: because a machine "
+            "joined or left, or a key was changed or revoked. `secret reseal` corrects that. Exits with 3 if a secret "
+            "is stale."
         ),
         run="fleet.secrets:list_",
         arguments=(DOCUMENTS, JSON, *STORE),
@@ -91,7 +92,7 @@ ROWS = (
         purpose="seal secrets again for their recipients as they are now",
         text=(
             "Opens each secret with the key, and replaces its list of keys in the document; nothing else changes, and "
-            "no service is restarted. A machine that left has known the secret: change its value, too."
+            "no service is restarted. A machine that left still knows the secret: change its value, too."
         ),
         run="fleet.secrets:reseal_",
         arguments=(
@@ -117,8 +118,8 @@ ROWS = (
         group=FAMILY.name,
         purpose="print the public key of this machine for secrets",
         text=(
-            "Makes the key if there is none. The output is a recipient, for machines that are not enrolled. The key "
-            "before a new one still opens what was sealed for it."
+            "Makes the key if there is none. The output is a recipient, for machines that are not enrolled. After "
+            "--new, the earlier key still opens the secrets that were sealed for it."
         ),
         run="fleet.secrets:key_",
         arguments=(Argument(flag="--new", help="make another key"),),

@@ -46,7 +46,7 @@ TESTS = Argument(
     completion=Completion.DIRECTORIES,
     help="a directory of Tests that the documents must pass, else nothing is written",
 )
-WHY = Argument(flag="--why", metavar="REASON", help="the reason, for the others who see it")
+WHY = Argument(flag="--why", metavar="REASON", help="the reason, which others can read")
 ENDS = (
     Argument(flag="--for", metavar="SPAN", into="lasts", help="end after SPAN, such as 4h or 90min"),
     Argument(flag="--until", metavar="TIME", help='end at TIME, such as "Mon 08:00", "18:00" or "2026-12-24 18:00"'),

@@ -182,12 +182,11 @@ ROWS = (
         group=STORE_FAMILY.name,
         purpose="print or set the rules for changes of a store",
         text=(
-            "With `required`, commands that change documents, releases, rollouts or holds in this store refuse to work "
-            "without --why; on a terminal they ask for the reason. Programs that write without `ordainctl` are not "
-            "held to it. The `why` of agent.yaml is the same rule for one machine. "
-            "With --tests required, `documents put`, `delete` and `edit` and `release publish` run the Tests of "
-            "--tests, else those in the folder tests beside the documents, and write nothing if one fails or there is "
-            "none."
+            "With `required`, commands that change documents, releases, rollouts or holds in this store refuse to "
+            "work without --why; on a terminal they ask for the reason. Programs that write without `ordainctl` can "
+            "ignore it. The `why` of agent.yaml is the same rule for one machine. With --tests required, `documents "
+            "put`, `delete` and `edit` and `release publish` run the Tests of --tests, else those in the folder tests "
+            "beside the documents, and write nothing if one fails or there is none."
         ),
         run="store.store_setup:policy",
         arguments=(

@@ -110,6 +110,10 @@ def test_the_help_of_a_command_is_complete(command: Subcommand, capsys: pytest.C
         assert (argument.flag or argument.metavar) in by_option
     for status in command.statuses:
         assert f"\n  {int(status)}  " in by_option
+    named = {
+        int(number) for number in re.findall(r"(?:[Ee]xits? with|exit status is) (\d)", " ".join(by_option.split()))
+    }
+    assert named <= set(map(int, command.statuses))
 
 
 @pytest.mark.parametrize("command", COMMAND_LIST, ids=by_name)
