@@ -28,6 +28,12 @@ _HINTS = {
     "lock_passwd": "set a password manually",
     "gecos": "set it with `chfn`",
     "ssh_import_id": "write the keys under `keys`",
+    "ssh_redirect_user": "write the keys with `command=` in front under `keys`",
+    "selinux_user": "set it with `semanage login`",
+    "expiredate": "set it with `chage --expiredate`",
+    "inactive": "set it with `chage --inactive`",
+    "no_create_home": "remove the directory manually",
+    "no_user_group": "write `group`",
 }
 _NEGATED = frozenset({"no_create_home", "no_user_group", "no_log_init"})
 """Flags that have no effect when they are false."""

@@ -47,11 +47,36 @@ HINTS = {
     "ca_certs": "write the file, and run update-ca-certificates",
     "disk_setup": "partition with systemd-repart, or manually",
     "fs_setup": "create file systems with systemd-makefs@.service, or manually",
-    "growpart": "use systemd-growfs@.service",
+    "growpart": "let systemd-repart enlarge the partition",
     "resize_rootfs": "use systemd-growfs-root.service",
     "power_state": "reboot manually",
     "final_message": "remove it: cloud-init only prints it",
     "mount_default_fields": "write all fields of each mount",
+    "manage_etc_hosts": "write it: `files: {/etc/hosts: …}`",
+    "manage_resolv_conf": "write `nameservers` of a device under `network`",
+    "resolv_conf": "write `nameservers` of a device under `network`",
+    "rsyslog": "write its files: `files: {/etc/rsyslog.d/….conf: …}`",
+    "ssh": "create the host keys on the machine",
+    "wireguard": "write it under `network: {tunnels: …}`, with `mode: wireguard`",
+    "random_seed": "remove it: systemd-random-seed.service keeps the seed",
+    "phone_home": "write a service that reports the machine",
+    "snap": "use snap",
+    "lxd": "set it up with `lxd init`",
+    "apk_repos": "write its files: `files: {/etc/apk/repositories: …}`",
+    "zypper": "write its files: `files: {/etc/zypp/repos.d/….repo: …}`",
+    **dict.fromkeys(
+        "ansible chef landscape mcollective puppet rh_subscription salt_minion spacewalk ubuntu_advantage "
+        "ubuntu_pro".split(),
+        "install and configure its agent with packages and `files`",
+    ),
+    **dict.fromkeys(
+        "apt_pipelining authkey_hash cloud_config_modules cloud_final_modules cloud_init_modules create_hostname_file "
+        "datasource datasource_list disable_ec2_metadata launch-index locale_configfile merge_how merge_type "
+        "no_ssh_fingerprints output prefer_fqdn_over_hostname reporting ssh_deletekeys ssh_fp_console_blacklist "
+        "ssh_genkeytypes ssh_key_console_blacklist ssh_publish_hostkeys ssh_quiet_keygen system_info updates "
+        "vendor_data".split(),
+        "remove it: it only concerns what cloud-init does",
+    ),
 }
 """Remedies for modules of cloud-init that have no section."""
 OTHER_FORMATS = (b"## template:", b"Content-Type:", b"MIME-Version:", b"#!", b"#include", b"#cloud-boothook",
@@ -102,7 +127,7 @@ class _Config:
         if convert:
             each([node], lambda node: convert(self, node), self.draft, key)
         else:
-            self.not_converted(node, key, HINTS.get(key, "a document has no such section"))
+            self.not_converted(node, key, HINTS.get(key, "do it manually: a document has no section for it"))
 
     def not_converted(self, node: Node, what: str, hint: str = "") -> None:
         self.draft.not_converted(node.where, what, hint)
@@ -225,7 +250,7 @@ class _Config:
                 self.not_converted(
                     child,
                     f"swap: {key}, because no service creates the file",
-                    "create it once: `mkswap --file --size …`",
+                    f"create it once: `fallocate --length SIZE {name}`, `chmod 600 {name}`, `mkswap {name}`",
                 )
 
     def preserve_hostname(self, node: Node) -> None:

@@ -37,8 +37,9 @@ QUADLET_SECTIONS = frozenset({"Network", "Unit", "Install", "Service", "Quadlet"
 _DEVICES = "write its devices under `network`; docs/howto/network-changes.md has the safe way to apply them"
 _FILES = "write the file under `files`"
 OTHERS = (
-    (r".*\.(network|netdev|link)", "a file of systemd-networkd", _DEVICES),
-    (r".*\.nmconnection", "a profile of NetworkManager", _DEVICES),
+    (r"(.*/)?cron\.(hourly|daily|weekly|monthly)/.*", "a script of cron", "write a service with `schedule`"),
+    (r".*\.(network|netdev|link)(\.d/.*\.conf)?", "a file of systemd-networkd", _DEVICES),
+    (r".*\.nmconnection|(.*/)?system-connections/.*", "a profile of NetworkManager", _DEVICES),
     (r"(.*/)?(network/)?interfaces(\.d/.*)?", "a file of ifupdown", _DEVICES),
     (r"(.*/)?tmpfiles\.d/.*\.conf", "a file of systemd-tmpfiles", "write `files`, or `directories` of a service"),
     (r"(.*/)?sysusers\.d/.*\.conf", "a file of systemd-sysusers", "write `users` and `groups`"),
@@ -51,7 +52,11 @@ OTHERS = (
     ),
     (r".*\.preset", "a preset of systemd", "write `state` of each service"),
     (r".*\.rules", "rules of udev or polkit", _FILES),
-    (r"(.*/)?(crontab|cron\.d/.*)", "a table of cron", "write a service with `schedule` for each line"),
+    (
+        r"(.*/)?(anacrontab|crontab|cron(\.d|tabs)/.*)",
+        "a table of cron",
+        "write a service with `schedule` for each line",
+    ),
     (r"(.*/)?(hosts|resolv\.conf|sudoers(\.d/.*)?|logrotate\.d/.*)", "a file of the distribution", _FILES),
     (r"(.*/)?meta-data", "the metadata of an instance", "write the host name under `host`"),
 )
@@ -87,9 +92,11 @@ def type_of(file: InputFile) -> FileType | None:
 
 
 def is_of_networkd(file: InputFile) -> bool:
-    """Return whether a file called NAME.network is one of systemd-networkd, and not a quadlet."""
+    """Return whether a file called NAME.network, or a drop-in of one, is of systemd-networkd, and not a quadlet."""
     sections = re.findall(r"(?m)^\s*\[([A-Za-z0-9-]+)\]", file.data[:65536].decode(errors="replace"))
-    return file.name.endswith(".network") and (file.folder == "network" or not QUADLET_SECTIONS.issuperset(sections))
+    folder = "/network/" if quadlet.is_drop_in(file) else f"/{file.folder}/"
+    in_folder = folder == "/network/" and folder in f"/{file.path}"
+    return quadlet.quadlet_of(file).endswith(".network") and (in_folder or not QUADLET_SECTIONS.issuperset(sections))
 
 
 def other_file(file: InputFile) -> tuple[str, str] | None:

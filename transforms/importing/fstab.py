@@ -47,7 +47,7 @@ def add_line(fields: Sequence[str], where: Where, draft: DocumentDraft) -> None:
     converted = _Options(options, where, draft)
     if kind == "swap":
         _add_swap(device, converted)
-    elif _add_mount(device, path, kind, converted) and fields[5:6] not in ([], ["0"]) and kind not in _UNCHECKED:
+    elif _add_mount(device, path, kind, converted) and fields[5:6] not in ([], ["0"]) and _is_checked(device, kind):
         hint = "leave it in fstab, or add systemd-fsck@.service to the mount unit under `units: {….mount.d: …}`"
         draft.not_converted(where, f"the check by fsck before {path} is mounted (field 6)", hint)
 
@@ -119,6 +119,11 @@ class _Options:
             names: list[Plain] = [*self.options]
             merged["options"] = names if only_flags else {**self.options}
         return merged
+
+
+def _is_checked(device: str, kind: str) -> bool:
+    """Return whether systemd-fstab-generator lets fsck check a file system: it is on a device."""
+    return device.startswith("/dev/") and kind not in _UNCHECKED
 
 
 def _add_mount(device: str, path: str, kind: str, options: _Options) -> bool:

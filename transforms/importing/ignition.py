@@ -50,6 +50,15 @@ HINTS = {
     "gecos": "set it with `chfn`",
     "ssh_authorized_keys_local": "write the keys under `keys`",
     "contents_local": "import the unit file",
+    "no_create_home": "remove the directory manually",
+    "no_user_group": "write `primary_group`",
+    "no_log_init": "remove it: it concerns lastlog only",
+    "metadata": "remove it: only the operator of OpenShift reads it",
+    "openshift": "set it up with the operator of OpenShift",
+    "security": "remove it: it concerns what Ignition does",
+    "proxy": "remove it: it concerns what Ignition does",
+    "timeouts": "remove it: it concerns what Ignition does",
+    "verification": "remove it: the content is in the document",
 }
 USER_KEYS: Mapping[str, tuple[str, Callable[[Node], Plain]]] = {
     "uid": ("uid", whole),
@@ -115,7 +124,7 @@ class _Config:
                 each([child], known[key], self.draft, key)  # type: ignore[arg-type]
             else:
                 name = f"{what}: {key}" if what else key
-                self.draft.not_converted(child.where, name, HINTS.get(key, "a document has no such key"))
+                self.draft.not_converted(child.where, name, HINTS.get(key, "remove it, or do it manually"))
 
     def entry(self, node: Node, known: frozenset[str], need: str) -> dict[str, Node]:
         """Return the keys of an item of a list, of which those that are not known are problems."""
@@ -130,7 +139,8 @@ class _Config:
     def add_file(self, node: Node) -> None:
         known = frozenset({"path", "mode", "contents", "overwrite", "user", "group"})
         if "append" in _keys(node):
-            raise UnusableValue(node, "Ignition appends to the file", "write the whole file")
+            name = text(_keys(node).get("path", node))
+            raise UnusableValue(node, f"Ignition appends to {name}", "write the whole file")
         keys = self.entry(node, known, "path")
         if "contents" not in keys or not {"source", "inline", "local"} & _keys(keys["contents"]).keys():
             what = f"{text(keys['path'])} has no contents, so Ignition leaves those of a file that exists"

@@ -31,3 +31,36 @@ def test_a_later_option_overrides_an_earlier_one(options: str, kept: list[str], 
     assert isinstance(entry, dict)
     assert entry["options"] == kept
     assert [problem.what.removeprefix("not converted: ") for problem in draft.problems] == named
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("/dev/sdb1 /srv ext4 defaults 0 2", True),
+        ("UUID=0a /srv ext4 defaults 0 2", True),
+        ("/dev/sdb1 /srv xfs defaults 0 2", False),
+        ("server:/vol /srv glusterfs defaults 0 2", False),
+        ("/dev/sdb1 /srv ext4 defaults 0 0", False),
+    ],
+)
+def test_only_a_file_system_on_a_device_is_checked(line: str, named: bool) -> None:
+    """systemd-fstab-generator warns of a check of anything else, and makes none."""
+    draft = DocumentDraft()
+    names, _ = names_for(shipped(), facts_for("debian-12"), {})
+
+    fstab.convert([InputFile(path="fstab", data=f"{line}\n".encode())], names, draft)
+
+    assert bool(draft.problems) is named
+
+
+def test_the_remedy_for_two_lines_of_one_file_is_there() -> None:
+    draft = DocumentDraft()
+    names, _ = names_for(shipped(), facts_for("debian-12"), {})
+    files = [
+        InputFile(path="fstab", data=b"/dev/a /srv ext4\n/dev/b /srv ext4\n"),
+        InputFile(path="b.fstab", data=b"/dev/c /srv ext4\n"),
+    ]
+
+    fstab.convert(files, names, draft)
+
+    assert [problem.hint for problem in draft.problems] == ["remove one of them", "import this file alone"]

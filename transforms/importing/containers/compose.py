@@ -29,6 +29,15 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
             _Project(root, file, draft).convert()
 
 
+TOP_LEVEL = {
+    "configs": "keep the files, and mount them",
+    "secrets": "keep the files, and mount them",
+    "include": EXPAND,
+    "models": "run the model in a service of its own",
+}
+"""Remedies for keys at the top of a file."""
+
+
 class _Project:
     """One compose file."""
 
@@ -74,7 +83,7 @@ class _Project:
                 elif key == "name":
                     self.name = text(node)
                 elif key not in IGNORED and not key.startswith("x-"):
-                    self.not_converted(node, f"{key}: a document has no such section", "keep the file, and mount it")
+                    self.not_converted(node, f"{key}: a document has no such section", TOP_LEVEL.get(key, "remove it"))
             except UnusableValue as error:
                 self.not_converted(node, error.described(node), error.hint)
 

@@ -69,6 +69,7 @@ HINTS = {
 }
 RESTART_POLICIES = {
     "no": "no", "false": "no", "always": "always", "unless-stopped": "always", "on-failure": "on-failure",
+    "any": "always", "none": "no",
 }  # fmt: skip
 DETAILS = {
     "create_host_path": "", "nocopy": "", "propagation": "bind-propagation", "selinux": None,
@@ -269,7 +270,20 @@ class _Container:
             self.arguments.append("--interactive")
 
     def set_restart(self, node: Node) -> None:
+        deploy = self.keys.get("deploy", _EMPTY).value
+        if isinstance(deploy, Mapping) and "restart_policy" in deploy:
+            what = "restart, which restart_policy of `deploy` overrides"
+            self.not_converted(node, what, "remove one of them")
+        else:
+            self.restart(None, node)
+
+    def restart(self, attempts: Node | None, node: Node) -> None:
+        """Set a policy such as ``on-failure:3``; the number may be in ``attempts``."""
         policy, _, times = text(node).partition(":")
+        if attempts and policy == "on-failure":
+            times = str(whole(attempts))
+        elif attempts:
+            self.not_converted(attempts, "deploy: restart_policy: max_attempts without on-failure", "remove it")
         if policy not in RESTART_POLICIES:
             raise UnusableValue(
                 node, f"{policy!r} is not a restart policy", f"use one of {', '.join(RESTART_POLICIES)}"
@@ -502,8 +516,19 @@ class _Container:
                 for kind, resources in set_items(child).items():
                     for name, value in set_items(resources).items():
                         self.each("deploy", [value], partial(self.set_resource, (kind, name)))
+            elif key == "restart_policy":
+                self.set_restart_policy(child)
             else:
-                self.not_converted(child, f"deploy: {key}", "write `instances` or `restart`, or keep it for a swarm")
+                hint = HINTS["scale"] if key == "replicas" else "remove it: only a swarm reads it"
+                self.not_converted(child, f"deploy: {key}", hint)
+
+    def set_restart_policy(self, node: Node) -> None:
+        """Set the policy of `deploy`, which overrides `restart`. Compose uses the condition and the number only."""
+        keys = set_items(node)
+        for key in sorted(keys.keys() - {"condition", "max_attempts"}):
+            self.not_converted(keys[key], f"deploy: restart_policy: {key}", "remove it: only a swarm reads it")
+        condition = keys.get("condition", Node(value="any", where=node.where))
+        self.each("deploy: restart_policy", [condition], partial(self.restart, keys.get("max_attempts")))
 
     def set_resource(self, resource: tuple[str, str], node: Node) -> None:
         if resource not in LIMITS:

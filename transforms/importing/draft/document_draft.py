@@ -63,8 +63,9 @@ class DocumentDraft:
             self.not_converted(self.places[section, name], what, "remove one of them")
             del entries[name]
         elif name in entries:
-            what = f"{section}/{name} comes from {self.places[section, name]} already"
-            self.not_converted(where, what, "import this file alone")
+            first = self.places[section, name]
+            hint = "remove one of them" if first.path == where.path else "import this file alone"
+            self.not_converted(where, f"{section}/{name} comes from {first} already", hint)
             return
         entries[name] = entry
         self.comments[section, name] = comment or str(where)

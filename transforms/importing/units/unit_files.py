@@ -211,7 +211,8 @@ class _Converter:
         for (section, key), assignments in unit.settings.items():
             if section == "Install" and (key not in {*INSTALL, "Alias"} or unit_name.is_template(unit.name)):
                 for assignment in assignments:
-                    self.draft.not_converted(assignment.where, *_install_problem(key, assignment.value))
+                    if key != "Also" or not self.own.keys() >= {*assignment.value.split()}:
+                        self.draft.not_converted(assignment.where, *_install_problem(key, assignment.value))
                 continue
             texts: list[Plain] = [assignment.value for assignment in assignments]
             keys = entry.setdefault(section, {})

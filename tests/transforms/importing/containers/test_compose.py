@@ -73,6 +73,7 @@ def test_the_namespace_of_a_service_is_that_of_its_container_name(key: str, opti
         ("pull_policy: daily", "x", 1),
         ("env_file: [{path: /x, required: false}, /y]", "--env-file=/y", 1),
         ("ports: [{target: 1, mode: host}]", "--publish=1", 1),
+        ("deploy: {labels: {a: b}, mode: replicated}", "x", 2),
         ("deploy: {replicas: 2, resources: {limits: {memory: 1g, cpus: 2}}}", "--memory=1g", 1),
         ("networks: {n: {ipv4_address: 10.0.0.9}}", "--ip=10.0.0.9", 0),
         ("networks: {n: {ipv4_address: 10.0.0.9}, m: {}}", "--network=name=p_n,alias=a,ip=10.0.0.9", 0),
@@ -272,6 +273,48 @@ def test_a_number_of_restarts_is_a_limit_in_a_time_and_named(times: str, limited
     assert made["start-limit"] == ({"burst": 4} if limited else {"interval": "0"})
     assert [problem for problem in problems if "only counts the restarts" in problem] == problems
     assert len(problems) == limited
+
+
+@pytest.mark.parametrize(
+    ("keys", "restart", "burst", "problems"),
+    [
+        ("deploy: {restart_policy: {condition: on-failure, max_attempts: 3}}", "on-failure", 4, 1),
+        ("deploy: {restart_policy: {condition: none}}", "no", None, 0),
+        ("deploy: {restart_policy: {}}", "always", None, 0),
+        ("deploy: {restart_policy: {condition: any, max_attempts: 3, delay: 5s, window: 1m}}", "always", None, 3),
+        ("restart: 'no', deploy: {restart_policy: {condition: any}}", "always", None, 1),
+        ("restart: always, deploy: {resources: {}}", "always", None, 0),
+    ],
+)
+def test_the_policy_of_deploy_overrides_that_of_the_service(
+    keys: str, restart: str, burst: int | None, problems: int
+) -> None:
+    made, named = entry(keys)
+
+    limit = made.get("start-limit", {})
+    assert isinstance(limit, dict)
+    assert (made["restart"], limit.get("burst")) == (restart, burst)
+    assert len(named) == problems
+
+
+@pytest.mark.parametrize(
+    ("top", "hint"), [("include: [other.yaml]", "docker compose config"), ("secrets: {s: {file: s}}", "mount them")]
+)
+def test_a_key_at_the_top_has_the_remedy_for_it(top: str, hint: str) -> None:
+    draft = DocumentDraft()
+    data = f"services: {{a: {{image: x}}}}\n{top}\n".encode()
+    file_types.convert([InputFile(path="p/compose.yaml", data=data)], Names(tree=Branch()), draft)
+
+    assert [hint in problem.hint for problem in draft.problems] == [True]
+
+
+def test_an_object_that_no_service_uses_is_named_with_each_option() -> None:
+    _, problems = convert("services: {a: {image: x}}\nvolumes: {v: {name: w, driver: d, labels: {a: b}}}\n")
+
+    assert problems == [
+        "volumes/v: driver, because no service of this import uses it",
+        "volumes/v: labels, because no service of this import uses it",
+    ]
 
 
 def test_a_restart_has_no_limit_and_a_delay() -> None:

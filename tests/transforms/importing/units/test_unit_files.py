@@ -52,3 +52,12 @@ def test_a_service_gets_its_sockets_in_the_order_of_the_file(lines: str, section
 
     assert [name for name, entries in draft.sections.items() if entries] == [section]
     assert [problem.partition(",")[0] for problem in problems] == ["the order of ListenStream"][:named]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_also_is_named_unless_the_import_has_the_unit(together: bool) -> None:
+    one = f"{SERVICE}[Install]\nWantedBy=multi-user.target\nAlso=b.service\n"
+    other = {"b_service": f"{SERVICE}[Install]\nWantedBy=multi-user.target\n"} if together else {}
+    _, problems = convert(a_service=one, **other)
+
+    assert len(problems) == (not together)
