@@ -142,11 +142,12 @@ class BootScripts:
         try:
             netboot_file(path)
             file = rootfs.chase(self._files, path)
-            readable = stat.S_ISREG(file.lstat().st_mode)
+            if not stat.S_ISREG(file.lstat().st_mode):  # to open a FIFO would wait for a writer, for ever
+                return None
             file.open("rb").close()
         except (OSError, ValueError):
             return None
-        return file if readable else None
+        return file
 
     def _digest(self, path: Path) -> dict[str, str]:
         """Return the header with the digest of a file of an image, and nothing for another file."""

@@ -35,6 +35,7 @@ PAUSE_SEC = 1.0
 LOG_SEC = 60.0
 """The shortest time between two lines on connections that were refused."""
 SHOWN_CHARACTERS = 200
+NOT_HTTP = "a request that is not HTTP: %s"
 MAX_AHEAD_BYTES = 256 << 10
 """The most bytes that a client may send after the head of a request that is being answered."""
 ACCEPT_AT_ONCE = 16
@@ -61,8 +62,8 @@ class WithoutTraceback(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """See `logging.Filter.filter`."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
-            record.msg, record.args = "a request that is not HTTP: %s", (ascii(error.message)[:SHOWN_CHARACTERS],)
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+            record.msg, record.args = NOT_HTTP, (_shown(getattr(error, "message", error)),)
             record.exc_info = None
         return True
 
@@ -327,7 +328,11 @@ class Connection(asyncio.Protocol):
         if not self.waits_until and self._ahead > MAX_AHEAD_BYTES:
             self.close()
             return
-        self._handler.data_received(data)
+        try:
+            self._handler.data_received(data)
+        except Exception as error:  # aiohttp lets some errors of yarl through, such as that of an address without a ]
+            log.error(NOT_HTTP, _shown(error))
+            self.close()
 
     def eof_received(self) -> bool | None:
         """See `asyncio.Protocol`."""
@@ -346,6 +351,11 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
         self._handler.resume_writing()
+
+
+def _shown(error: object) -> str:
+    """Return the text of an error, which may hold words of the client, as printable ASCII."""
+    return ascii(str(error))[:SHOWN_CHARACTERS]
 
 
 def _group(address: str) -> str:

@@ -122,6 +122,16 @@ def test_nothing_outside_the_directory_is_sent(folder: Path, path: str) -> None:
     assert b"confidential" not in body
 
 
+def test_a_fifo_is_not_opened(folder: Path) -> None:
+    os.mkfifo(folder / "files/fifo")
+
+    async def use(server: BootServer, get: Get) -> int:
+        async with asyncio.timeout(5):
+            return (await get("files/fifo"))[0]
+
+    assert with_server(folder, use) == 404
+
+
 def test_a_machine_keeps_its_script_while_its_documents_are_wrong(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,10 @@ class Server:
     def cpu_sec(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def most_memory_kb(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmHWM:\s*([0-9]+)", status)[0])
 
     def open_descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))  # noqa: PTH208
@@ -135,6 +140,40 @@ def test_a_request_that_is_not_http_is_one_line_of_the_log(server: Server, reque
 
     assert ["a request that is not HTTP: " in line for line in lines] == [True, False]
     assert all(line.isprintable() and len(line) < 300 for line in lines)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET http://[::1/web1.yaml HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /booted HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nabcde",
+        b"POST /booted HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\nzz\r\n",
+    ],
+    ids=["an address without an end", "a body that is not compressed", "a body that ends oddly"],
+)
+def test_an_odd_request_leaves_no_traceback(server: Server, request_: bytes) -> None:
+    with server.connect() as client:
+        client.sendall(request_)
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            client.recv(100)
+    server.answer_sec()
+
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_compressed_body_takes_no_memory(server: Server) -> None:
+    server.answer_sec()
+    before = server.most_memory_kb()
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    body = b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
+    head = b"POST /booted HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with server.connect() as client, contextlib.suppress(ConnectionError):
+        client.sendall(head)
+        client.sendall(body)
+        client.recv(100)
+    server.answer_sec()
+
+    assert server.most_memory_kb() - before < 16 << 10
 
 
 def test_a_request_that_waits_for_a_change_is_not_closed(server: Server) -> None:
