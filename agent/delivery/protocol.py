@@ -121,6 +121,16 @@ class SourceFault(StrEnum):
     SCHEMA_TOO_NEW = "SchemaTooNew"
 
 
+REFUSED_DOCUMENTS = frozenset(
+    {
+        SourceFault.UNSIGNED,
+        SourceFault.VERIFY_FAILED,
+        SourceFault.RELEASE_REPLAYED,
+        SourceFault.SCHEMA_TOO_NEW,
+        SourceFault.WRONG_MACHINE,
+    }
+)
+"""The source has answered, and this machine does not accept its documents: other ones stay in force."""
 DEFAULT_HINTS = {
     SourceFault.UNREACHABLE: "check the address, the server and the network",
     SourceFault.TLS: "check the certificates of both sides, and the clocks",

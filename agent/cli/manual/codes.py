@@ -417,7 +417,9 @@ WARNINGS = CodeGroup(
 )
 SOURCE = CodeGroup(
     title="Sources",
-    about="The documents cannot be fetched; the services continue with those that were fetched last.",
+    about="The documents cannot be fetched, or this machine refuses them; the services continue with those that were "
+    "fetched last. That a source cannot be reached is not a fault. That its documents are refused is one: Unsigned, "
+    "VerifyFailed, ReleaseReplayed, ReleaseExpired, SourceShrunken, SchemaTooNew, WrongMachine.",
     codes={
         "SourceStarting": ("ordain-source.service has not fetched any documents yet.", "Wait a few seconds."),
         "SourceUnreadable": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.apply.change_origin import user_of_process
@@ -49,7 +50,8 @@ class InProcessClient:
     async def plan(self, documents: Documents | None = None, *, caller: int = 0) -> Plan:
         """See `Client.plan`."""
         texts = await self._source.read() if documents is None else documents
-        return await self._parts.engine.plan(texts, caller=caller or self._caller)
+        planned = await self._parts.engine.plan(texts, caller=caller or self._caller)
+        return planned if documents is not None else self._with_source(planned)
 
     async def apply(
         self,
@@ -84,7 +86,12 @@ class InProcessClient:
                 pause=not once,
                 cause=ChangeCause.FILE,
             )
-        return await self._parts.engine.apply(request)
+        outcome = await self._parts.engine.apply(request)
+        return outcome if documents is not None else replace(outcome, plan=self._with_source(outcome.plan))
+
+    def _with_source(self, planned: Plan) -> Plan:
+        """Return ``planned`` with a warning if its documents may not be the latest ones of the source."""
+        return replace(planned, problems=(*planned.problems, *self._source.problems))
 
     async def confirm(self, *, caller: int = 0) -> int:
         """See `Client.confirm`."""

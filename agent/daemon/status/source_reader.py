@@ -29,6 +29,7 @@ from ordain.agent.state.applied_source import read_applied_source, write_applied
 from ordain.agent.state.store import Store
 from ordain.agent.status import SourceState
 from ordain.transforms.catalog.local_transforms import local_transforms
+from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.model import Facts
 
@@ -119,6 +120,17 @@ class SourceReader:
                 since=(datetime.now(UTC) - timedelta(seconds=lost_sec)).isoformat(timespec="seconds"),
             )
         return snapshot.texts
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Return a warning if the documents that were read last may not be the latest ones."""
+        state = self.state
+        if state.connected or not state.problem:
+            return ()
+        problem = Problem(
+            where=Where(path="source"), what=state.problem, hint=state.hint, code=state.code, severity=Severity.WARNING
+        )
+        return (problem,)
 
     @property
     def public_revision(self) -> str:

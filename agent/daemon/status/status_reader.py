@@ -16,7 +16,7 @@ from ordain.agent.apply.rollback import decision_conditions, hold_conditions, in
 from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.status.source_reader import SourceReader
 from ordain.agent.daemon.status.takeover import read_takeover
-from ordain.agent.delivery.protocol import ReleaseReference
+from ordain.agent.delivery.protocol import REFUSED_DOCUMENTS, ReleaseReference
 from ordain.agent.delivery.source.local_files import NOT_READ, misnamed_documents
 from ordain.agent.model import ChangeCause, Generation, Outcome
 from ordain.agent.plan.unit_status import left_undone, reboots
@@ -191,7 +191,8 @@ class StatusReader:
         parts, source = self._parts, self._source.state
         conditions = list(settings_conditions(self.settings_problems))
         if source.code:
-            conditions.append(StatusCondition(code=source.code, what=source.problem, hint=source.hint))
+            fault = source.code in REFUSED_DOCUMENTS
+            conditions.append(StatusCondition(code=source.code, what=source.problem, hint=source.hint, fault=fault))
         for name in misnamed:
             what, hint = f"{source.location}/{name}: {NOT_READ}", "rename it, or move it elsewhere"
             conditions.append(StatusCondition(code="NotRead", what=what, hint=hint))

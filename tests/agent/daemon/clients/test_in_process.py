@@ -36,7 +36,7 @@ from ordain.agent.state.history_events import read_events
 from ordain.agent.state.last_outcome import PATH as OUTCOME
 from ordain.agent.status import Status, UnitExplanation
 from ordain.transforms.artifacts import UnitFile
-from ordain.transforms.errors import Refused
+from ordain.transforms.errors import Problem, Refused, Severity, Where
 from ordain.transforms.model import Member, Wanted
 from support.samples.status_samples import unit_status
 
@@ -193,3 +193,33 @@ def test_a_machine_whose_settings_require_a_reason_is_held_and_paused_with_one_o
         (ChangeCause.PAUSE, "new kernel", "1970-01-01T00:01:00+00:00"),
         (ChangeCause.FOLLOW, "", ""),
     ]
+
+
+def test_a_plan_and_an_apply_of_the_source_say_that_its_documents_may_be_old(tmp_path: Path) -> None:
+    lost = Problem(where=Where(path="source"), what="no route to host", severity=Severity.WARNING)
+
+    class Source:
+        problems = (lost,)
+        public_revision = "7"
+
+        async def read(self) -> tuple[()]:
+            return ()
+
+        async def read_revision(self) -> str:
+            return "7"
+
+    class Engine:
+        async def plan(self, texts: object, caller: int) -> Plan:
+            return Plan()
+
+        async def apply(self, request: object) -> Outcome:
+            return OUTCOME_OF_LAST
+
+    parts = SimpleNamespace(engine=Engine(), executor=lambda *_: None)
+    client = InProcessClient(parts=cast(Any, parts), source=cast(Any, Source()), read_status=cast(Any, None))
+    file = (("a.yaml", b"x"),)
+
+    assert asyncio.run(client.plan()).problems == (lost,)
+    assert asyncio.run(client.apply()).plan.problems == (lost,)
+    assert asyncio.run(client.plan(file)).problems == ()
+    assert asyncio.run(client.apply(file)).plan.problems == ()

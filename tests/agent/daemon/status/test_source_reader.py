@@ -79,6 +79,7 @@ def test_a_server_that_fails_while_another_answers_is_shown_and_the_source_is_co
 
     assert asyncio.run(made.read()) == WEB
     assert (made.state.connected, made.state.code, made.state.problem) == (True, SourceFault.SERVER, health.what)
+    assert made.problems == ()
 
 
 def test_unsigned_documents_that_have_not_changed_are_examined_once(tmp_path: Path) -> None:
@@ -151,6 +152,9 @@ def test_documents_fetched_before_a_loss_are_used_and_the_loss_is_shown(tmp_path
     assert made.state.problem == "no route to host; what was fetched last stays"
     assert made.state.since.endswith("+00:00")
     assert not made.state.connected
+    assert [str(problem) for problem in made.problems] == [
+        "source: warning: no route to host; what was fetched last stays (look) [SourceUnreachable]"
+    ]
 
 
 def test_a_directory_is_never_lost(tmp_path: Path) -> None:

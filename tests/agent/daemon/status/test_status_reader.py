@@ -19,12 +19,13 @@ from ordain.agent.daemon.status.status_reader import (
     StatusReader,
     settings_conditions,
 )
+from ordain.agent.delivery.protocol import ReleaseReference, SourceFault
 from ordain.agent.model import ChangeCause, Generation, Outcome, Plan, UnitVerdict
 from ordain.agent.plan.unit_status import differences, left_undone
 from ordain.agent.settings import read_settings
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
 from ordain.agent.state.decisions import Decisions, RejectedGeneration
-from ordain.agent.status import AgentState, Status
+from ordain.agent.status import AgentState, SourceState, Status
 from ordain.transforms.machine.agent_yaml import IN_FORCE, PATH
 from support.samples.status_samples import unit_status
 
@@ -118,6 +119,32 @@ def test_an_error_in_agent_yaml_is_a_fault_and_a_warning_is_not(
 
     assert [(condition.code, condition.fault) for condition in conditions] == [("Settings", fault) for fault in faults]
     assert Status(state=AgentState.PAUSED, conditions=conditions).faulty is any(faults)
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        (SourceFault.UNSIGNED, True),
+        (SourceFault.VERIFY_FAILED, True),
+        (SourceFault.UNREACHABLE, False),
+        (SourceFault.EMPTY, False),
+    ],
+)
+def test_documents_that_are_refused_are_a_fault_and_a_source_that_is_lost_is_not(
+    tmp_path: Path, code: SourceFault, fault: bool
+) -> None:
+    parts = SimpleNamespace(
+        root=tmp_path,
+        trials=Trials(tmp_path),
+        decisions=Decisions(tmp_path),
+        writer=SimpleNamespace(conditions=()),
+        repair=SimpleNamespace(conditions=()),
+    )
+    state = SourceState(type="etcd", location="x", code=code, problem="no")
+    source = SimpleNamespace(state=state, release=ReleaseReference())
+    reader = StatusReader(parts=cast(Any, parts), source=cast(Any, source))
+
+    assert [(condition.code, condition.fault) for condition in reader._conditions(())] == [(code, fault)]
 
 
 @pytest.mark.parametrize("state", [AgentState.PAUSED, AgentState.APPLYING])
