@@ -112,7 +112,9 @@ class ReportPublisher:
             self._version = await database.put(key, self._encode(report), expect=self._version)
         except Conflict:
             entry = await database.get(key)
-            if self.key is None or (sequence := self._own_sequence(entry)) > 0:
+            if self.key is None and entry is None:
+                log.info("the report of this machine is not in the store any more; it is written again")
+            elif self.key is None or (sequence := self._own_sequence(entry)) > 0:
                 message = "another machine with the machine-id %s reports its status; give every machine its own"
                 log.warning(f"{message} machine-id", report.machine)
                 self._sequence = max(self._sequence, sequence if self.key else 0)

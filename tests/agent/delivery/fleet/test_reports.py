@@ -146,6 +146,26 @@ def test_a_text_that_is_not_a_report_is_refused(data: bytes) -> None:
         decode_report(data)
 
 
+async def test_a_report_that_was_deleted_with_the_store_is_not_that_of_another_machine(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_publisher, "PACE_SEC", 0.0)
+    caplog.set_level("INFO")
+    database = DirectoryDatabase(tmp_path / "store")
+    database.root.mkdir()
+    write_report(tmp_path, generation=1)
+    task = asyncio.create_task(ReportPublisher(root=tmp_path, open=lambda: DirectoryDatabase(tmp_path / "store")).run())
+    await wait_for_report(database, lambda r: r.generation == 1)
+    (database.root / status_key(MACHINE)).unlink()
+    write_report(tmp_path, generation=2)
+
+    await wait_for_report(database, lambda r: r.generation == 2)
+
+    await stop(task)
+    assert "another machine" not in caplog.text
+    assert "the report of this machine is not in the store any more; it is written again" in caplog.text
+
+
 async def test_a_report_counts_only_under_the_key_of_its_machine(tmp_path: Path) -> None:
     database = DirectoryDatabase(tmp_path)
     mine, other = "1" * 32, "2" * 32
