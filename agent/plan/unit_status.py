@@ -89,10 +89,13 @@ _REMEDIES: Sequence[tuple[Callable[[UnitStatus], bool], str]] = (
 
 
 def left_undone(units: Iterable[UnitStatus], verdicts: Iterable[UnitVerdict]) -> Iterator[StatusCondition]:
-    """Yield a condition for each bad verdict of the last apply that no unit of ``units`` shows or has overcome."""
+    """Yield a condition for each bad verdict of the last apply that no unit of ``units`` shows or has overcome.
+
+    Network devices are read back, so their differences of now have conditions.
+    """
     known = {unit.unit for unit in units}
     for verdict in verdicts:
-        if verdict.unit not in known:
+        if verdict.unit not in known and not verdict.unit.startswith("network/"):
             what = f"the last apply left {verdict.unit} undone: {verdict.what}"
             public = verdict.public and f"the last apply left {verdict.unit} undone: {verdict.public}"
             hint = "run `ordainctl apply` to try again"

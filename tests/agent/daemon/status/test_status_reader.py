@@ -231,7 +231,9 @@ def test_a_condition_on_several_units_has_the_remedy_of_each() -> None:
 
 
 def test_work_that_the_last_apply_left_undone_is_a_fault_unless_a_unit_shows_it() -> None:
-    verdicts = [UnitVerdict(unit=unit, ok=False, what="failed") for unit in ("a.service", "/etc/motd")]
+    verdicts = [
+        UnitVerdict(unit=unit, ok=False, what="failed") for unit in ("a.service", "/etc/motd", "network/bonds/b")
+    ]
 
     found = list(left_undone([unit_status()], verdicts))
 
