@@ -121,7 +121,7 @@ def require_document(texts: Iterable[RawDocument]) -> None:
     if problems := [problem for _, (_, problems) in readings for problem in problems]:
         raise Refused(problems)
     paths = ", ".join(path for path, _ in readings)
-    message = f"{paths}: no layer in there, so applying it would remove everything"
+    message = f"{paths}: there is no layer, so applying it would remove everything"
     raise Failure(f"{message}; to do that, run `ordainctl apply --nothing {paths.replace(',', '')}`")
 
 

@@ -99,7 +99,7 @@ def test_the_generator_accepts_what_the_agent_accepts(machine: Machine, text: by
 
 
 @pytest.mark.parametrize("kind", ["directory", "FIFO", "link to a FIFO", "link in a circle"])
-def test_a_file_that_cannot_be_read_is_required_for_both(machine: Machine, kind: str) -> None:
+def test_a_file_that_cannot_be_read_means_trust_required_for_agent_and_generator(machine: Machine, kind: str) -> None:
     path = machine.root / YAML
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind == "directory":

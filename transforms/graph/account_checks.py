@@ -130,7 +130,7 @@ def _missing(
     for file in files:
         for user, group in memberships(file.content) if file.path.endswith(".conf") else ():
             if group not in known["group"]:
-                what = f"there is no group {group}, so that one is made for {user}"
+                what = f"there is no group {group}, so one is made for the user {user}"
                 hint = _hint("group", group, known["group"])
                 place = place_of_key(file.item, (f"groups/{group}",), place_of)
                 yield warning(file.item, place, what, hint, "NoSuchAccount")

@@ -110,7 +110,7 @@ async def _publish_blob(database: Database, hash: str, data: bytes | None, relea
     if data is None:
         names = ", ".join(name for name, document_hash in release.documents.items() if document_hash == hash)
         message = f"{names}: the document with SHA-256 {hash[:12]}… is neither in the store nor among the files"
-        raise Failure(f"{message}; give the files that the release was made of")
+        raise Failure(f"{message}; name the files that the release was made of")
     await _put(database, f"{BLOBS}{hash}", data, (stored.version or None) if stored else None)
 
 

@@ -142,9 +142,11 @@ class DatabaseSource:
                 continue  # not a document of ours
             hint = PUBLISH_AGAIN
             if key == HOLDS:
-                hint = "say who is held: `ordainctl fleet hold` or `fleet follow` settles it"
+                hint = "decide who is held: run `ordainctl fleet hold` or `ordainctl fleet follow`"
             if key.startswith(RELEASES) and key.endswith("/rollout"):
-                hint = "say how far it goes: ordainctl release rollout CHANNEL --open SHARE, or --stop REASON"
+                hint = (
+                    "decide how far the rollout goes: ordainctl release rollout CHANNEL --open SHARE, or --stop REASON"
+                )
             if parts:
                 hint = f"write the intended version: ordainctl documents put {parts[2]}.yaml"
             raise SourceError(f"{self.location}: {key} {reason}", code=SourceFault.CONFLICT, hint=hint)

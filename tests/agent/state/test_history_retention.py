@@ -47,7 +47,7 @@ def test_one_generation_of_each_day_is_kept_for_a_month() -> None:
     assert len(kept) <= LATEST + HOURS + DAYS + 2
 
 
-def test_failed_generations_count_for_themselves() -> None:
+def test_failed_generations_are_counted_apart_from_good_ones() -> None:
     good = made(LATEST, step=1)
     bad = [KeptGeneration(number=LATEST + 1 + n, saved=NOON + 200, failed=True) for n in range(300)]
 

@@ -251,7 +251,7 @@ def test_a_unit_of_this_machine_can_be_cancelled(machine: Machine) -> None:
     assert machine.path("/root/hook").exists()
 
 
-def test_a_user_without_rights_runs_units_of_the_own_manager(machine: Machine) -> None:
+def test_a_user_without_rights_runs_units_of_their_own_manager(machine: Machine) -> None:
     machine.boot()
     machine.run("useradd", "--create-home", "--shell", "/bin/bash", USER)
     uid = machine.run("id", "-u", USER).stdout.strip()

@@ -91,7 +91,11 @@ def test_an_account_that_can_be_had_is_not_a_problem(text: str) -> None:
         ),
         ("files: {/etc/a: {content: a, owner: ghost}}", "files/~1etc~1a", "there is no user ghost"),
         ("files: {/etc/a: {content: a, group: ghost}}", "files/~1etc~1a", "there is no group ghost"),
-        ("users: {ann: {groups: [dialuot]}}", "users/ann", "there is no group dialuot, so that one is made for ann"),
+        (
+            "users: {ann: {groups: [dialuot]}}",
+            "users/ann",
+            "there is no group dialuot, so one is made for the user ann",
+        ),
     ],
 )
 def test_an_account_that_nobody_makes_is_warned_about(text: str, item: str, what: str) -> None:

@@ -165,7 +165,7 @@ def test_a_drop_in_for_an_unknown_unit_breaks_a_rule_only_if_every_unit_would(
         (256, "RestartForceExitStatus=5", True),
     ],
 )
-def test_a_later_systemd_takes_more_of_a_oneshot(systemd: int, text: str, taken: bool) -> None:
+def test_a_later_systemd_accepts_more_settings_of_a_oneshot(systemd: int, text: str, taken: bool) -> None:
     unit = settings("a.service", f"[Service]\nType=oneshot\nExecStart=/bin/true\n{text}", systemd=systemd)
 
     assert (broken_rules(unit) == ()) is taken

@@ -171,6 +171,6 @@ def _warn_of_secret(leaf: Leaf, file: SectionFile) -> None:
     file.warn(
         leaf,
         f"everybody who reads the documents knows this {key}",
-        "keep the documents of this machine to root",
+        "let only root read the documents of this machine",
         "Secret",
     )
