@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -35,6 +36,17 @@ def run(
 def handed(home: Path) -> dict[str, bytes]:
     top = home / "run"
     return {os.fspath(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+
+
+def busybox_tools(home: Path) -> str:
+    """Return a directory with the programs of busybox alone."""
+    if (busybox := shutil.which("busybox")) is None:
+        pytest.skip("needs busybox")
+    tools = home / "bin"
+    tools.mkdir()
+    for name in "busybox cat chmod cp head mkdir mv rm sed sleep sort timeout tr wc wget".split():
+        (tools / name).symlink_to(busybox)
+    return str(tools)
 
 
 @contextmanager
@@ -130,6 +142,42 @@ def test_a_download_that_is_too_large_is_refused(shell: list[str], tmp_path: Pat
     assert handed(tmp_path) == {}
 
 
+@contextmanager
+def endless() -> Iterator[tuple[str, list[int]]]:
+    """Serve an answer without a length and without an end; the list has the bytes that each request took."""
+    taken: list[int] = []
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            taken.append(0)
+            with contextlib.suppress(OSError):
+                while taken[-1] < 256 << 20:
+                    taken[-1] += self.wfile.write(b"#" * (1 << 20))
+
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}/x", taken
+
+
+def test_curl_ends_a_download_without_an_end(shell: list[str], tmp_path: Path) -> None:
+    with endless() as (url, taken):
+        done = run(shell, tmp_path, f"ordain_fetch {tmp_path}", words=f"ordain.source={url}")
+    assert 0 < max(taken) < 64 << 20
+    assert url in done.stdout
+    assert handed(tmp_path) == {}
+
+
+def test_the_wget_of_busybox_ends_a_download_without_an_end(tmp_path: Path) -> None:
+    tools = busybox_tools(tmp_path)
+    words = [f"{tools}/busybox", "sh"]
+    with endless() as (url, taken):
+        done = run(words, tmp_path, f"ordain_fetch {tmp_path}", words=f"ordain.source={url}", path=tools)
+    assert 0 < max(taken) < 64 << 20
+    assert url in done.stdout
+    assert handed(tmp_path) == {}
+
+
 @pytest.mark.parametrize(
     "words", ["ordain=off ordain.disk=NONE", "ordain.source=/a/directory", "ordain.source=etcd+https://a:1/x"]
 )
@@ -141,19 +189,14 @@ def test_nothing_is_downloaded_if_ordain_is_off_or_the_agent_has_to_do_it(
 
 
 def test_the_wget_of_busybox_works(tmp_path: Path) -> None:
-    if shutil.which("busybox") is None:
-        pytest.skip("needs busybox")
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in "cat chmod cp head mkdir mv rm sed sleep sort timeout tr wc wget".split():
-        (tools / name).symlink_to(str(shutil.which("busybox")))
+    tools = busybox_tools(tmp_path)
     with served(DOCUMENT) as (url, _):
         done = run(
             [str(shutil.which("busybox")), "sh"],
             tmp_path,
             f"ordain_fetch {tmp_path}",
             words=f"ordain.source={url}/x",
-            path=f"{tools}",
+            path=tools,
         )
     assert (done.stdout, done.stderr) == ("", "")
     assert handed(tmp_path) == {"documents/source.yaml": DOCUMENT}
@@ -186,19 +229,14 @@ def test_curl_does_not_follow_a_redirect(shell: list[str], tmp_path: Path) -> No
 
 def test_https_without_curl_is_refused(tmp_path: Path) -> None:
     """busybox wget fetches https without any check of the certificate."""
-    if shutil.which("busybox") is None:
-        pytest.skip("needs busybox")
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in "cat chmod cp head mkdir mv rm sed sleep sort timeout tr wc wget".split():
-        (tools / name).symlink_to(str(shutil.which("busybox")))
+    tools = busybox_tools(tmp_path)
     busybox = str(shutil.which("busybox"))
     done = run(
         [busybox, "sh"],
         tmp_path,
         f"ordain_fetch {tmp_path}",
         words="ordain.source=https://127.0.0.1:1/x",
-        path=f"{tools}",
+        path=tools,
     )
     assert "https needs curl in this initrd" in done.stdout
     assert handed(tmp_path) == {}
