@@ -16,6 +16,8 @@ from rig.debian_roots import CACHE, CLEAN_ENVIRONMENT, made_once
 
 SUITE = "trixie"
 QUADLET = "usr/libexec/podman/quadlet"
+DOCKER = "usr/bin/docker"
+COMPOSE = "usr/libexec/docker/cli-plugins/docker-compose"
 PYTHON = "usr/bin/python3"
 CLOUD_INIT = """
 import json, logging, sys
@@ -61,6 +63,16 @@ def quadlet_services(command: Sequence[str], directory: Path) -> Mapping[str, st
     parts = done.stdout.split("\n---")
     named = (part.removeprefix("---").partition("---\n") for part in parts if "---\n" in part)
     return {name: text for name, _, text in named}
+
+
+def docker_command() -> tuple[str, ...]:
+    """Return the command that runs docker's client."""
+    return (*_loader(tree := _unpacked("docker-cli", DOCKER)), os.fspath(tree / DOCKER))
+
+
+def compose_command() -> tuple[str, ...]:
+    """Return the command that runs docker compose."""
+    return (*_loader(tree := _unpacked("docker-compose", COMPOSE)), os.fspath(tree / COMPOSE))
 
 
 def cloud_init_tree() -> Path:
