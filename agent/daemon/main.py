@@ -31,6 +31,7 @@ from ordain.agent.system.polkit import PolkitAuthority
 from ordain.agent.system.sd_notify import notify
 from ordain.agent.system.service_loop import ping_watchdog, run_until_first_ends, wait_for_stop_signal
 from ordain.agent.system.systemd1 import Systemd
+from ordain.transforms.machine.installed_units import forget_settings
 
 log = logging.getLogger("ordain.agent")
 
@@ -66,7 +67,12 @@ async def _run(root: Path) -> int:
         executor=worker,
         store=parts.store,
     )
-    follower = Follower(parts=parts, source=reader, settings_problems=problems, dismiss=worker.dismiss)
+
+    def dismiss() -> None:
+        worker.dismiss()
+        forget_settings()
+
+    follower = Follower(parts=parts, source=reader, settings_problems=problems, dismiss=dismiss)
     status = follower.status
     settings_reload = SettingsReload(follower, systemd, root)
     client = AgentClient(InProcessClient(parts=parts, source=reader, read_status=status.refresh), follower)

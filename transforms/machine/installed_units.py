@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from ordain.transforms.machine import rootfs, sysv_scripts
@@ -88,7 +89,7 @@ def read_installed(root: Path, directories: Sequence[str] = DIRECTORIES) -> Inst
 
 def _scan(root: Path, directories: Sequence[str]) -> _Directories:
     contents = _Directories()
-    real = [os.fspath(rootfs.chase(root, directory)) for directory in directories]
+    real = [rootfs.resolve(os.fspath(root), directory) for directory in directories]
     for rank, (shown, path) in enumerate(zip(directories, real, strict=True)):
         if path in real[:rank]:  # /lib is usually a link to usr/lib
             continue
@@ -186,15 +187,26 @@ def _unit(name: str, aliases: Iterable[str], contents: _Directories) -> Installe
     sections: dict[str, list[tuple[str, str]]] = {}
     texts = {file.path: _content(file) for file in drop_ins}
     for text in (content, *texts.values()):
-        for section, key, value in unit_file.parse(text):
+        for section, key, value in _settings(text):
             sections.setdefault(section, []).append((key, value))
     return InstalledUnit(
         name=name,
         path=path,
         sections={section: tuple(lines) for section, lines in sections.items()},
         drop_ins=tuple(texts),
-        drop_in_keys={path: frozenset((s, k) for s, k, _ in unit_file.parse(text)) for path, text in texts.items()},
+        drop_in_keys={path: frozenset((s, k) for s, k, _ in _settings(text)) for path, text in texts.items()},
     )
+
+
+@lru_cache(maxsize=4096)
+def _settings(text: str) -> tuple[tuple[str, str, str], ...]:
+    """Return `unit_file.parse` of a text. From one read to the next one, hardly a file changes."""
+    return unit_file.parse(text)
+
+
+def forget_settings() -> None:
+    """Free the memory of the unit files that were read: half a MiB for those of Debian."""
+    _settings.cache_clear()
 
 
 def _drop_ins(name: str, aliases: Iterable[str], contents: _Directories) -> tuple[_File, ...]:
@@ -272,7 +284,7 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
 def _files(root: Path, place: str) -> Iterator[tuple[str, _File]]:
     """Yield the files and links in a directory, which may itself be a link."""
     try:
-        path = os.fspath(rootfs.chase(root, place))
+        path = rootfs.resolve(os.fspath(root), place)
     except OSError:
         return
     for entry in _entries(path):
@@ -286,10 +298,10 @@ def _files(root: Path, place: str) -> Iterator[tuple[str, _File]]:
 def _resolve(root: Path, place: str, *, dangling: bool = False) -> _File | None:
     """Return the file that the link ``place`` leads to, None if it is missing and ``dangling`` is false."""
     try:
-        real = rootfs.chase(root, place)
-        if real == root / "dev/null":
+        real = rootfs.resolve(os.fspath(root), place)
+        if real == os.path.join(root, "dev/null"):  # noqa: PTH118 -- hot: pathlib triples it
             return _File(path=place, real="")
-        return _File(path=place, real=os.fspath(real)) if dangling or real.is_file() else None
+        return _File(path=place, real=real) if dangling or os.path.isfile(real) else None  # noqa: PTH113
     except OSError:
         return None
 

@@ -22,28 +22,35 @@ def chase(root: Path, path: str) -> Path:
 
     Raises `OSError` (``ELOOP``) for a circle of links.
     """
+    return Path(resolve(os.fspath(root), path))
+
+
+def resolve(root: str, path: str) -> str:
+    """Return the same as `chase`, as text: for callers that follow thousands of links."""
     todo = path.split("/")[::-1]
-    done: list[str] = []
+    top = root if root != "/" else ""
+    done = [top]  # each with the directories above it
     links = 0
     while todo:
         part = todo.pop()
         if part in ("", "."):
             continue
         if part == "..":
-            del done[-1:]
+            del done[max(1, len(done) - 1) :]
             continue
+        place = f"{done[-1]}/{part}"
         try:
-            target = os.readlink(os.path.join(root, *done, part))  # noqa: PTH115, PTH118 -- hot: pathlib triples it
+            target = os.readlink(place)  # noqa: PTH115 -- hot: pathlib triples it
         except (OSError, ValueError):
-            done.append(part)
+            done.append(place)
             continue
         links += 1
         if links > _LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         if target.startswith("/"):
-            done.clear()
+            done = [top]
         todo += target.split("/")[::-1]
-    return root.joinpath(*done)
+    return done[-1] or root
 
 
 def read(root: Path, path: str, *, limit: int = LIMIT) -> bytes | None:

@@ -92,12 +92,15 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     begin = 1
     for number, physical in enumerate(_LINE_END.split(text), 1):
         begin = begin if pending else number
-        if physical.lstrip(BLANKS).startswith(("#", ";")):
+        start = physical.lstrip(BLANKS)
+        if not start and not pending:
+            continue
+        if start.startswith(("#", ";")):
             continue  # systemd skips a comment even between a line and its continuation
         if bom and physical.startswith(bom):
             physical, bom = physical.removeprefix(bom), ""  # systemd skips one, on any line
         line = pending + physical
-        if (len(line) - len(line.rstrip("\\"))) % 2:
+        if line.endswith("\\") and (len(line) - len(line.rstrip("\\"))) % 2:
             pending = line[:-1] + " "
             continue
         pending = ""

@@ -243,6 +243,16 @@ def test_a_hostile_file_only_affects_its_own_unit(tmp_path: Path) -> None:
     }
 
 
+def test_a_file_is_read_again_after_any_change(tmp_path: Path) -> None:
+    before = installed(tmp_path, {f"{USR}/a.service": "[Unit]\nDescription=1\n"}).units["a.service"]
+    after = installed(tmp_path, {f"{USR}/a.service": "[Unit]\nDescription=2\n"}).units["a.service"]
+    dropped = installed(tmp_path, {f"{ETC}/a.service.d/b.conf": "[Unit]\nDescription=3\n"}).units["a.service"]
+
+    assert before.sections["Unit"] == (("Description", "1"),)
+    assert after.sections["Unit"] == (("Description", "2"),)
+    assert dropped.sections["Unit"] == (("Description", "2"), ("Description", "3"))
+
+
 def test_a_missing_root_has_no_units(tmp_path: Path) -> None:
     assert read_installed(tmp_path / "nowhere") == Installed(units={})
 
