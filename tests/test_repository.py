@@ -433,7 +433,15 @@ IDEAS = {
     "agent/delivery/release": {"release_page", "second_site"},
     "generator": {"initrd_handover", "initrd_netboot"},
     "transforms": {
-        *("determinism", "examples", "golden_cases", "hostile_documents", "no_problem_is_lost", "sections"),
+        *(
+            "determinism",
+            "examples",
+            "golden_cases",
+            "hostile_documents",
+            "no_problem_is_lost",
+            "sections",
+            "silent_values",
+        ),
     },
     "transforms/catalog": {"audit", "local_transforms"},
     "transforms/graph": {"settings_without_effect"},

@@ -67,6 +67,8 @@ services: {x: {command: /bin/x, type: notify-reload}}
 services: {x: {command: /bin/x, reload: HUP, condition: {host: "", cpus: many}, health: {tcp: a, within: 1M}}}
 services: {x: {command: /bin/x, check: ./x}}
 files: {/a: {link: /a}}
+modules: {loop: {options: "a = b"}}
+sysctl: {vm.swappiness: 010}
 units: {a.slice: {Slice: {TasksMax: '10'}}, a-b.slice: {Slice: {TasksMax: '20'}}}
 services: {x: {command: /opt/x, files: {/opt/x: {content: a}}}}
 services: {x: {command: /bin/x, schedule: {every: 0s}, limits: {open-files: 2000000}}}

@@ -30,7 +30,7 @@ def faults_of_crontab(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield the number of each line of ``text`` that cron cannot use, the fault and a hint.
 
     >>> list(faults_of_crontab("A=b\\n5 4 * * * root /bin/a\\n5 4 * * * /bin/a\\n"))
-    [(3, "'/bin/a' is not a user", 'write MINUTE HOUR DAY MONTH WEEKDAY USER COMMAND')]
+    [(3, 'a time, a user or a command is missing', 'write MINUTE HOUR DAY MONTH WEEKDAY USER COMMAND')]
     """
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()

@@ -17,6 +17,7 @@ from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
 from ordain.transforms.errors import Problem, blocked, did_you_mean, is_blocked, warning
 from ordain.transforms.graph.effective_units import effective_units
 from ordain.transforms.graph.kept_out_units import DEFAULT, boot_targets, members_kept_out, started_with
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import BOOT_ITEM, Branch, Installed, Leaf
 from ordain.transforms.render.cause_comments import MADE_BY
 from ordain.transforms.render.rendered_item import RenderedItem
@@ -28,6 +29,8 @@ from ordain.transforms.systemd.values import EncodeError
 TARGET = "ordain.target"
 _DROP_IN = "00-ordain-boot.conf"
 """Another name than that of a drop-in that documents make for the same target."""
+_TERMINAL = lazy_pattern(r"(?:[A-Za-z0-9]+/)?[A-Za-z][A-Za-z0-9_]*[0-9]|pts/[0-9]+|console")
+"""The name of a terminal below /dev."""
 _BASIC = """\
 # {made_by}
 # boot: exclusive. The distribution's basic.target, with only these of its sockets, timers and paths.
@@ -89,6 +92,8 @@ def _console(leaf: Leaf | None) -> Iterator[UnitLink]:
     if leaf is None:
         return
     name = str(leaf.value).removeprefix("/dev/")
+    if not _TERMINAL.fullmatch(name):
+        raise EncodeError(f"{name!r} is not the name of a terminal in /dev")
     virtual = name.startswith("tty") and name[3:].isdigit()
     unit = unit_name.instance_of("getty@.service" if virtual else "serial-getty@.service", unit_name.escape(name))
     yield wants("getty.target", unit, BOOT_ITEM)

@@ -28,7 +28,7 @@ _NEUTRAL: Mapping[str, str] = {
     **{directive: key for key, (_, directive) in PLAIN.items()},
     **{directive: key for key, directive in COMMANDS.items()},
     **CONDITION_KEYS,
-    **{"What": "what", "TimeoutSec": "timeout", "Accept": "listen/accept", "OnCalendar": "schedule"},
+    **{"What": "what", "Type": "type", "TimeoutSec": "timeout", "Accept": "listen/accept", "OnCalendar": "schedule"},
     **{"SocketMode": "listen/mode", "SocketUser": "listen/user", "ReadWritePaths": "sandbox/write"},
     **{directive: f"listen/{key}" for key, directive in LISTEN.items()},
 }
@@ -159,11 +159,14 @@ def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:
         if option < other and option in options and other in options:
             what = f"the options {option} and {other} contradict each other, and only one of them counts"
             yield _fault(("Options",), what, "remove one of them", "Doubtful", Severity.WARNING, option)
+    if unit.kind == "mount" and (meant := mount_sources.unlikely(kind)):
+        what = f"{kind!r} is not a type of file systems that Linux has"
+        yield _fault(("Type",), what, meant, "Doubtful", Severity.WARNING)
     if unit.kind == "mount" and (wanted := mount_sources.expected(kind, unit.last("What"))):
         of_type = f"a file system of type {kind}" if kind else "a mount without a type"
         what = f"{unit.last('What')!r} is not a source for {of_type}"
         yield _fault(("What",), what, f"write {wanted}", "Doubtful", Severity.WARNING)
-    for option, what, hint in mount_options.faults(kind, options):
+    for option, what, hint in mount_options.faults("swap" if unit.kind == "swap" else kind, options):
         yield _fault(("Options",), what, hint, "Doubtful", Severity.WARNING, option)
     doubts = {"size": of_size("size", options.get("size", "")), "mode": of_mode(options.get("mode", ""))}
     for option, (what, hint) in doubts.items() if kind in {"tmpfs", "ramfs"} else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
 from ordain.transforms.artifacts import Artifact, RegularFile, SymbolicLink
@@ -23,7 +24,19 @@ _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = lazy_pattern(rf"(?=.{{1,64}}\Z){_LABEL}(\.{_LABEL})*")
 _ZONE = lazy_pattern(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _LOCALE = lazy_pattern(r"C|POSIX|[a-z]{2,3}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?|C\.[A-Za-z0-9-]+")
+_SERVER = lazy_pattern(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _WORD = lazy_pattern(r"[A-Za-z0-9_.@:+-]+")
+
+
+def _is_server(text: str) -> bool:
+    """Return whether time services look ``text`` up as a name, or use it as an address."""
+    if ":" not in text:
+        return _SERVER.fullmatch(text) is not None
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def render(tree: Branch, names: Names) -> RenderedItem:
@@ -90,8 +103,8 @@ class _HostRenderer:
             return
         servers = tuple(map(str, leaf.value)) if isinstance(leaf.value, tuple) else ()
         for server in servers:
-            if not _WORD.fullmatch(server):
-                self.block(leaf, f"{server!r} is not a time server", "use a name or an address")
+            if not _is_server(server):
+                self.block(leaf, f"{server!r} is not a time server", "use a name or an address, without a port")
         unit, config = (self.names.service("ntp", key) for key in ("unit", "config"))
         if unit == TIMESYNCD:
             file = TextFile(path=f"{config or '/etc/systemd/timesyncd.conf.d/'}00-ordain.conf", item=HOST_ITEM)

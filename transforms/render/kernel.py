@@ -19,6 +19,9 @@ _PARAMETER = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.:*/-]*")
 _WORDS = frozenset({"yes", "no", "true", "false"})
 _NOT_WHOLE = lazy_pattern(r"[0-9]+(\.[0-9]+(e[0-9]+)?|e[0-9]+)", re.IGNORECASE)
 """Values that documents have for a number, and that no kernel parameter takes (proc_dointvec)."""
+_OCTAL = lazy_pattern("0[0-7]*[1-7][0-7]*")
+_QUOTED = lazy_pattern(r'"[^"]*"')
+_OPTION = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_.-]*(?:=.*)?", re.DOTALL)
 _MODULE = lazy_pattern(r"[A-Za-z0-9_-]+")
 
 
@@ -35,6 +38,10 @@ def render_sysctl(tree: Branch, names: Names) -> RenderedItem:
         if value.lower() in _WORDS or _NOT_WHOLE.fullmatch(value):
             what = f"the kernel takes whole numbers, and would refuse {value!r} for {name}"
             file.problems.append(warning("sysctl", leaf.where, what, "write it as a whole number, 1 or 0", "Doubtful"))
+        elif _OCTAL.fullmatch(value):
+            what = f"the kernel reads {value} as an octal number, {int(value, 8)}"
+            number = value.lstrip("0")
+            file.problems.append(warning("sysctl", leaf.where, what, f"write {number} or {int(value, 8)}", "Doubtful"))
         elif wanted := wanted_value(parameter_path(name), value):
             what = f"the kernel would refuse {value!r} for {name}"
             file.problems.append(warning("sysctl", leaf.where, what, f"write {wanted}", "Doubtful"))
@@ -62,6 +69,11 @@ def render_modules(tree: Branch, names: Names) -> RenderedItem:
         if options is not None:
             if str(options.value).endswith("\\"):
                 probe.block(options, "the options end in a backslash, which joins the next line", "remove it")
+            bare = _QUOTED.sub("x", str(options.value))
+            if wrong := next((word for word in bare.split() if not _OPTION.fullmatch(word)), ""):
+                what = f"the kernel ignores {wrong!r} in the options of {name}"
+                hint = "write words like name=value, without blanks around ="
+                probe.problems.append(warning("modules", options.where, what, hint, "Doubtful"))
             probe.add(f"options {name} {options.value}", options)
     files = [file for file in (load, probe) if file.lines or file.problems]
     return _item("modules", files, "systemd-modules-load.service", MODULES_LOAD)

@@ -35,6 +35,7 @@ _FIRMWARE = lazy_pattern(r"uefi|device-tree|device-tree-compatible\(.+\)|smbios-
 _PRESSURE = lazy_pattern(r"(?:[^\s:]+:)?[0-9]{1,3}(?:\.[0-9]{1,2})?%(?:/(?:(?:10|60|300)(?:s|sec)?|[15] ?m(?:in)?))?")
 _COMPARISON = lazy_pattern(r"(!\$=|\$=|!=|<=|>=|==|=|<|>|)(.*)")
 _VERSION = lazy_pattern(r"[0-9][0-9A-Za-z.+~^_-]*")
+_RELEASE = lazy_pattern(r"[0-9*?\[][0-9A-Za-z.+~_*?\[\]!^-]*")
 _SHORT = lazy_pattern(r"[0-9]+(?:\.[0-9]+)?")
 """A version that is never the whole release of a kernel, which has three numbers (uname(2))."""
 
@@ -139,8 +140,8 @@ def _kernel_fault(sign: str, version: str) -> Doubt:
         number = version.rstrip(".xX")
         return "no kernel has this as its whole release", f"write {number}.* or >={number}"
     if pattern:
-        wrong = not (version[0].isdigit() or version[0] in "*?[")
-        return ("the release of a kernel begins with a number", "such as >=5.10 or 6.1.*") if wrong else NO_DOUBT
+        wrong = not _RELEASE.fullmatch(version) or not set(version) & set(".*?[")
+        return ("no kernel has such a release", "write one such as >=5.10 or 6.1.*") if wrong else NO_DOUBT
     if not _VERSION.fullmatch(version):
         return "a comparison needs a sign and a version", "such as >=5.10; the signs are < <= = != >= >"
     if sign in ("=", "==") and _SHORT.fullmatch(version):

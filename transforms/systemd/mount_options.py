@@ -73,7 +73,7 @@ def faults(kind: str, options: Mapping[str, str]) -> Iterator[Fault]:
     """Yield the options with which the kernel refuses a mount of the type ``kind``, or that it ignores.
 
     >>> [fault for _, fault, _ in faults("tmpfs", {"size": "1GiB"})]
-    ["the kernel refuses size=1GiB: it is not a size"]
+    ['the kernel refuses size=1GiB: it is not a size']
     """
     plain = {name: value for name, value in options.items() if not _SPECIFIER.search(value)}
     yield from _OF_TYPES.get(kind, _nothing)(plain)
@@ -119,8 +119,19 @@ def _is_inside(one: str, two: str) -> bool:
     return first.startswith(second) or second.startswith(first)
 
 
+def _swap(options: Mapping[str, str]) -> Iterator[Fault]:
+    for name, value in options.items():
+        if name not in _OF_SWAP and not name.startswith("x-") and not instead(name):
+            yield name, f"swapon ignores the option {name}", "write discard, discard=once, discard=pages or `priority`"
+        elif name == "discard" and value not in ("", "once", "pages"):
+            yield name, f"swapon refuses discard={value}", "write discard, discard=once or discard=pages"
+
+
+_OF_SWAP = frozenset("discard pri nofail sw defaults".split())
+"""The options of swapon(8), and words of fstab(5) that it takes without an effect."""
 _OF_TYPES: Mapping[str, Callable[[Mapping[str, str]], Iterator[Fault]]] = {
     "tmpfs": _tmpfs,
     "ramfs": _ramfs,
     "overlay": _overlay,
+    "swap": _swap,
 }

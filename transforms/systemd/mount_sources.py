@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.lazy_patterns import lazy_pattern
 
 _SHARE, _UNC = lazy_pattern(r"[^/]+:.*|\[[^]]+\]:.*"), lazy_pattern(r"(?://|\\\\)[^/\\]+[/\\].+")
@@ -32,6 +33,31 @@ _FORMS = {
 }
 
 
+_KNOWN = frozenset(
+    "9p adfs affs afs apfs auto autofs befs bfs bpf btrfs ceph cgroup2 cifs coda configfs cramfs debugfs"
+    " devpts devtmpfs ecryptfs efivarfs efs erofs ext2 ext3 ext4 exfat f2fs fuse fuseblk gfs2 glusterfs"
+    " hfs hfsplus hpfs hugetlbfs iso9660 jffs2 jfs lustre minix mqueue msdos nfs nfs4 nilfs2 none ntfs"
+    " ntfs3 ntfs-3g ocfs2 omfs orangefs overlay proc pstore qnx4 qnx6 ramfs reiserfs romfs securityfs smb3"
+    " squashfs sshfs sysfs tmpfs tracefs ubifs udf ufs vboxsf vfat virtiofs xfs zfs zonefs bcachefs".split()
+)
+"""Types of file systems of Linux and of programs that mount."""
+_TYPE = lazy_pattern("[a-z0-9][a-z0-9._+-]*")
+
+
+def unlikely(kind: str) -> str:
+    """Return the hint for a type that nothing brings, "" if a program or module may do so.
+
+    >>> unlikely("EXT4"), unlikely("ext5"), unlikely("fuse.rclone"), unlikely("")
+    ('write ext4', 'did you mean ext4 or ext3 or ext2?', '', '')
+    """
+    if not kind or "%" in kind or kind in _KNOWN or kind == "bind" or kind.startswith("fuse"):
+        return ""
+    if kind.lower() in _KNOWN:
+        return f"write {kind.lower()}"
+    near = did_you_mean(kind.lower(), _KNOWN, cutoff=0.75)
+    return near or ("" if _TYPE.fullmatch(kind) else "write a type such as ext4")
+
+
 def expected(kind: str, source: str) -> str:
     """Return the form that a source of type ``kind`` needs, "" if ``source`` has it or the type is not known.
 
@@ -42,6 +68,8 @@ def expected(kind: str, source: str) -> str:
         return "`options: [bind]` without a type: bind is an option of mount(8)"
     if not kind and source in _VIRTUAL:
         return f"`type: {source}` too"
+    if not kind and source.startswith(("~", "$", "./", "../")):
+        return "a path from / on, as nothing expands it"
     if not kind and _NODE.fullmatch(source):
         return f"/dev/{source}, or its UUID=…, LABEL=…, PARTUUID=…, PARTLABEL=…"
     tag = _TAG.fullmatch(source)
