@@ -47,8 +47,14 @@ if TYPE_CHECKING:
 
 HELD = "etc/ordain/boot/held-files"
 """The paths of files that held units use: they stay as an administrator has changed them."""
-CREDENTIALS = ("run/credentials/@system", "etc/credstore", "run/credstore", "usr/lib/credstore")
-ENCRYPTED = ("run/credentials/@encrypted", "etc/credstore.encrypted", "run/credstore.encrypted")
+CREDENTIALS = (
+    *("run/credentials/@system", "run/ordain/credentials/@system"),
+    *("etc/credstore", "run/credstore", "usr/lib/credstore"),
+)
+ENCRYPTED = (
+    *("run/credentials/@encrypted", "run/ordain/credentials/@encrypted"),
+    *("etc/credstore.encrypted", "run/credstore.encrypted"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

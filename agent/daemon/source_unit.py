@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ordain.agent.delivery.identity.key_file import is_sealed, place_of_key
+from ordain.agent.delivery.identity.key_file import is_sealed, path_for_pid1, place_of_key
 from ordain.agent.delivery.identity.machine_key import CREDENTIAL as MACHINE_KEY
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.handover_source import FOLDER as HANDOVER
@@ -52,7 +52,8 @@ def drop_in(root: Path, settings: SourceSettings) -> Iterator[str]:
     if machine_key:
         yield f"# {machine_key} of {(root / machine_key.lstrip('/')).stat().st_mtime_ns}\n"
         sealed = is_sealed(machine_key)
-        yield f"LoadCredentialEncrypted={MACHINE_KEY}:{machine_key}\n" if sealed else f"LoadCredential={MACHINE_KEY}\n"
+        place = path_for_pid1(machine_key)
+        yield f"LoadCredentialEncrypted={MACHINE_KEY}:{place}\n" if sealed else f"LoadCredential={MACHINE_KEY}\n"
     for name in settings.credentials:
         path = next((f"/{folder}/{name}" for folder in ENCRYPTED if rootfs.exists(root, f"{folder}/{name}")), "")
         yield f"LoadCredentialEncrypted={name}:{path}\n" if path else f"LoadCredential={name}\n"

@@ -300,6 +300,16 @@ def test_a_file_below_a_file_of_the_same_documents_is_reported_only_while_they_n
     assert (root / "etc/a").read_text() == "x"
 
 
+@pytest.mark.parametrize("folder", ["run/credentials/@system", "run/ordain/credentials/@system", "etc/credstore"])
+def test_a_file_is_made_of_a_credential_of_the_machine_or_of_the_boot(root: Path, folder: str) -> None:
+    (root / folder).mkdir(parents=True)
+    (root / folder / "key").write_text("secret")
+
+    place(root, CredentialFile(path="/etc/a", credential="key", mode=0o600))
+
+    assert text(root / "etc/a") == ("secret", 0o600)
+
+
 def test_a_placed_file_is_kept_if_it_cannot_be_placed_again(root: Path) -> None:
     (root / "etc/credstore").mkdir()
     (root / "etc/credstore/key").write_text("secret")

@@ -1,8 +1,10 @@
-"""The order in which the units that place files run in a boot."""
+"""The units that place files: their order in a boot, and their view of credentials."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import pytest
 
 UNITS = Path(__file__).parents[2] / "units"
 READERS = {"systemd-networkd.service", "NetworkManager.service", "networking.service", "systemd-resolved.service"}
@@ -21,3 +23,11 @@ def test_files_are_placed_before_the_programs_of_the_network_read_them() -> None
 
 def test_files_below_run_are_placed_before_the_early_programs_of_the_network_read_them() -> None:
     assert {"systemd-networkd.service", "systemd-resolved.service"} <= before("ordain-files-early.service")
+
+
+@pytest.mark.parametrize("unit", ["ordain-files-early", "ordain-files", "ordain-files-remote", "ordain-agent"])
+@pytest.mark.parametrize("kind", ["@system", "@encrypted"])
+def test_a_unit_that_reads_credentials_of_the_boot_sees_them_in_its_sandbox(unit: str, kind: str) -> None:
+    lines = (UNITS / f"{unit}.service").read_text().splitlines()
+
+    assert f"BindReadOnlyPaths=-/run/credentials/{kind}:/run/ordain/credentials/{kind}" in lines

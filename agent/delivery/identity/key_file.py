@@ -23,8 +23,13 @@ from ordain.transforms.machine import rootfs
 
 PLAIN = "etc/credstore"
 SEALED = "etc/credstore.encrypted"
-RECEIVED_SEALED = ("run/credstore.encrypted", "run/credentials/@encrypted", "usr/lib/credstore.encrypted")
-RECEIVED = ("run/credstore", "run/credentials/@system", "usr/lib/credstore")
+CREDENTIALS, BOUND = "run/credentials", "run/ordain/credentials"
+"""The credentials of the boot, and the same ones as the agent sees them: PID 1 hides the first from its namespace."""
+RECEIVED_SEALED = (
+    *("run/credstore.encrypted", f"{CREDENTIALS}/@encrypted", f"{BOUND}/@encrypted"),
+    "usr/lib/credstore.encrypted",
+)
+RECEIVED = ("run/credstore", f"{CREDENTIALS}/@system", f"{BOUND}/@system", "usr/lib/credstore")
 NEXT = f"{CREDENTIAL}-next"
 SECRET_NEXT = f"{SECRET_CREDENTIAL}-next"
 """The credentials with new keys, until the store has their public halves."""
@@ -95,6 +100,11 @@ def _read(root: Path, name: str, title: str, parse: Callable[[str], K], program:
         raise Failure(f"{path}: cannot read {title}: {error.strerror or error}") from None
     except ValueError as error:
         raise Failure(f"{path}: cannot read {title}: {error}") from None
+
+
+def path_for_pid1(path: str) -> str:
+    """Return the path at which PID 1 finds the file with the key that `place_of_key` has found."""
+    return path.replace(f"/{BOUND}/", f"/{CREDENTIALS}/", 1)
 
 
 def is_sealed(path: str) -> bool:

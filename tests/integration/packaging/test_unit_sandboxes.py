@@ -100,3 +100,17 @@ def test_the_sandbox_of_each_unit_of_ours_is_tight_and_wide_enough(machine: Mach
 
     machine.run("systemctl", "rescue", check=False)
     machine.until("the record is cleared", lambda: not machine.path("/run/ordain/takeover").exists())
+
+
+def test_a_credential_of_the_boot_becomes_a_file_and_the_agent_sees_the_key_of_the_machine(machine: Machine) -> None:
+    machine.boot()
+    machine.run("mkdir", "-p", "/run/credentials/@system")
+    machine.write("/run/credentials/@system/tunnel", "hunter2")
+    machine.run("systemctl", "restart", "ordain-agent")
+    files = "files:\n  /etc/tunnel.key: {credential: tunnel}\n  /run/tunnel/key: {credential: tunnel}\n"
+
+    apply(machine, f"ordain: v1\nkind: Layer\nname: machine\n{files}")
+
+    assert machine.read("/etc/tunnel.key") == machine.read("/run/tunnel/key") == "hunter2"
+    pid = machine.show("ordain-agent.service", "MainPID")["MainPID"]
+    assert machine.run("nsenter", "-m", "-t", pid, "ls", "/run/ordain/credentials/@system").stdout == "tunnel\n"

@@ -1,0 +1,31 @@
+"""The drop-in that gives ordain-source.service its credentials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.daemon.source_unit import drop_in
+from ordain.agent.source_settings import SourceKind, SourceSettings
+
+SETTINGS = SourceSettings(type=SourceKind.ETCD, endpoints=("https://a:2379",))
+
+
+@pytest.mark.parametrize(
+    ("folder", "line"),
+    [
+        ("etc/credstore", "LoadCredential=ordain.machine-key"),
+        ("run/credentials/@system", "LoadCredential=ordain.machine-key"),
+        ("run/ordain/credentials/@system", "LoadCredential=ordain.machine-key"),
+        (
+            "run/ordain/credentials/@encrypted",
+            "LoadCredentialEncrypted=ordain.machine-key:/run/credentials/@encrypted/ordain.machine-key",
+        ),
+    ],
+)
+def test_a_key_that_came_with_the_boot_is_given_by_the_path_of_pid1(tmp_path: Path, folder: str, line: str) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "ordain.machine-key").write_text("key\n")
+
+    assert "".join(drop_in(tmp_path, SETTINGS)).splitlines()[-1] == line
