@@ -133,7 +133,10 @@ def _add_mount(device: str, path: str, kind: str, options: _Options) -> bool:
         return False
     if is_api(path.rstrip("/")):
         # systemd-fstab-generator leaves these out, too (mount_point_is_api()).
-        options.not_converted(f"{path}: systemd mounts it itself", "remove the line")
+        hint = (
+            "leave it in fstab: systemd-remount-fs.service uses its options" if options.options else "remove the line"
+        )
+        options.not_converted(f"{path}: systemd mounts it itself", hint)
         return False
     if not _is_path(path):
         options.not_converted(f"{path!r} is not a mount point", "write an absolute path")

@@ -344,11 +344,14 @@ KNOWN = {
 def test_a_quadlet_of_others_is_read_like_by_the_generator(
     path: Path, quadlet: tuple[str, ...], tmp_path: Path
 ) -> None:
-    for name in {path.name, *REFERENCE.findall(path.read_text())}:
-        if (path.parent / name).is_file():
-            shutil.copy(path.parent / name, tmp_path / name)
+    names = [path.name]
+    for name in names:  # which grows by what each file refers to
+        files = [path.parent / name, *sorted(path.parent.parent.rglob(name))]
+        if file := next((file for file in files if file.is_file()), None):
+            shutil.copy(file, tmp_path / name)
+            names += [other for other in dict.fromkeys(REFERENCE.findall(file.read_text())) if other not in names]
         if (path.parent / f"{name}.d").is_dir():
-            shutil.copytree(path.parent / f"{name}.d", tmp_path / f"{name}.d")
+            shutil.copytree(path.parent / f"{name}.d", tmp_path / f"{name}.d", dirs_exist_ok=True)
 
     different, problems = differences(quadlet, tmp_path, path.stem)
 

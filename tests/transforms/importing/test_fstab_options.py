@@ -64,3 +64,16 @@ def test_the_remedy_for_two_lines_of_one_file_is_there() -> None:
     fstab.convert(files, names, draft)
 
     assert [problem.hint for problem in draft.problems] == ["remove one of them", "import this file alone"]
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"), [("defaults", "remove the line"), ("noexec,size=64M", "leave it in fstab")]
+)
+def test_the_options_of_a_file_system_of_the_kernel_stay_in_use(options: str, hint: str) -> None:
+    """systemd-remount-fs.service reads them from fstab."""
+    draft = DocumentDraft()
+    names, _ = names_for(shipped(), facts_for("debian-12"), {})
+
+    fstab.convert([InputFile(path="fstab", data=f"tmpfs /dev/shm tmpfs {options} 0 0\n".encode())], names, draft)
+
+    assert [problem.hint.partition(":")[0] for problem in draft.problems] == [hint]
