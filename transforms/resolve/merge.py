@@ -16,6 +16,8 @@ from ordain.transforms.model import Branch, Document, Leaf, Row, Template, Tree,
 
 Rank = tuple[int, int, tuple[int, int]]
 """Tier, weight and closeness of the OS match; the higher rank wins."""
+MAX_HINTS = 100
+"""The problems that get a hint: each hint compares a name with all others, and a set may have thousands of nulls."""
 
 
 def rank(document: Document, closeness: tuple[int, int]) -> Rank:
@@ -97,6 +99,13 @@ class _MergedMap:
             yield from _leaves(self.get(name))
 
 
+def _present(entries: _MergedMap) -> Iterator[str]:
+    """Yield the names of the entries that no null has removed."""
+    for name, item in entries.items.items():
+        if not (isinstance(item, _MergedLeaf) and item.removed):
+            yield name
+
+
 class _Merger:
     document: Document
     rank: Rank
@@ -125,8 +134,9 @@ class _Merger:
                 self.conflict(null, rival)
                 return
         if old is None:
-            known = did_you_mean(name, into.items) or "remove this key"
-            self.warn(null, f"null has nothing to remove: no lower layer sets {name}", known, "NullOfNothing")
+            hint = did_you_mean(name, _present(into)) if len(self.problems) < MAX_HINTS else ""
+            what = f"null has nothing to remove: no lower layer sets {name}"
+            self.warn(null, what, hint or "remove this key", "NullOfNothing")
         into.items[name] = _MergedLeaf(null, self.rank, self.document, removed=True)
 
     def branch(self, into: _MergedMap, name: str, child: Branch, shape: Shape) -> None:

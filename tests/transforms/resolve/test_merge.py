@@ -14,7 +14,8 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, Tree
-from ordain.transforms.resolve.merge import merge, rank
+from ordain.transforms.resolve import merge as merge_module
+from ordain.transforms.resolve.merge import MAX_HINTS, merge, rank
 from ordain.transforms.resolve.resolve import certain_conflicts, resolve
 
 FACTS = Facts(id="debian", version="12", systemd=252, hostname="m1", labels={"role": ("web",)})
@@ -119,6 +120,25 @@ def test_a_conflict_below_a_higher_layer_is_still_reported() -> None:
 def test_a_null_with_nothing_to_remove_is_a_warning_with_similar_names() -> None:
     _, problems = resolve(layers("| services: {web: {nice: 1}}", "weight: 1 | services: {wbe: null}"), FACTS, {})
     assert [(p.code, p.hint) for p in problems] == [("NullOfNothing", "did you mean web?")]
+
+
+def test_a_null_is_not_taken_for_the_name_that_another_null_means() -> None:
+    _, problems = resolve(layers("| files: {/etc/a1: null, /etc/a2: null}"), FACTS, {})
+    assert {p.hint for p in problems} == {"remove this key"}
+
+
+def test_only_the_first_of_thousands_of_nulls_are_compared_with_all_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def record(name: str, known: Iterator[str]) -> str:
+        compared.append(name)
+        return ""
+
+    monkeypatch.setattr(merge_module, "did_you_mean", record)
+    nulls = ", ".join(f"/etc/a{number}: null" for number in range(1000))
+    _, problems = resolve(layers(f"| files: {{{nulls}}}"), FACTS, {})
+    assert len(problems) == 1000
+    assert len(compared) == MAX_HINTS
 
 
 def test_a_leaf_that_is_overridden_on_all_machines_of_its_layer_is_a_warning() -> None:
