@@ -71,7 +71,7 @@ KEPT_TRIGGERS = {
 
 KEPT_UNITS = (
     *("sysinit.target", "local-fs.target", "remote-fs.target", "slices.target", "ordain.target", *_LOGINS),
-    *("ordain-agent.service", "ordain-fallback.service", "ordain-services.target"),
+    *("ordain-agent.service", "ordain-fallback.service", "ordain-services.target", "ordain-files-remote.service"),
 )
 """The other units that an exclusive boot starts, because units/ordain.target wants them.
 

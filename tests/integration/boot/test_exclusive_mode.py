@@ -110,8 +110,10 @@ def test_an_exclusive_boot_starts_only_the_units_of_the_documents(machine: Machi
     converged(machine)
 
     assert machine.run("systemctl", "get-default").stdout.strip() == "ordain.target"
-    assert active(machine, "ordain.target", "basic.target", "multi-user.target", "timers.target") == {
+    names = ("ordain.target", "ordain-files-remote.service", "basic.target", "multi-user.target", "timers.target")
+    assert active(machine, *names) == {
         "ordain.target": "active",
+        "ordain-files-remote.service": "active",
         "basic.target": "active",
         "multi-user.target": "inactive",
         "timers.target": "inactive",
@@ -123,7 +125,9 @@ def test_an_exclusive_boot_starts_only_the_units_of_the_documents(machine: Machi
     assert not machine.path("/var/lib/new-ran").exists()
     assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
     assert "of the distribution kept out" in machine.run("ordainctl", "status").stdout
-    assert "cron.service" in machine.run("ordainctl", "doctor", check=False).stdout
+    doctor = machine.run("ordainctl", "doctor", check=False).stdout
+    assert "cron.service" in doctor
+    assert "ordain-files-remote.service" not in doctor, "Ordain keeps out no unit of its own"
 
 
 @pytest.mark.slow

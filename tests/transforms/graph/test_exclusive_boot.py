@@ -16,6 +16,8 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.graph.kept_out_units import started_by_distribution
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import BOOT_ITEM, Compiled, Wanted
+from ordain.transforms.systemd.system_units import KEPT_UNITS
+from ordain.transforms.systemd.unit_file import parse
 
 INSTALLED = read_installed(Path(__file__).parents[2] / "cases/boot-exclusive/root")
 
@@ -121,3 +123,15 @@ def test_a_console_that_no_unit_can_be_named_after_blocks_the_boot_section(conso
     assert problem.item == BOOT_ITEM
     assert problem.where.line == 4
     assert "no unit can log in on this console" in problem.what
+
+
+def test_an_exclusive_boot_starts_every_unit_of_ordain_that_a_normal_boot_starts() -> None:
+    units = Path(__file__).parents[3] / "units"
+    wanted_by = {path.name: parse(path.read_text()) for path in units.glob("*.service")}
+    started = {name for name, lines in wanted_by.items() if ("Install", "WantedBy", "multi-user.target") in lines}
+    target = parse((units / "ordain.target").read_text())
+    wants = {name for section, key, value in target if key == "Wants" for name in value.split()}
+
+    assert "ordain-agent.service" in started
+    assert started <= wants
+    assert started <= set(KEPT_UNITS)
