@@ -22,6 +22,12 @@ DBUS = "org.freedesktop.DBus"
 DBUS_PATH = "/org/freedesktop/DBus"
 
 
+def no_connection(address: str, reason: str) -> Unavailable:
+    """Return the error that the bus at ``address`` cannot be connected to. In rescue mode there is no system bus."""
+    remedy = "; `systemctl start dbus.socket` starts it, also in rescue mode" if address == SYSTEM_BUS else ""
+    return Unavailable(f"cannot connect to the message bus: {reason}{remedy}")
+
+
 class BusError(Unavailable):
     """The other side answered with an error; ``error`` is its D-Bus name, ``message`` its text.
 

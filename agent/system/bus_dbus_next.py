@@ -29,6 +29,7 @@ from ordain.agent.system.bus import (
     Signal,
     Variant,
     name_owner,
+    no_connection,
 )
 from ordain.agent.system.dbus_guard import GuardedMessageBus
 
@@ -56,7 +57,8 @@ class DbusNext:
         try:
             return cls(await GuardedMessageBus(address, public=public).connect())
         except (OSError, EOFError, AuthError) as error:
-            raise Unavailable(f"cannot connect to the message bus: {error}") from error
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
+            raise no_connection(address, reason) from error
 
     @classmethod
     async def open_peer(cls, address: str) -> DbusNext:

@@ -11,8 +11,17 @@ from typing import Any, TypeVar
 from pystemd.dbusexc import DBusBaseError
 from pystemd.dbuslib import DBusAddress, DbusMessage, apply_signature
 
-from ordain.agent.errors import Unavailable
-from ordain.agent.system.bus import DBUS, DBUS_PATH, SYSTEM_BUS, TIMEOUT_SEC, BusError, NameOwners, Signal, name_owner
+from ordain.agent.system.bus import (
+    DBUS,
+    DBUS_PATH,
+    SYSTEM_BUS,
+    TIMEOUT_SEC,
+    BusError,
+    NameOwners,
+    Signal,
+    name_owner,
+    no_connection,
+)
 from ordain.transforms.lazy_patterns import lazy_pattern
 
 T = TypeVar("T")
@@ -32,7 +41,7 @@ class Pystemd:
             self._connection = DBusAddress(address.encode(), False)
             self._connection.open()
         except (DBusBaseError, OSError) as error:
-            raise Unavailable(f"cannot connect to the message bus: {_name_and_words(error)[1]}") from error
+            raise no_connection(address, _name_and_words(error)[1]) from error
 
     async def call(
         self,

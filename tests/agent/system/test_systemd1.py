@@ -14,7 +14,7 @@ from dbus_next.signature import Variant as DbusVariant
 from ordain.agent.errors import Unavailable
 from ordain.agent.model import Verb
 from ordain.agent.system import manager_bus, systemd1
-from ordain.agent.system.bus import DBUS, DBUS_PATH, BusError, Variant
+from ordain.agent.system.bus import DBUS, DBUS_PATH, SYSTEM_BUS, BusError, Variant, no_connection
 from ordain.agent.system.bus_dbus_next import DbusNext
 from ordain.agent.system.bus_pystemd import Pystemd
 from ordain.agent.system.systemd1 import PATH, Systemd
@@ -271,6 +271,13 @@ def test_a_missing_bus_is_a_readable_error_and_leaves_no_socket(driver: str) -> 
     with pytest.raises(Unavailable, match="cannot connect to the message bus"):
         asyncio.run(opened())
     gc.collect()  # an open socket is an error in this test
+
+
+def test_without_the_system_bus_the_command_that_starts_it_is_named() -> None:
+    assert str(no_connection(SYSTEM_BUS, "refused")) == (
+        "cannot connect to the message bus: refused; `systemctl start dbus.socket` starts it, also in rescue mode"
+    )
+    assert str(no_connection("unix:path=/run/x", "y")) == "cannot connect to the message bus: y"
 
 
 def test_a_call_without_an_answer_times_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
