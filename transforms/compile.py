@@ -36,6 +36,7 @@ from ordain.transforms.model import (
     Resolved,
     Tree,
     Wanted,
+    strings,
 )
 from ordain.transforms.render import accounts as render_accounts
 from ordain.transforms.render import host, kernel, mounts, placed_files, raw_units, services
@@ -182,9 +183,8 @@ class _Renderer:
         self.names = expand_rows(neutral, resolved.facts, values)
         self.scope = Scope(facts=resolved.facts, values=values, path_of=self.names.path)
         self.usage = CatalogUsage(self.names)
-        self.mounts = {
-            path.rstrip("/"): mounts.is_remote(branch) for path, branch in resolved.tree.branch("mounts").branches()
-        }
+        remote = mounts.remote_mounts(resolved.tree.branch("mounts"))
+        self.mounts = {path.rstrip("/"): (path.rstrip("/") or "/") in remote for path in resolved.tree.branch("mounts")}
         self.problems: list[Problem] = [*wrong, *paths.problems]
         self.memo = memo
         self.inputs = (resolved.facts, resolved.tree.branch("values").children, neutral.tree, neutral.faults, installed)
@@ -202,7 +202,7 @@ class _Renderer:
     def each(self) -> Iterator[RenderedItem]:
         yield from self.services()
         for path, branch in self.branches("mounts"):
-            yield mounts.render_mount(path, branch, pointer_below("mounts", path), self.systemd)
+            yield mounts.render_mount(path, branch, pointer_below("mounts", path), self.systemd, self.mounts)
         for path, branch in self.branches("swaps"):
             yield mounts.render_swap(path, branch, pointer_below("swaps", path), self.systemd)
         for name, branch in self.branches("units"):
@@ -252,10 +252,18 @@ class _Renderer:
             references=UnitReferences(services=known, names=self.names),
             mounts=tuple(self.mounts),
         )
-        target = Target(systemd=self.systemd, context=context, installed=self.installed)
-        table = self.memo.table("services", *self.inputs, known, self.mounts)
+        made = self.made(known)
+        target = Target(systemd=self.systemd, context=context, installed=self.installed, made=made)
+        table = self.memo.table("services", *self.inputs, known, self.mounts, made)
         for name, units in known.items():
             yield self.recall(table, name, entries[name], partial(self.service, entries[name], units, target))
+
+    def made(self, services: Mapping[str, ServiceUnits]) -> frozenset[str]:
+        """Return the units that the documents define, with the aliases of raw ones."""
+        raw = {name: branch for name, branch in self.tree.branch("units").branches() if not name.endswith(".d")}
+        aliases = (branch.branch("Install").leaf("Alias") for branch in raw.values())
+        words = {word for leaf in aliases if leaf for text in strings(leaf.value) for word in text.split()}
+        return frozenset(raw) | words | {unit for s in services.values() if s.ours for unit in s.with_files}
 
     def recall(self, table: MemoTable, name: str, branch: Branch, make: Callable[[], T]) -> T:
         """Return the result of ``make`` for ``branch``, or of the last compile, and record the same names as used."""

@@ -89,7 +89,7 @@ services: {x: {command: a && b}, y: {command: /bin/y, schedule: {calendar: "*-02
 services: {x: {command: /bin/x, listen: {stream: '631'}}}
 services: {x: {command: /bin/x, instances: [a], listen: {stream: '1'}}}
 services: {a: {command: /bin/a, directories: {runtime: x}}, b: {command: /bin/b, directories: {runtime: x}}}
-services: {a: {command: /bin/a}, b: {unit: a.service}}
+services: {a: {command: /bin/a, part-of: [/srv/none]}, b: {unit: a.service}}
 services: {a: {command: /bin/a, files: {/etc/a: {content: a, mode: 420}}}}
 services: {bus: {unit: bus.service, state: stopped}}
 services: {gone: {unit: gone.service, state: running}}
@@ -140,6 +140,8 @@ SAMPLES += [
     "sysctl: {kernel.x: 1}\nfiles: {/etc/sysctl.d/a.conf: {content: kernel.x=2}}",
     f"files: {{/etc/a: {{content: {'a' * (MAX_LENGTH + 1)}}}}}",
     f"mounts: {{/{LONG}: {{what: a}}}}",
+    "services: {a: {command: /a, directories: {runtime: a}, listen: {stream: /run/a/s}}}",
+    f"services: {{c: {{command: /c, on-failure: [/{LONG}]}}}}",
     f"boot: {{console: {LONG}}}",
     f"secrets: {{a: {{value: {SEALED}}}}}",
     f"secrets: {{a: {{value: {SEALED}, keys: [{', '.join(f'{n:016x}:{COPY}' for n in range(10_001))}]}}}}",

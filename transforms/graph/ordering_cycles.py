@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ordain.transforms.graph.effective_units import EffectiveUnits
-from ordain.transforms.render.mounts import NETWORK_FILE_SYSTEMS
-from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd import splitting, unit_name
+from ordain.transforms.systemd.network_file_systems import is_network_for_systemd
 from ordain.transforms.systemd.values import EncodeError
 
 STANDARD = {
@@ -23,6 +23,8 @@ STANDARD = {
 }
 """The order of a boot (bootup(7)), for a machine whose units are not known."""
 
+LATEST = 1000
+"""A version of systemd that has all rules."""
 INITRD = "/etc/initrd-release"
 
 Graph = Mapping[str, set[str]]
@@ -94,8 +96,24 @@ def _implicit(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
         yield unit, started[-1] if started else f"{stem}.service"
     if kind == "automount":
         yield unit, f"{stem}.mount"
+    if kind in ("mount", "automount"):
+        yield from ((mount, unit) for mount in _mounts_of(unit, units))
     if kind in _DEFAULT_DEPENDENCIES and units.flag(unit, "DefaultDependencies", True):
         yield from _DEFAULT_DEPENDENCIES[kind](unit, units)
+
+
+def _mounts_of(unit: str, units: EffectiveUnits) -> Iterator[str]:
+    """Yield the mounts that the mount point and the source of a mount are on (systemd.mount(5)).
+
+    See "Implicit Dependencies" there.
+    """
+    try:
+        above = unit_name.unescape_path(unit.rpartition(".")[0]).rpartition("/")[0]
+    except EncodeError:
+        return
+    source = "".join(units.words(unit, "What", "Mount")[-1:])
+    for path in (above, source if source.startswith("/") and not source.startswith("/dev/") else ""):
+        yield from (mount for mount in _mounts_below(path, units) if mount != unit)
 
 
 def _of_service(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
@@ -116,9 +134,9 @@ def _of_target(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
 
 
 def _of_mount(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
-    remote = any(word in NETWORK_FILE_SYSTEMS for word in units.words(unit, "Type", "Mount")) or any(
-        "_netdev" in word.split(",") for word in units.words(unit, "Options", "Mount")
-    )
+    kind = "".join(units.words(unit, "Type", "Mount")[-1:])
+    options = splitting.mount_options(" ".join(units.words(unit, "Options", "Mount")))
+    remote = is_network_for_systemd(kind, options, LATEST)
     yield ("remote-fs-pre.target" if remote else "local-fs-pre.target"), unit
     yield unit, "remote-fs.target" if remote else "local-fs.target"
     if remote:

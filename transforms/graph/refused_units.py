@@ -21,6 +21,7 @@ from ordain.transforms.systemd import mount_options, mount_sources, splitting, u
 from ordain.transforms.systemd.contradictions import contradictions
 from ordain.transforms.systemd.doubtful_values import is_endless, of_mode, of_size
 from ordain.transforms.systemd.hidden_paths import HiddenPath, hidden_paths
+from ordain.transforms.systemd.network_file_systems import is_network_for_systemd, needs_network
 from ordain.transforms.systemd.unit_rules import Rule, UnitSettings, broken_rules
 from ordain.transforms.systemd.vital_paths import VitalPath, vital_paths
 
@@ -148,6 +149,11 @@ def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:
         what = "systemd cannot follow an NFS mount in the background (option bg)"
         hint = "remove bg; an automount (`automount: true` in `mounts`) keeps the boot from waiting"
         yield _fault(("Options",), what, hint, "Encode", option="bg")
+    remote = unit.kind == "mount" and unit.whole and needs_network(kind, unit.last("What"), options)
+    if remote and not is_network_for_systemd(kind, options, unit.systemd):
+        what = f"PID 1 takes {unit.name} for a local file system and mounts it before the network is up"
+        keys = ("Type", "What")
+        yield _fault(keys, what, "add the option _netdev (systemd.mount(5))", "Doubtful", Severity.WARNING)
     for option in options:
         if not (hint := mount_options.instead(option)):
             continue

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from ordain.transforms.artifacts import PlacedFile
 from ordain.transforms.errors import Problem, Severity, warning
+from ordain.transforms.forbidden_paths import real_path
 from ordain.transforms.graph.effective_units import EffectiveUnits
 from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.model import Installed, Member, Wanted
@@ -53,9 +55,11 @@ def shared_resources(
     items: Iterable[RenderedItem], units: EffectiveUnits, installed: Installed | None, place_of: PlaceOf
 ) -> Iterator[Problem]:
     """Yield a problem for each address that two units want, and a warning for each directory that two services own."""
+    items = tuple(items)
     members = {member.unit: member for item in items for member in item.members}
     yield from _addresses(members, units, installed, place_of)
     yield from _directories(members, units, installed, place_of)
+    yield from _in_runtime_directories(items, members, units, installed, place_of)
 
 
 def _addresses(
@@ -109,7 +113,7 @@ def _listens(unit: str, units: EffectiveUnits) -> Iterator[_Address]:
 def _address(text: str, kind: str, device: str) -> _Address | None:
     if text.startswith(("/", "@")):
         # Two sockets at one path: the second removes the file of the first, whatever their types.
-        return _Address("path", _simplified(text) if text.startswith("/") else text)
+        return _Address("path", real_path(text) if text.startswith("/") else text)
     if text.isdecimal():
         return _Address(kind, text, None, device)
     host, _, port = text.rpartition(":")
@@ -120,12 +124,6 @@ def _address(text: str, kind: str, device: str) -> _Address | None:
         return _Address(kind, port, ipaddress.ip_address(host.strip("[]")), device or scope)
     except ValueError:
         return None
-
-
-def _simplified(path: str) -> str:
-    """Return a path without empty parts and ``.``, as PID 1 writes it (path_simplify()); /var/run is a link to /run."""
-    simple = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
-    return simple.removeprefix("/var") if simple.startswith("/var/run/") else simple
 
 
 def _directories(
@@ -177,6 +175,41 @@ def _shared(
                     hint += ', or set `systemd: {Service: {RuntimeDirectoryPreserve: "yes"}}` for both'
                 place = place_of_key(member.item, (f"directories/{_KEYS[key]}",), place_of)
                 yield warning(member.item, place, what, hint, "SharedDirectory")
+
+
+def _in_runtime_directories(
+    items: Iterable[RenderedItem],
+    members: Mapping[str, Member],
+    units: EffectiveUnits,
+    installed: Installed | None,
+    place_of: PlaceOf,
+) -> Iterator[Problem]:
+    """Yield the sockets and files in a runtime directory, which PID 1 removes when the service of it stops."""
+    owners: dict[str, str] = {}
+    for unit in sorted({*units.items, *members, *(installed.units if installed else ())}):
+        if unit.endswith(".service") and not _preserved(unit, units):
+            names = (word.partition(":")[0].strip("/") for word in _words(unit, "RuntimeDirectory", units))
+            owners |= {f"/run/{name}": unit for name in names if name and "%" not in name}
+    paths = [
+        (real_path(text), unit, members[unit].item)
+        for unit in sorted(units.units.keys() & members.keys() if owners else ())
+        if unit.endswith(".socket")
+        for key in _LISTEN
+        for text in units.words(unit, key, "Socket")
+        if text.startswith("/") and "%" not in text
+    ]
+    for item in items if owners else ():
+        paths += [(file.path, "", item.pointer) for file in item.artifacts if isinstance(file, PlacedFile)]
+    for path, unit, pointer in paths:
+        parts = path.split("/")
+        owner = next((o for n in range(3, len(parts)) if (o := owners.get("/".join(parts[:n])))), "")
+        if owner:
+            what = f"{path} is in the runtime directory of {owner}, and PID 1 removes it when that service stops"
+            hint = "choose a path outside of it" + (f", such as /run/{parts[-1]}" if unit else "")
+            if not units.flag(owner, "DynamicUser", False, section="Service"):
+                hint += f', or set `systemd: {{Service: {{RuntimeDirectoryPreserve: "yes"}}}}` for {owner}'
+            place = place_of_key(pointer, ("listen",) if unit else (), place_of)
+            yield warning(pointer, place, what, hint, "SharedDirectory")
 
 
 def _words(unit: str, key: str, units: EffectiveUnits) -> tuple[str, ...]:

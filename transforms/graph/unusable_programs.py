@@ -60,6 +60,8 @@ def _faults(
                 f"{program} does not begin with #!, so that the kernel cannot run it",
                 "write #!/bin/sh as its first line",
             )
+        elif isinstance(file, RegularFile) and file.content.partition("\n")[0].endswith("\r"):
+            yield f"the first line of {program} ends with a carriage return", "save it with the line ends of Unix"
         elif not user.may(file, 1) or not user.may(file, 4):
             yield f"{program} (mode {file.mode:04o}) cannot be run by {user.name}", "write mode 0755"
     for path in dict.fromkeys(_WORD.findall(rest)):

@@ -40,11 +40,12 @@ PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The machine to render services for; ``systemd`` is its major version."""
+    """The machine to render services for; ``systemd`` is its major version, ``made`` are units of the documents."""
 
     systemd: int
     context: service_directives.Context
     installed: Installed | None
+    made: frozenset[str] = frozenset()
 
 
 def render(branch: Branch, units: ServiceUnits, target: Target) -> RenderedItem:
@@ -77,7 +78,8 @@ class _DistributionService:
 
     def item(self) -> RenderedItem:
         pointer = self.units.item
-        if self.state is Wanted.RUNNING and self.units.installed is False:
+        made = {self.units.unit, unit_name.template_of(self.units.unit)} & self.target.made
+        if self.state is Wanted.RUNNING and self.units.installed is False and not made:
             package = self.names.service(self.units.name, "package")
             hint = f"install the package {package}" if package else "install it, or remove `state: running`"
             self.block(f"{self.units.unit} is not installed", hint, "NotInstalled")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ordain.transforms.artifacts import UnitLink
 from ordain.transforms.forbidden_paths import why_not_mounted
@@ -12,6 +12,7 @@ from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import mask, wants
 from ordain.transforms.systemd import mount_options, splitting, unit_name
 from ordain.transforms.systemd.encode import EncodeError
+from ordain.transforms.systemd.network_file_systems import NETDEV, is_network_for_systemd, needs_network
 
 API_FILE_SYSTEMS = frozenset(
     "/dev/pts /dev/shm /sys/kernel/security /sys/fs/smackfs /sys/fs/cgroup /sys/fs/pstore /sys/firmware/efi/efivars"
@@ -22,15 +23,50 @@ API_FILE_SYSTEMS = frozenset(
 See docs/design/contract.md, rule 11. `ordain.transforms.forbidden_paths` has the vital ones.
 """
 
-NETWORK_FILE_SYSTEMS = frozenset(
-    "9p afs ceph cifs gfs glusterfs lustre ncp ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs sshfs".split()
-)
-"""File systems of fstype_is_network() in systemd's src/basic/mountpoint-util.c, and lustre."""
+_OVERLAY = ("lowerdir", "upperdir", "workdir")
+"""Options of an overlay that name directories; lowerdir has several, divided by colons."""
 
 
-def is_remote(branch: Branch) -> bool:
-    """Return whether a mount needs the network."""
-    return branch.value("type") in NETWORK_FILE_SYSTEMS or "_netdev" in branch.branch("options")
+def remote_mounts(section: Branch) -> frozenset[str]:
+    """Return the mount points of ``mounts`` that need the network, also because their source or parent does."""
+    entries = {path.rstrip("/") or "/": branch for path, branch in section.branches()}
+    remote = {path for path, branch in entries.items() if _needs_network(branch)}
+    more = set(remote)
+    while more:
+        more = {
+            path
+            for path, branch in entries.items()
+            if path not in remote
+            and any(_mount_of(needed, path, entries) in remote for needed in _needed(path, branch))
+        }
+        remote |= more
+    return frozenset(remote)
+
+
+def _needs_network(branch: Branch) -> bool:
+    options = {name: leaf.value for name, leaf in branch.branch("options").leaves()}
+    return needs_network(str(branch.value("type", "")), str(branch.value("what", "")), options)
+
+
+def _needed(path: str, branch: Branch) -> tuple[str, ...]:
+    """Return the paths that must be mounted before a mount at ``path``."""
+    source = str(branch.value("what", ""))
+    above = path.rpartition("/")[0]
+    return (*((source,) if source.startswith("/") and not source.startswith("/dev/") else ()), above, *_layers(branch))
+
+
+def _layers(branch: Branch) -> tuple[str, ...]:
+    """Return the directories of an overlay."""
+    values = (branch.branch("options").value(name) for name in _OVERLAY)
+    texts = (value.strip('"').split(":") for value in values if isinstance(value, str))
+    return tuple(path for paths in texts for path in paths if path.startswith("/"))
+
+
+def _mount_of(path: str, other_than: str, mounts: Iterable[str]) -> str:
+    """Return the mount point that a path is on, ``""`` for none of ``mounts``."""
+    return max(
+        (m for m in mounts if m != other_than and f"{path}/".startswith(f"{m.rstrip('/')}/")), key=len, default=""
+    )
 
 
 def is_api(path: str) -> bool:
@@ -38,16 +74,18 @@ def is_api(path: str) -> bool:
     return path in API_FILE_SYSTEMS or path.startswith("/sys/fs/cgroup/")
 
 
-def render_mount(path: str, branch: Branch, pointer: str, systemd: int) -> RenderedItem:
-    """Return the item of one mount point."""
-    return _MountRenderer(path, branch, pointer, systemd).item()
+def render_mount(path: str, branch: Branch, pointer: str, systemd: int, mounts: Mapping[str, bool]) -> RenderedItem:
+    """Return the item of one mount point; ``mounts`` are those of the documents, with True for remote ones."""
+    return _MountRenderer(path, branch, pointer, systemd, mounts).item()
 
 
 class _MountRenderer:
-    def __init__(self, path: str, branch: Branch, pointer: str, systemd: int) -> None:
+    def __init__(self, path: str, branch: Branch, pointer: str, systemd: int, mounts: Mapping[str, bool]) -> None:
+        self.mounts = mounts
         self.path, self.branch, self.pointer, self.systemd = path.rstrip("/") or "/", branch, pointer, systemd
         self.state = Wanted(str(branch.value("state", "running")))
         self.automount = branch.value("automount") is True
+        self.remote = mounts.get(self.path.rstrip("/"), False)
         self.place = branch.here
 
     def item(self) -> RenderedItem:
@@ -68,7 +106,11 @@ class _MountRenderer:
         mount.set("Mount", "Where", self.path, self.place)
         if leaf := self.branch.leaf("type"):
             mount.set("Mount", "Type", str(leaf.value), leaf)
-        _options(self.branch, mount, "Mount")
+        kind = str(self.branch.value("type", ""))
+        known = is_network_for_systemd(kind, set(self.branch.branch("options")), self.systemd)
+        _options(self.branch, mount, "Mount", NETDEV if self.remote and not known else "")
+        for path in sorted({_mount_of(layer, self.path, self.mounts) for layer in _layers(self.branch)} - {""}):
+            mount.set("Unit", "RequiresMountsFor", (path,), self.branch.branch("options").here)
         if leaf := self.branch.leaf("timeout"):
             mount.set("Mount", "TimeoutSec", str(leaf.value), leaf)
         yield mount
@@ -79,7 +121,7 @@ class _MountRenderer:
 
     def links(self) -> Iterator[UnitLink]:
         if self.state is Wanted.RUNNING:
-            target = "remote-fs.target" if is_remote(self.branch) and not self.automount else "local-fs.target"
+            target = "remote-fs.target" if self.remote and not self.automount else "local-fs.target"
             yield wants(target, self.starter, self.pointer)
 
     def members(self) -> Iterator[Member]:
@@ -122,7 +164,7 @@ def _without_unit(unit: str, place: Leaf, pointer: str, systemd: int, error: Enc
     return from_drafts(pointer, [draft])
 
 
-def _options(branch: Branch, draft: UnitDraft, section: str) -> None:
+def _options(branch: Branch, draft: UnitDraft, section: str, further: str = "") -> None:
     # mount(8): user and the like imply noexec and nosuid, "unless overridden by subsequent options".
     options = sorted(
         branch.branch("options").leaves(), key=lambda option: (option[0] not in mount_options.IMPLIED, option[0])
@@ -132,5 +174,6 @@ def _options(branch: Branch, draft: UnitDraft, section: str) -> None:
         if splitting.mount_options(word) != [word] or any(char.isspace() for char in word):
             what = f"a mount option cannot have a blank, or a comma outside double quotes: {word!r}"
             draft.block(leaf, what, "put the value in double quotes if it has a comma", "Encode")
-    if words:
-        draft.set(section, "Options", ",".join(words), options[0][1])
+    if words or further:
+        place = options[0][1] if options else branch.here
+        draft.set(section, "Options", ",".join((*words, *filter(None, (further,)))), place)

@@ -88,6 +88,8 @@ CONDITION_KEYS = {directive: f"condition/{key}" for key, directive in CONDITIONS
 """The key of a service for each condition."""
 STARTED_BY = {"listen": "Socket", "schedule": "Timer"}
 """Keys by which another unit starts the service, and the section of raw directives for that unit."""
+WANTS_MOUNTS_FOR = 256
+"""The first systemd with WantsMountsFor=."""
 NOTIFY_RELOAD = 253
 """The first systemd with Type=notify-reload and ReloadSignal=."""
 
@@ -209,7 +211,7 @@ class _ServiceRenderer:
 
     def dependency(self, key: str, referenced: ReferencedUnits, leaf: Leaf) -> None:
         if referenced.path:
-            self.draft.set("Unit", "RequiresMountsFor", (referenced.path,), leaf)
+            self.dependency_on_path(key, referenced.path, leaf)
             return
         units = referenced.start if key in {"Requires", "Wants"} else referenced.order
         if self.draft.unit in units:
@@ -218,6 +220,30 @@ class _ServiceRenderer:
         self.draft.set("Unit", key, units, leaf)
         if referenced.milestone and key == "After":
             self.draft.set("Unit", "Wants", referenced.start, leaf)
+
+    def dependency_on_path(self, key: str, path: str, leaf: Leaf) -> None:
+        """Require the mounts of a path, or want them; each other key is about the unit of a mount point itself."""
+        if key in ("After", "Requires"):
+            self.draft.set("Unit", "RequiresMountsFor", (path,), leaf)
+            return
+        try:
+            unit = f"{unit_name.escape_path(path)}.mount"
+        except EncodeError as error:
+            self.draft.block(leaf, error.what, error.hint, "Encode")
+            return
+        above = max((mount for mount in self.context.mounts if is_below(path, mount)), key=len, default="")
+        if key == "Wants" and above:
+            unit = f"{unit_name.escape_path(above)}.mount"
+            self.draft.set("Unit", "Wants", (unit,), leaf)
+            self.draft.set("Unit", "After", (unit,), leaf)
+        elif key == "Wants":
+            weak = "WantsMountsFor" if self.draft.systemd >= WANTS_MOUNTS_FOR else "RequiresMountsFor"
+            self.draft.set("Unit", weak, (path,), leaf)
+        elif above == path.rstrip("/"):
+            self.draft.set("Unit", key, (unit,), leaf)
+        else:
+            what = f"{path} is not a mount point of the documents, so nothing can be ordered or tied to it ({key}=)"
+            self.draft.block(leaf, what, f"write the unit, {unit}, if it is a mount point", "UnknownName")
 
     def conditions(self) -> None:
         for name, leaf in self.service.branch("condition").leaves():

@@ -388,7 +388,8 @@ WARNINGS = CodeGroup(
             "Remove them; until then, they are written as visible escapes.",
         ),
         "SharedDirectory": (
-            "Two services own one directory: of one below /run, everything is removed when one of them stops.",
+            "Two services own one directory, or a socket or file is in the runtime directory of a service: PID 1 "
+            "removes everything in such a directory below /run when the service stops.",
             "Use a directory for each, or RuntimeDirectoryPreserve=yes for both.",
         ),
         "Doubtful": (

@@ -41,7 +41,8 @@ SAME_MOUNTS = [
     ("/srv", "srv", "what: a, timeout: infinity", "TimeoutSec: infinity, What: a", "timeout", "TimeoutSec", "Vital"),
     ("/srv", "srv", "what: 'h:/x', type: nfs, options: [bg]", "Type: nfs, What: 'h:/x', Options: 'rw,bg'",
      "options/bg", "Options", "Encode"),
-    ("/srv", "srv", "what: 'h:/x', options: [bg]", "Options: bg, What: 'h:/x'", "options/bg", "Options", "Encode"),
+    ("/srv", "srv", "what: 'h:/x', options: [bg]", "Options: 'bg,_netdev', What: 'h:/x'",
+     "options/bg", "Options", "Encode"),
     ("/srv", "srv", "type: nfs", "Type: nfs", "", "", "NotLoadable"),
 ]  # fmt: skip
 
