@@ -159,6 +159,12 @@ def problems(sections: str) -> list[tuple[str, str, str]]:
             "0755",
         ),
         (
+            'services: {a: {command: /opt/a}}\nfiles: {/opt/a: {content: "#!/bin/sh\\r\\n", mode: "0755"}}',
+            "services/a/command",
+            "carriage return",
+            "line ends of Unix",
+        ),
+        (
             "services: {a: {command: /opt/a}}\nfiles: {/opt/a: {content: 'echo', mode: '0755'}}",
             "services/a/command",
             "does not begin with #!",
