@@ -97,6 +97,8 @@ services: {cron: {unit: cron.service, nice: 5}}
 services: {a: {command: /bin/a, after: [a]}}
 services: {a: {command: /bin/a, systemd: {Service: {SystemCallFilter: "@sytem-service"}}}}
 services: {a: {command: /bin/a, before: [network-pre]}}
+services: {a: {command: /bin/a, wants: [reboot.target]}}
+sysctl: {fs.file-max: 0}
 services: {a: {command: /bin/a, systemd: {Service: {ListenStream: '1'}}}}
 services: {a: {unit: x.timer, command: /bin/a}}
 services: {a: {command: /bin/a, phase: early, systemd: {Unit: {FailureAction: reboot}}}}

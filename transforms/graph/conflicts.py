@@ -18,6 +18,7 @@ from ordain.transforms.artifacts import (
 )
 from ordain.transforms.errors import Problem, blocked, first_few, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
+from ordain.transforms.graph.fatal_dependencies import fatal_dependencies
 from ordain.transforms.graph.late_orderings import late_orderings
 from ordain.transforms.graph.ordering_cycles import cycles
 from ordain.transforms.graph.parent_limits import parent_limits
@@ -59,6 +60,7 @@ def find_conflicts(
         *_cycles(units, installed is not None, place_of),
         *_conflicting_units(sound, units, place_of),
         *_unmet_requirements(items, units, place_of),
+        *fatal_dependencies(sound, units, place_of),
         *late_orderings(sound, units, usual, place_of),
         *shared_resources(sound, units, installed, place_of),
         *unusable_programs(artifacts, units, place_of),

@@ -29,7 +29,7 @@ def late_orderings(
     ``usual`` are units that the distribution may install and enable, if the machine is not known.
     """
     members = [member for item in items for member in item.members]
-    pulled = _started_by_boot(units)  # also units of the documents with WantedBy=multi-user.target or the like
+    pulled = started_by_boot(units)  # also units of the documents with WantedBy=multi-user.target or the like
     late = {m.unit: m.item for m in members if m.wanted is Wanted.RUNNING and not m.early and m.unit not in pulled}
     ours = _GOALS | {member.unit for member in members if member.ours}
     started = (STARTED_BEFORE_SERVICES | pulled | (WANTED_BY_EVERY_BOOT if usual else frozenset())) - ours
@@ -51,7 +51,7 @@ def _warning(unit: str, other: str, pointer: str, place_of: PlaceOf, limit: str 
     return warning(pointer, place_of_key(pointer, ("before",), place_of), what, hint, "TooLate")
 
 
-def _started_by_boot(units: EffectiveUnits) -> frozenset[str]:
+def started_by_boot(units: EffectiveUnits) -> frozenset[str]:
     """Return the units that the boot pulls in by itself, apart from the services of the documents."""
     seen: set[str] = set()
     waiting = ["sysinit.target", "basic.target", *sorted(_GOALS)]

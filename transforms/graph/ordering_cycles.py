@@ -96,7 +96,7 @@ def _implicit(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
         yield unit, started[-1] if started else f"{stem}.service"
     if kind == "automount":
         yield unit, f"{stem}.mount"
-    if kind in ("mount", "automount"):
+    if kind in ("mount", "automount", "swap"):
         yield from ((mount, unit) for mount in _mounts_of(unit, units))
     if kind in _DEFAULT_DEPENDENCIES and units.flag(unit, "DefaultDependencies", True):
         yield from _DEFAULT_DEPENDENCIES[kind](unit, units)

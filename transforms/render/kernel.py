@@ -22,6 +22,8 @@ _NOT_WHOLE = lazy_pattern(r"[0-9]+(\.[0-9]+(e[0-9]+)?|e[0-9]+)", re.IGNORECASE)
 _OCTAL = lazy_pattern("0[0-7]*[1-7][0-7]*")
 _QUOTED = lazy_pattern(r'"[^"]*"')
 _OPTION = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_.-]*(?:=.*)?", re.DOTALL)
+_LEAST = {"fs/file-max": 4096, "vm/max_map_count": 1024}
+"""Parameters that keep programs from starting if they are too small; the kernel takes each number."""
 _MODULE = lazy_pattern(r"[A-Za-z0-9_-]+")
 
 
@@ -45,6 +47,9 @@ def render_sysctl(tree: Branch, names: Names) -> RenderedItem:
         elif wanted := wanted_value(parameter_path(name), value):
             what = f"the kernel would refuse {value!r} for {name}"
             file.problems.append(warning("sysctl", leaf.where, what, f"write {wanted}", "Doubtful"))
+        if re.fullmatch("[0-9]+", value) and int(value) < (least := _LEAST.get(parameter_path(name), 0)):
+            what = f"with {name} = {value}, the machine could start no program"
+            file.block(leaf, what, f"write {least} at least", "Vital")
         if not _PARAMETER.fullmatch(name) or "" in re.split("[./]", name):
             file.block(leaf, f"{name!r} is not a kernel parameter", "write it like sysctl: net.ipv4.ip_forward")
         if not value.strip() or value != value.strip():

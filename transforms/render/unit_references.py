@@ -43,9 +43,12 @@ class UnitReferences:
             return ReferencedUnits(order=(unit,), start=(unit,), milestone=True)
         if name.startswith("/"):
             return ReferencedUnits(path=name)
-        return ReferencedUnits(order=(name,), start=(name,)) if unit_name.is_valid(name) else None
+        known = unit_name.is_valid(name) and not unit_name.is_template(name)  # a template has no job
+        return ReferencedUnits(order=(name,), start=(name,)) if known else None
 
     def hint(self, name: str) -> str:
         """Return the remedy for a ``name`` that refers to nothing."""
+        if unit_name.is_valid(name) and unit_name.is_template(name):
+            return f"name an instance of the template, such as {name.replace('@.', '@1.')}"
         known = {*self.services, *self.names.services(), *self.names.milestones()}
         return did_you_mean(name, known) or "use a service, a milestone, an absolute path or the name of a unit"

@@ -6,6 +6,7 @@ booted Debian 12 and 13.
     STARTED_BEFORE_SERVICES    which units has a boot reached before the agent starts services?
     WANTED_BY_EVERY_BOOT       which others does each distribution start?
     NOT_REPLACEABLE            for which units may a document have drop-ins only?
+    ENDS_SYSTEM                which ones does nothing start that starts with the machine?
     KEPT_TRIGGERS, KEPT_UNITS  which ones does an exclusive boot start, too?
     LIFELINES                  which ones must the documents of an exclusive boot decide about?
     PROTECTED                  which ones does no apply stop unasked?
@@ -49,6 +50,15 @@ NOT_REPLACEABLE = frozenset((*_MESSAGE_BUS, *_LOGINS, *_JOURNAL_SOCKETS, *_DEVIC
     """.split()
 )
 """Units that a machine needs to boot, to let users log in, or to be repaired. Drop-ins for them are allowed."""
+
+ENDS_SYSTEM = frozenset(
+    """
+    reboot.target poweroff.target halt.target kexec.target soft-reboot.target shutdown.target final.target exit.target
+    ctrl-alt-del.target systemd-reboot.service systemd-poweroff.service systemd-halt.service systemd-kexec.service
+    systemd-soft-reboot.service
+    """.split()
+)
+"""Units whose start ends the running system (systemd.special(7))."""
 
 REPLACED_TARGETS = ("basic.target", "default.target")
 """Targets that we replace. Every machine has them, so that no change starts, stops or restarts them."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ordain.transforms.forbidden_paths import (
     is_link_everywhere,
+    real_path,
     through_link,
     why_not_listened,
     why_not_mounted,
@@ -81,7 +82,17 @@ def directories(unit: UnitSettings, key: str) -> tuple[str, ...]:
     return tuple(word for word in words if word and "%" not in word)
 
 
+def _of_swap(unit: UnitSettings) -> Iterator[VitalPath]:
+    path = real_path(unit.last("What") or unit.path or "/")
+    above = next((tree for tree in _WITHOUT_SWAP if path.startswith(f"{tree}/")), "")
+    if above:
+        what = f"the kernel takes no swap file in {above}, which is in memory (swapon(8))"
+        yield VitalPath(key="What", what=what, hint="choose a path on a disk", certain=False)
+
+
+_WITHOUT_SWAP = ("/run", "/dev/shm", "/proc", "/sys")
 _BY_KIND = {
+    "swap": _of_swap,
     "mount": _of_mount,
     "automount": _of_mount,
     "socket": _of_socket,
