@@ -78,8 +78,8 @@ class _DistributionService:
 
     def item(self) -> RenderedItem:
         pointer = self.units.item
-        made = {self.units.unit, unit_name.template_of(self.units.unit)} & self.target.made
-        if self.state is Wanted.RUNNING and self.units.installed is False and not made:
+        missing = self.units.installed is False and not self.is_made(self.units.unit)
+        if self.state is Wanted.RUNNING and missing:
             package = self.names.service(self.units.name, "package")
             hint = f"install the package {package}" if package else "install it, or remove `state: running`"
             self.block(f"{self.units.unit} is not installed", hint, "NotInstalled")
@@ -91,6 +91,10 @@ class _DistributionService:
                 draft.move_behind_vendor(self.installed)
             item = from_drafts(pointer, drafts, self.links(), self.members())
         return replace(item, problems=(*item.problems, *self.problems))
+
+    def is_made(self, unit: str) -> bool:
+        """Return whether the documents themselves define the unit, or its template."""
+        return bool({unit, unit_name.template_of(unit)} & self.target.made)
 
     def drafts(self) -> Iterator[UnitDraft]:
         main = self.draft(self.units.unit)
@@ -178,8 +182,9 @@ class _DistributionService:
             main = unit == self.units.unit
             used = used_files(self.branch, self.units.name, self.names) if main else UsedFiles()
             starter = unit in self.units.starters
+            ours = not main and not self.draft(unit).drop_in
             yield replace(
-                member_of(self.branch, self.units, ours=not main and not self.draft(unit).drop_in),
+                member_of(self.branch, self.units, ours=ours or self.is_made(unit)),
                 unit=unit,
                 wanted=Wanted.PRESENT if self.state is Wanted.RUNNING and not starter else self.state,
                 starter=starter,

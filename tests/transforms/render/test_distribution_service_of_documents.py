@@ -19,12 +19,12 @@ MACHINE = Installed(
 )
 
 
-def problems_and_wanted(text: str, unit: str) -> tuple[list[str], Wanted | None]:
+def problems_and_member(text: str, unit: str) -> tuple[list[str], tuple[Wanted, bool] | None]:
     documents, problems = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\n{text}\n".encode())
     assert problems == ()
     compiled = compile(documents, facts_for("debian-13"), MACHINE, shipped=shipped())
-    wanted = {member.unit: member.wanted for member in compiled.members}
-    return [problem.code for problem in compiled.problems], wanted.get(unit)
+    members = {member.unit: (member.wanted, member.ours) for member in compiled.members}
+    return [problem.code for problem in compiled.problems], members.get(unit)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def problems_and_wanted(text: str, unit: str) -> tuple[list[str], Wanted | None]
 def test_a_unit_of_the_documents_is_run(units: str, unit: str) -> None:
     text = f"units: {{{units}}}\nservices: {{a: {{unit: {unit}, state: running}}}}"
 
-    assert problems_and_wanted(text, unit) == ([], Wanted.RUNNING)
+    assert problems_and_member(text, unit) == ([], (Wanted.RUNNING, True))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_unit_of_the_documents_is_run(units: str, unit: str) -> None:
     ],
 )
 def test_a_unit_that_nobody_has_is_not_installed(units: str) -> None:
-    codes, _ = problems_and_wanted(
+    codes, _ = problems_and_member(
         f"units: {{{units}}}\nservices: {{a: {{unit: b.service, state: running}}}}", "b.service"
     )
 
