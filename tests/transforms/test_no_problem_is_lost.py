@@ -143,6 +143,7 @@ SAMPLES += [
     f"files: {{/etc/a: {{content: {'a' * (MAX_LENGTH + 1)}}}}}",
     f"mounts: {{/{LONG}: {{what: a}}}}",
     "services: {a: {command: /a, directories: {runtime: a}, listen: {stream: /run/a/s}}}",
+    "services: {a: {command: /a, user: www, directories: {state: a}}}\nfiles: {/var/lib/a/x: {content: x}}",
     f"services: {{c: {{command: /c, on-failure: [/{LONG}]}}}}",
     f"boot: {{console: {LONG}}}",
     f"secrets: {{a: {{value: {SEALED}}}}}",

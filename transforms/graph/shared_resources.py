@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from ordain.transforms.artifacts import PlacedFile
+from ordain.transforms.artifacts import AbsentFile, PlacedFile
 from ordain.transforms.errors import Problem, Severity, warning
 from ordain.transforms.forbidden_paths import real_path
 from ordain.transforms.graph.effective_units import EffectiveUnits
@@ -60,6 +60,7 @@ def shared_resources(
     yield from _addresses(members, units, installed, place_of)
     yield from _directories(members, units, installed, place_of)
     yield from _in_runtime_directories(items, members, units, installed, place_of)
+    yield from _given_away(items, units, place_of)
 
 
 def _addresses(
@@ -210,6 +211,33 @@ def _in_runtime_directories(
                 hint += f', or set `systemd: {{Service: {{RuntimeDirectoryPreserve: "yes"}}}}` for {owner}'
             place = place_of_key(pointer, ("listen",) if unit else (), place_of)
             yield warning(pointer, place, what, hint, "SharedDirectory")
+
+
+def _given_away(items: Iterable[RenderedItem], units: EffectiveUnits, place_of: PlaceOf) -> Iterator[Problem]:
+    """Yield the files of others in a directory that PID 1 gives, with everything in it, to the user of a service."""
+    owners: dict[str, tuple[str, str]] = {}
+    items = tuple(items)
+    for unit in (member.unit for item in items for member in item.members if member.unit.endswith(".service")):
+        user = _user(unit, units)
+        if user in ("root", "0") or "%" in user or units.flag(unit, "DynamicUser", False, section="Service"):
+            continue
+        for key, above in _GIVEN.items():
+            names = (word.partition(":")[0].strip("/") for word in _words(unit, key, units))
+            owners |= {f"{above}/{name}": (unit, user) for name in names if name and "%" not in name}
+    for item in items if owners else ():
+        for file in item.artifacts:
+            if not isinstance(file, PlacedFile) or isinstance(file, AbsentFile):
+                continue
+            parts = file.path.split("/")
+            known = (owners.get("/".join(parts[:length])) for length in range(4, len(parts)))
+            unit, user = next(filter(None, known), ("", ""))
+            if unit and file.owner.lower() != user:
+                what = f"PID 1 gives {file.path} to {user} with the directory of {unit}, and it is to belong to another"
+                place = place_of_key(item.pointer, ("owner",), place_of)
+                yield warning(item.pointer, place, what, f"write `owner: {user}`, or move the file", "SharedDirectory")
+
+
+_GIVEN = {"StateDirectory": "/var/lib", "CacheDirectory": "/var/cache", "LogsDirectory": "/var/log"}
 
 
 def _words(unit: str, key: str, units: EffectiveUnits) -> tuple[str, ...]:

@@ -134,6 +134,15 @@ def test_a_service_of_the_distribution_owns_its_directory() -> None:
         ("services: {a: {command: /a, directories: {runtime: a}}}\nfiles: {/run/a/x: {content: x}}",
          ["files/~1run~1a~1x"]),
         ("services: {a: {command: /a, directories: {runtime: a}, files: {/run/a/x: {content: x}}}}", ["services/a"]),
+        ("services: {a: {command: /a, user: www, directories: {state: a}}}\nfiles: {/var/lib/a/x: {content: x}}",
+         ["files/~1var~1lib~1a~1x"]),
+        ("services: {a: {command: /a, user: www, directories: {logs: a}}}\n"
+         "files: {/var/log/a/b/x: {content: x, owner: root}}", ["files/~1var~1log~1a~1b~1x"]),
+        ("services: {a: {command: /a, user: www, directories: {state: a}}}\n"
+         "files: {/var/lib/a/x: {content: x, owner: www}}", []),
+        ("services: {a: {command: /a, directories: {state: a}}}\nfiles: {/var/lib/a/x: {content: x}}", []),
+        ("services: {a: {command: /a, user: www, directories: {configuration: a}}}\n"
+         "files: {/etc/a/x: {content: x}}", []),
         ("services: {a: {command: /a, directories: {runtime: a}, listen: {stream: /run/a.s}}}", []),
         ("services: {a: {command: /a, directories: {runtime: a}, listen: {stream: /run/ab/s}}}", []),
         ("services: {a: {command: /a, directories: {runtime: a}, listen: {stream: /run/a/s},"
