@@ -60,7 +60,7 @@ def test_a_dependency_at_a_time_of_its_own_is_accepted(text: str) -> None:
         ("units: {dev-shm-s.swap: {Swap: {What: /dev/shm/s}}}", "units/dev-shm-s.swap/Swap/What Doubtful"),
     ],
 )
-def test_what_cannot_work_is_reported(text: str, problem: str) -> None:
+def test_a_value_that_cannot_work_is_reported(text: str, problem: str) -> None:
     assert problem in found(text)
 
 
@@ -72,5 +72,5 @@ def test_what_cannot_work_is_reported(text: str, problem: str) -> None:
         "swaps: {/swapfile: {}, /dev/zram0: {}, /runner/swap: {}}",
     ],
 )
-def test_what_works_is_accepted(text: str) -> None:
+def test_a_value_that_works_is_accepted(text: str) -> None:
     assert found(text) == []
