@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.lazy_patterns import lazy_pattern
+from ordain.transforms.systemd.network_file_systems import is_network_type
 
 _SHARE, _UNC = lazy_pattern(r"[^/]+:.*|\[[^]]+\]:.*"), lazy_pattern(r"(?://|\\\\)[^/\\]+[/\\].+")
 _DEVICE = lazy_pattern(r"/.*|(?:UUID|LABEL|PARTUUID|PARTLABEL|ID)=.+")
@@ -50,6 +51,8 @@ def unlikely(kind: str) -> str:
     >>> unlikely("EXT4"), unlikely("ext5"), unlikely("fuse.rclone"), unlikely("")
     ('write ext4', 'did you mean ext4 or ext3 or ext2?', '', '')
     """
+    if is_network_type(kind):
+        return ""
     if not kind or "%" in kind or kind in _KNOWN or kind == "bind" or kind.startswith("fuse"):
         return ""
     if kind.lower() in _KNOWN:

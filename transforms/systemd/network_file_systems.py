@@ -24,6 +24,11 @@ _NFS, _CIFS = lazy_pattern(r"[^/:]+:/.*|\[[^]]+\]:/.*"), lazy_pattern(r"//[^/]+/
 """Sources for which mount(8) guesses the type."""
 
 
+def is_network_type(kind: str) -> bool:
+    """Return whether ``kind`` is a type of file systems on the network; some have a mount helper of their own."""
+    return kind.removeprefix("fuse.") in _OF_SYSTEMD | _FURTHER
+
+
 def needs_network(kind: str, source: str, options: Mapping[str, object]) -> bool:
     """Return whether a file system of type ``kind`` from ``source`` is on the network.
 
