@@ -22,6 +22,8 @@ Reader = Callable[[Any], Any]
 _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
 """The bounds of integers: those of all integers of systemd and of D-Bus."""
 _SHOWN = 40
+_MAPS = dict, Mapping
+"""JSON data are a dict, which is found in a quarter of the time that the abstract class takes."""
 
 
 def from_json(kind: type[T], data: Any) -> T:
@@ -139,7 +141,7 @@ def _optional(inner: Reader, data: Any) -> Any:
 
 
 def _mapping(key: Reader, value: Reader, data: Any) -> dict[Any, Any]:
-    if not isinstance(data, Mapping):
+    if not isinstance(data, _MAPS):
         raise _Misfit("a map", data)
     values = {}
     name: Any = None
@@ -169,7 +171,7 @@ def _record_reader(kind: Any) -> Reader:
     ]
 
     def read(data: Any) -> Any:
-        if not isinstance(data, Mapping):
+        if not isinstance(data, _MAPS):
             raise _Misfit("a map", data)
         for name in required:
             if name not in data:

@@ -20,7 +20,7 @@ from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.documents.document_files import STANDARD_INPUT, contents
 from ordain.agent.cli.json_shapes import JsonSealedSecret
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.store.open_store import note_releases, opened, require_reason, store_author
+from ordain.agent.cli.store.open_store import note_releases, opened, require_reason, run_coroutine, store_author
 from ordain.agent.delivery.database.database import Database, Write
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments
 from ordain.agent.delivery.identity.decryption_key import (
@@ -80,7 +80,7 @@ def seal_(request: Namespace, console: Console) -> Exit:
     recipients = _recipients(request.recipient)
     if request.put:
         return asyncio.run(_seal_in_store(request, recipients, console))
-    known = asyncio.run(_identities(request, _require_recipients(recipients)))
+    known = run_coroutine(_identities(request, _require_recipients(recipients)))
     secret = _sealed(request, recipients, known, console)
     console.text(as_section(secret, recipients) if request.fragment else as_document(secret, recipients))
     return Exit.OK
@@ -160,7 +160,7 @@ def list_(request: Namespace, console: Console) -> Exit:
         recipients = [word for text in texts for one in text.secrets for word in one.recipients]
         return texts, await _identities(request, recipients)
 
-    texts, known = asyncio.run(work())
+    texts, known = run_coroutine(work())
     listed = [
         JsonSealedSecret(
             name=one.secret.name,
@@ -247,7 +247,7 @@ def _resealed_secrets(
 def open_(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl secret open`."""
     key = _read_key(request.key)
-    texts = asyncio.run(_texts(request))
+    texts = run_coroutine(_texts(request))
     _require_names([request.name], texts)
     matching = [one for text in texts for one in text.secrets if one.secret.name == request.name]
     if len(matching) > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import hashlib
 from argparse import Namespace
@@ -21,7 +20,7 @@ from ordain.agent.cli.json_shapes import (
     JsonDocumentVersion,
     JsonStoredDocument,
 )
-from ordain.agent.cli.store.open_store import opened
+from ordain.agent.cli.store.open_store import opened, run_coroutine
 from ordain.agent.delivery.database.database import ABSENT as DELETED
 from ordain.agent.delivery.database.database import Conflict
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, split_file
@@ -183,7 +182,7 @@ def in_store(request: Namespace, work: Callable[[NamedDocuments], Coroutine[Any,
         async with _opened_store(request) as store:
             return await work(store)
 
-    return asyncio.run(run())
+    return run_coroutine(run())
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import random
 import time
@@ -20,7 +19,7 @@ from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, Conflict, Database, StoredEntry
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
 from ordain.agent.delivery.identity.machine_key import PrivateKey
-from ordain.agent.delivery.identity.statement import Place, parse_statement, signers_of
+from ordain.agent.delivery.identity.statement import Place, encode_statement, parse_statement, signers_of
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release import signing
 from ordain.agent.model import to_json
@@ -129,7 +128,7 @@ class ReportPublisher:
         if self.key:
             self._sequence = max(self._sequence + 1, now)
             stamped = self.key.sign(status_key(report.machine), {**stamped, "sequence": self._sequence})
-        return json.dumps(stamped, sort_keys=True).encode()
+        return encode_statement(stamped)
 
     def _own_sequence(self, entry: StoredEntry | None) -> int:
         """Return the sequence of a report that our key has signed, 0 for any other text."""

@@ -20,8 +20,8 @@ from ordain.agent.delivery.database.database import Database, StoredEntry
 from ordain.agent.delivery.fleet.report import MachineReport, parse_report, report_from_json
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, STATUS
 from ordain.agent.delivery.identity.identities import NO_IDENTITIES, Identities, Refusal, read_identities
-from ordain.agent.delivery.identity.statement import RememberedSignatures
 from ordain.agent.delivery.release.publish_lock import INTERNAL
+from ordain.agent.delivery.release.signing import valid_signers
 from ordain.agent.errors import Failure
 from ordain.agent.status import AgentState
 from ordain.transforms.document.formats.conditions import FACTS
@@ -31,6 +31,7 @@ BAD_STATES = (AgentState.DEGRADED, AgentState.ROLLED_BACK)
 MACHINES = f"{INTERNAL}machines"
 """The key of the list of machines. It is below releases/, where machines cannot write."""
 _MAX_LIST_BYTES = 8 << 20
+_MOST_BELIEVED = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +60,12 @@ class ReportMemory:
     """The memory of a caller who reads the reports again and again.
 
     ``newest`` are the highest sequences of machines: an earlier report that somebody wrote back does not count.
+    ``believed`` are reports by key, each with its text and `Identities.signer`: most are the same when they are read
+    again, and need not be decoded and checked then.
     """
 
     newest: dict[str, int] = field(default_factory=dict)
-    signatures: RememberedSignatures = field(default_factory=RememberedSignatures)
+    believed: dict[str, tuple[bytes, tuple[str, bytes] | None, MachineReport]] = field(default_factory=dict)
 
 
 async def read_reports(database: Database, memory: ReportMemory | None = None) -> FleetReports:
@@ -93,6 +96,10 @@ def _accept(entry: StoredEntry, identities: Identities, memory: ReportMemory) ->
     """Return the report in ``entry``, or why it is not believed."""
     machine = entry.key.removeprefix(STATUS)
     forget = f"`ordainctl fleet forget {entry.key}` deletes it"
+    signer = identities.signer(machine)
+    data, earlier, known = memory.believed.get(entry.key, (b"", None, None))
+    if known and (data, earlier) == (entry.data, signer) and not identities.standing_refusal(machine):
+        return _replayed(known, memory) if signer else known
     value: Any = None
     fault: ValueError | None = None
     try:
@@ -100,7 +107,7 @@ def _accept(entry: StoredEntry, identities: Identities, memory: ReportMemory) ->
     except ValueError as error:
         fault = error
     statement = value if isinstance(value, dict) else None
-    if refusal := identities.refusal(machine, entry.key, statement, memory.signatures.check):
+    if refusal := identities.refusal(machine, entry.key, statement, valid_signers, entry.data):
         return refusal
     try:
         report = report_from_json(value)
@@ -109,11 +116,18 @@ def _accept(entry: StoredEntry, identities: Identities, memory: ReportMemory) ->
     if machine != report.machine:
         what = f"it is the report of another machine, {report.machine[:40]}"
         return Refusal(code="ForeignReport", what=what, remedy=forget)
-    if machine in identities.machines:
-        if report.sequence < memory.newest.get(machine, 0):
-            what = "somebody wrote an earlier report of the machine back"
-            return Refusal(code="ReplayedReport", what=what, remedy="look who may write there")
-        memory.newest[machine] = report.sequence
+    if len(memory.believed) >= _MOST_BELIEVED:
+        memory.believed.clear()
+    memory.believed[entry.key] = entry.data, signer, report
+    return _replayed(report, memory) if signer else report
+
+
+def _replayed(report: MachineReport, memory: ReportMemory) -> MachineReport | Refusal:
+    """Return ``report`` of an enrolled machine, or the refusal if the machine has sent a later one."""
+    if report.sequence < memory.newest.get(report.machine, 0):
+        what = "somebody wrote an earlier report of the machine back"
+        return Refusal(code="ReplayedReport", what=what, remedy="look who may write there")
+    memory.newest[report.machine] = report.sequence
     return report
 
 

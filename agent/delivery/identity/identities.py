@@ -60,12 +60,34 @@ class Identities:
     unreadable: str = ""
 
     def refusal(
-        self, machine: str, key: str, statement: Mapping[str, Any] | None, check: SignatureCheck
+        self, machine: str, key: str, statement: Mapping[str, Any] | None, check: SignatureCheck, stored: bytes = b""
     ) -> Refusal | None:
         """Return why ``statement`` at ``key`` is not believed to be of ``machine``, or None.
 
-        The statement is None if the text there is not one.
+        The statement is None if the text there, ``stored``, is not one.
         """
+        if (refusal := self.standing_refusal(machine)) or not (signer := self.signer(machine)):
+            return refusal
+        fleet, public = signer
+        if statement and signers_of(Place(fleet=fleet, key=key), statement, [public], check, stored):
+            return None
+        name = self.machines[machine].name or machine
+        if statement and signer_ids(statement):
+            what = (
+                f"the key of {name} did not sign it for this place: somebody else wrote it, or its key is another one"
+            )
+        else:
+            what = f"it is not signed: somebody else wrote it, or {name} has lost its key"
+        remedy = f"run `ordainctl fleet enroll` on {name}; if that does not help, look who else may write there"
+        return Refusal(code="ForgedStatement", what=what, remedy=remedy)
+
+    def signer(self, machine: str) -> tuple[str, bytes] | None:
+        """Return the id of the fleet and the public key that sign what ``machine`` writes; None: nobody needs to."""
+        record = self.machines.get(machine)
+        return (self.fleet.fleet, record.public) if self.fleet and record else None
+
+    def standing_refusal(self, machine: str) -> Refusal | None:
+        """Return why nothing of ``machine`` counts, whatever it is, or None."""
         if self.fleet is None and FLEET_KEY not in self.damaged:
             return None
         own = f"{MACHINES}{machine}"
@@ -89,17 +111,7 @@ class Identities:
             what = f"the identity of {record.name or machine} was revoked: {record.revoked}"
             remedy = f"`ordainctl fleet approve {machine}` admits the machine again"
             return Refusal(code="IdentityRevoked", what=what, remedy=remedy)
-        if statement and signers_of(Place(fleet=self.fleet.fleet, key=key), statement, [record.public], check):
-            return None
-        name = record.name or machine
-        if statement and signer_ids(statement):
-            what = (
-                f"the key of {name} did not sign it for this place: somebody else wrote it, or its key is another one"
-            )
-        else:
-            what = f"it is not signed: somebody else wrote it, or {name} has lost its key"
-        remedy = f"run `ordainctl fleet enroll` on {name}; if that does not help, look who else may write there"
-        return Refusal(code="ForgedStatement", what=what, remedy=remedy)
+        return None
 
     def conflict_of(self, machine: str) -> str:
         """Return the reason if two servers changed the record of a machine differently and it is not revoked, or ""."""

@@ -164,7 +164,7 @@ class CouchDbSetup:
         membership = await self._get("/_membership")
         if isinstance(membership, Mapping):
             away = sorted(set(membership.get("cluster_nodes", ())) - set(membership.get("all_nodes", ())))
-            hint = "start them: with a majority of the copies of a shard away, nothing is written"
+            hint = "start them: what fewer than a majority of the copies of a shard have taken may be lost"
             deviations += [Deviation(place=f"node {node}", what="is away", hint=hint) for node in away]
         return deviations
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, StoredEntry
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
-from ordain.agent.delivery.fleet import report_publisher
+from ordain.agent.delivery.fleet import report_publisher, reports
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report, encode_report
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
 from ordain.agent.delivery.fleet.reports import ReportMemory, read_reports
@@ -40,7 +41,7 @@ from ordain.agent.delivery.identity.machine_record import (
     encode_record,
 )
 from ordain.agent.delivery.identity.recipients import recipient_keys
-from ordain.agent.delivery.identity.statement import read_statement
+from ordain.agent.delivery.identity.statement import Place, encode_statement, read_statement, signed_bytes, signers_of
 from ordain.agent.delivery.release.signing import valid_signers
 from ordain.agent.errors import Failure
 
@@ -330,3 +331,86 @@ def test_a_machine_without_a_record_counts_for_nothing_while_the_policy_is_in_co
     assert "fleet identity --require" in str(refusal)
     entry = report(KEY)
     assert in_conflict.refusal(MACHINE, entry.key, read_statement(entry.data), valid_signers) is None
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"a": 1}, {"z": "ä\ud800"}, {"a": {"signatures": {}}}, {"a": ['"signatures":{"']}]
+)
+def test_a_statement_is_checked_by_its_stored_text(content: dict[str, object]) -> None:
+    place = Place(fleet=FLEET, key=status_key(MACHINE))
+    signed = KEY.sign(place.key, content)
+    stored = encode_statement(signed)
+    checked: list[bytes] = []
+
+    def check(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
+        checked.append(data)
+        return valid_signers(data, signatures)
+
+    assert signers_of(place, json.loads(stored), [KEY.public], check, stored) == {KEY.public}
+    assert checked == [signed_bytes(place, content)]
+    spaced = json.dumps(signed, indent=1).encode()  # as earlier versions wrote it, or somebody who edits it
+    assert signers_of(place, json.loads(spaced), [KEY.public], check, spaced) == {KEY.public}
+
+
+SIGNED = encode_statement(KEY.sign(status_key(MACHINE), {"a": {"b": 1}, "t": 1, "z": {}}))
+SIGNATURE = re.findall(rb'"signatures":\{[^}]*\}', SIGNED)[0]
+WITHOUT = SIGNED.replace(SIGNATURE + b",", b"")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        WITHOUT.replace(b'"b":1', b'"b":1,' + SIGNATURE),
+        WITHOUT.replace(b'"z":{}', b'"z":{' + SIGNATURE + b"}"),
+        WITHOUT.replace(b'"z":{}', b'"z":{' + SIGNATURE + b'},"signatures":' + SIGNATURE[14:]),
+        WITHOUT.replace(b'"z":{}', b'"z":{' + SIGNATURE + b'},"signatur\\u0065s":' + SIGNATURE[13:]),
+        WITHOUT.replace(b'"z":{}', b'"z":{' + SIGNATURE + b'},"signatures" :' + SIGNATURE[13:]),
+        SIGNED.replace(b'"t":1', b'"t":2'),
+        SIGNED.replace(b'"z":{}', b'"z":{},"t":2'),
+        SIGNED.replace(b'{"a"', b'{"t":2,"a"'),
+        SIGNED.replace(SIGNATURE, SIGNATURE + b"," + SIGNATURE).replace(b'"t":1', b'"t":3'),
+    ],
+)
+def test_no_other_text_has_the_signature(stored: bytes) -> None:
+    """The signature is cut out of the stored text: a text with it elsewhere, or with other values, is not signed."""
+    place = Place(fleet=FLEET, key=status_key(MACHINE))
+    statement = read_statement(stored) or {}
+    assert signers_of(place, json.loads(SIGNED), [KEY.public], valid_signers, SIGNED)
+    found = signers_of(place, statement, [KEY.public], valid_signers, stored)
+    assert not found or {**statement, "signatures": 0} == {**json.loads(SIGNED), "signatures": 0}
+    assert found == signers_of(place, statement, [KEY.public], valid_signers)
+
+
+async def test_a_report_that_is_the_same_is_checked_once_but_always_held_against_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = DirectoryDatabase(tmp_path)
+    texts = {FLEET_KEY: FleetRecord(fleet=FLEET), f"machines/{MACHINE}": known().machines[MACHINE]}
+    for key, record in texts.items():
+        await database.put(key, encode_record(record), expect=None)  # type: ignore[arg-type]
+    first, second = (
+        encode_statement(KEY.sign(status_key(MACHINE), {"machine": MACHINE, "sequence": n})) for n in (1, 2)
+    )
+    memory, checks = ReportMemory(), []
+
+    def check(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
+        checks.append(data)
+        return valid_signers(data, signatures)
+
+    monkeypatch.setattr(reports, "valid_signers", check)
+
+    async def read(data: bytes) -> str:
+        await database.put(status_key(MACHINE), data, expect=ANY)
+        found = await read_reports(database, memory)
+        return next((refusal.code for refusal in found.refused.values()), "") or f"{found.machines[0].sequence}"
+
+    assert [await read(first), await read(first), await read(second)] == ["1", "1", "2"]
+    assert len(checks) == 2
+    assert await read(first) == "ReplayedReport"
+    assert await read(second) == "2"
+    revoked = replace(known().machines[MACHINE], revoked="stolen")
+    await database.put(f"machines/{MACHINE}", encode_record(revoked), expect=ANY)
+    assert await read(second) == "IdentityRevoked"
+    other = replace(revoked, revoked="", key=encode_key(OTHER.public))
+    await database.put(f"machines/{MACHINE}", encode_record(other), expect=ANY)
+    assert await read(second) == "ForgedStatement"
