@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None, *, root: Path = Path("/")) -> int:
         return 141
     except OSError as error:
         _discard(out)
-        console.note(f"ordainctl: {error}", Style.BAD)
+        text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        console.note(f"ordainctl: {text}", Style.BAD)
         return Exit.REFUSED
     return status
 

@@ -306,7 +306,9 @@ def identity(request: Namespace, console: Console) -> Exit:
         console.note(f"{key} cannot be read: {reason}", Style.WARN)
     for key, reason in sorted(known.conflicts.items()):
         console.note(f"{key} {reason}; {_settle(key)}", Style.WARN)
-    if known.fleet is None:
+    if known.fleet is None and FLEET_KEY in known.damaged:
+        console.line("no report and no slot of a machine counts: restore machines/_fleet from a backup", Style.BAD)
+    elif known.fleet is None:
         console.line("no machine was enrolled yet: every report counts")
     else:
         others = "do not count" if known.fleet.require else "count as well, and can be forged"
@@ -337,7 +339,7 @@ async def _with_fleet(database: Database) -> Identities:
     known = await read_identities(database)
     if known.unreadable:
         raise Failure(f"{known.unreadable}; {NOT_READABLE}")
-    if known.fleet is None and not known.damaged:
+    if known.fleet is None and FLEET_KEY not in known.damaged:
         await database.write([enrollment.store_fleet(FleetRecord(fleet=secrets.token_hex(8)), known)])
         known = await read_identities(database)
     return known
@@ -348,10 +350,11 @@ def fleet_record(known: Identities, *, settles: bool = False) -> FleetRecord:
     if known.unreadable:
         raise Failure(f"{known.unreadable}; {NOT_READABLE}")
     if known.fleet is None:
-        reason = next(
-            iter(known.damaged.values()), "an administrator has to make it: ordainctl fleet token --name NAME"
-        )
-        raise Failure(f"the store has no record of the fleet: {reason}")
+        if FLEET_KEY in known.damaged:
+            restore = "restore it from a backup: ordainctl store restore DIRECTORY --replace"
+            raise Failure(f"{FLEET_KEY} cannot be read: {known.damaged[FLEET_KEY]}; {restore}")
+        make = "an administrator has to make it: ordainctl fleet token --name NAME"
+        raise Failure(f"the store has no record of the fleet: {make}")
     if FLEET_KEY in known.conflicts and not settles:
         raise Failure(f"{FLEET_KEY} {known.conflicts[FLEET_KEY]}; settle it with {SETTLE_FLEET}")
     return known.fleet

@@ -79,11 +79,11 @@ def follow(request: Namespace, console: Console) -> Exit:
 
 
 async def _stored(database: Database, console: Console) -> StoredHolds:
-    """Return the holds to change. Those of two servers are said: only those of one of them are kept."""
+    """Return the holds to change, and say what is kept of holds that are not clear."""
     stored = await read_holds(database)
-    if stored.conflict:
+    if stored.doubt:
         names = ", ".join(hold.title for hold in stored.holds.holds) or "nobody"
-        console.note(f"{HOLDS} {stored.conflict}; kept are the holds of {names}; hold others again", Style.WARN)
+        console.note(f"{stored.doubt}; kept are the holds of {names}; hold others again", Style.WARN)
     return stored
 
 

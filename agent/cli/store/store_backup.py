@@ -33,7 +33,9 @@ def backup(request: Namespace, console: Console) -> Exit:
         raise Failure(f"{error.filename}: {error.strerror}; {folder} is not a whole backup") from None
     size = sum(map(len, copy.entries.values()))
     console.line(f"{folder}: {plural(len(copy.entries), 'key')} of {copy.location}, {size / (1 << 20):.1f} MiB")
-    return Exit.OK
+    for problem in copy.problems:
+        console.note(problem, Style.WARN)
+    return Exit.DEGRADED if copy.problems else Exit.OK
 
 
 def restore(request: Namespace, console: Console) -> Exit:

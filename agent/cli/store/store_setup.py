@@ -23,6 +23,7 @@ from ordain.agent.delivery.release.change_log import (
     ChangeAction,
     StorePolicy,
     new_change,
+    policy_doubt,
     read_policy,
     record_change,
 )
@@ -71,6 +72,8 @@ def policy(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl store policy`."""
 
     async def work(database: Database) -> StorePolicy:
+        if doubt := await policy_doubt(database):
+            console.note(doubt, Style.WARN)
         changes = {"why": request.policy, "tests": request.tests}
         changes = {rule: word for rule, word in changes.items() if word is not None}
         if not changes:

@@ -17,7 +17,6 @@ from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.rollout_policy import Wait
 from ordain.agent.delivery.release.publish_lock import INTERNAL
-from ordain.agent.errors import Failure
 from ordain.agent.instruction import StandingInstruction, describe
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
@@ -123,32 +122,33 @@ def decode_holds(data: bytes) -> FleetHolds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHolds:
-    """The holds in a store, the version of their key (None: there is no key), and its `StoredEntry.conflict`."""
+    """The holds in a store, and the version of their key (None: there is no key).
+
+    ``doubt`` is a sentence on a text that cannot be read, or on two servers with different holds; "": there is none.
+    """
 
     holds: FleetHolds = NO_HOLDS
     version: str | None = None
-    conflict: str = ""
-
-    @property
-    def doubt(self) -> str:
-        """Return the sentence on a conflict, "" if there is none."""
-        if not self.conflict:
-            return ""
-        return (
-            f"{HOLDS} {self.conflict}: two servers hold different machines, and these are the holds of one of them; "
-            "machines take no release until `ordainctl fleet hold` or `fleet follow` settles it"
-        )
+    doubt: str = ""
 
 
 async def read_holds(database: Database) -> StoredHolds:
-    """Return the holds of a store. Raises `Failure` if they cannot be read."""
+    """Return the holds of a store; of a text that cannot be read, none. Raises `SourceError`."""
     entry = await database.get(HOLDS)
     if entry is None:
         return StoredHolds()
     try:
-        return StoredHolds(holds=decode_holds(entry.data), version=entry.version, conflict=entry.conflict)
+        holds = decode_holds(entry.data)
     except ValueError as error:
-        raise Failure(f"{HOLDS}: {error}; find the program that writes there, and remove its key") from None
+        doubt = f"{HOLDS}: {error}; nobody is held until `ordainctl fleet hold` replaces it; look who may write there"
+        return StoredHolds(version=entry.version, doubt=doubt)
+    doubt = ""
+    if entry.conflict:
+        doubt = (
+            f"{HOLDS} {entry.conflict}: two servers hold different machines, and these are the holds of one of them; "
+            "machines take no release until `ordainctl fleet hold` or `fleet follow` settles it"
+        )
+    return StoredHolds(holds=holds, version=entry.version, doubt=doubt)
 
 
 def _moment(text: str) -> datetime | None:

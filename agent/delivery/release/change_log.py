@@ -14,11 +14,11 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from ordain.agent.delivery.database.database import ANY, Database, Write
+from ordain.agent.delivery.database.database import ANY, Database, StoredEntry, Write
 from ordain.agent.delivery.release.publish_lock import INTERNAL
 from ordain.agent.errors import Failure
 from ordain.agent.instruction import check_why
@@ -165,19 +165,29 @@ async def prune_changes(database: Database, kept: int = KEPT) -> int:
 
 
 async def read_policy(database: Database) -> StorePolicy:
-    """Return the policy of a store. Raises `SourceError`, and `Failure` for one that cannot be read.
+    """Return the policy of a store. Raises `SourceError`.
 
-    While two servers have different policies, every change needs a reason.
+    While it is not clear (`policy_doubt`), every change needs a reason.
     """
-    entry = await database.get(POLICY)
+    return _policy_of(await database.get(POLICY))[0]
+
+
+async def policy_doubt(database: Database) -> str:
+    """Return the reason why the policy is not clear: it cannot be read, or two servers have another one. "": it is."""
+    return _policy_of(await database.get(POLICY))[1]
+
+
+def _policy_of(entry: StoredEntry | None) -> tuple[StorePolicy, str]:
     if entry is None:
-        return StorePolicy()
-    if entry.conflict:
-        return StorePolicy(why=REQUIRED)
+        return StorePolicy(), ""
+    settle = "every change needs a reason until `ordainctl store policy required` or `optional` settles it"
     try:
-        return from_json(StorePolicy, json.loads(entry.data))
+        policy = from_json(StorePolicy, json.loads(entry.data))
     except (ValueError, RecursionError) as error:
-        raise Failure(f"{POLICY}: cannot read the policy of the store: {error}; run `ordainctl store policy`") from None
+        return StorePolicy(why=REQUIRED), f"{POLICY}: cannot read the policy of the store: {error}; {settle}"
+    if entry.conflict:
+        return replace(policy, why=REQUIRED), f"{POLICY} {entry.conflict}; {settle}"
+    return policy, ""
 
 
 async def require_why(database: Database, author: Author) -> Author:

@@ -46,9 +46,19 @@ PUBLISH_AGAIN = "publish the intended release again: ordainctl release publish R
 
 
 async def read_head(database: Database, channel: str) -> tuple[Release | None, StoredEntry | None]:
-    """Return the latest release of a channel and its entry, if there is one. Raises `Refused` if it is not valid."""
+    """Return the latest release of a channel and its entry, if there is one. Raises `Failure` if it is not valid."""
     entry = await database.get(head_key(channel))
-    return (read_release(entry.key, entry.data), entry) if entry else (None, None)
+    if entry is None:
+        return None, None
+    try:
+        return read_release(entry.key, entry.data), entry
+    except Refused as refused:
+        message = f"{entry.key}: cannot read the latest release: {refused.problems[0].what}"
+        raise DamagedHead(f"{message}; {PUBLISH_AGAIN}") from None
+
+
+class DamagedHead(Failure):
+    """The latest release of a channel cannot be read; the next release that is published replaces it."""
 
 
 async def publish(database: Database, release: Release, blobs: Mapping[str, bytes]) -> bool:
@@ -62,12 +72,18 @@ async def publish(database: Database, release: Release, blobs: Mapping[str, byte
 
 
 async def _publish(database: Database, release: Release, blobs: Mapping[str, bytes], lock: PublishLock) -> bool:
-    head, head_entry = await read_head(database, release.channel)
+    try:
+        head, head_entry = await read_head(database, release.channel)
+        latest = head.number if head else 0
+    except DamagedHead:
+        head, head_entry = None, await database.get(head_key(release.channel))
+        listed = (await list_releases(database)).releases
+        latest = max((other.number for other, _ in listed if other.channel == release.channel), default=0)
     key = number_key(release.channel, release.number)
     conflicts = (await database.list(key, head_key(release.channel))).conflicts
     settles = key in conflicts or head_key(release.channel) in conflicts
-    if head and head.number > release.number and key not in conflicts:
-        message = f"cannot publish release {release.title}: the channel is at {head.number}, and numbers only grow"
+    if latest > release.number and key not in conflicts:
+        message = f"cannot publish release {release.title}: the channel is at {latest}, and numbers only grow"
         raise Failure(f"{message}; sign it under a new number")
     if head and head.number == release.number and head.hash != release.hash and not settles:
         raise _other_release(release)
@@ -76,7 +92,7 @@ async def _publish(database: Database, release: Release, blobs: Mapping[str, byt
         await _publish_blob(database, hash, blobs.get(hash), release)
     await lock.ensure_held()
     stored = await database.get(key)
-    if stored and not settles and read_release(key, stored.data).hash != release.hash:
+    if stored and not settles and _hash_of(stored) not in (release.hash, ""):
         raise _other_release(release)
     if stored is None or stored.data != release.text() or key in conflicts:
         await _put(database, key, release.text(), stored.version if stored else None)
@@ -86,6 +102,14 @@ async def _publish(database: Database, release: Release, blobs: Mapping[str, byt
         return False
     await _put(database, head_key(release.channel), release.text(), head_entry.version if head_entry else None)
     return True
+
+
+def _hash_of(entry: StoredEntry) -> str:
+    """Return the hash of a stored release, "" for a text that is not one, and that a release may replace."""
+    try:
+        return read_release(entry.key, entry.data).hash
+    except Refused:
+        return ""
 
 
 def _other_release(release: Release) -> Failure:
@@ -133,12 +157,15 @@ async def list_releases(database: Database) -> ListedReleases:
     problems = [f"{key} {reason}; {settle}" for key, reason in listing.conflicts.items()]
     releases = []
     for entry in listing.entries:
-        if entry.key.endswith(("/head", "/rollout")) or entry.key.startswith(INTERNAL):
+        if entry.key.endswith("/rollout") or entry.key.startswith(INTERNAL):
             continue
         try:
-            releases.append((read_release(entry.key, entry.data), entry.data in heads))
+            release = read_release(entry.key, entry.data)
         except Refused as refused:
-            problems.append(f"{entry.key}: cannot read the release: {refused.problems[0].what}")
+            problems.append(f"{entry.key}: cannot read the release: {refused.problems[0].what}; {settle}")
+            continue
+        if not entry.key.endswith("/head"):
+            releases.append((release, entry.data in heads))
     return ListedReleases(
         releases=tuple(sorted(releases, key=lambda item: (item[0].channel, item[0].number))), problems=tuple(problems)
     )

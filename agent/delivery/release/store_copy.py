@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from ordain.agent.delivery.database.database import ABSENT, Database, Write
 from ordain.agent.delivery.database.directory_database import file_of_key
 from ordain.agent.delivery.database.document_keys import DOCUMENTS, MACHINES
 from ordain.agent.delivery.release.manifest import read_release
-from ordain.agent.delivery.release.publish import BLOBS
+from ordain.agent.delivery.release.publish import BLOBS, PUBLISH_AGAIN
 from ordain.agent.delivery.release.publish_lock import LOCK, RELEASES
 from ordain.agent.errors import Failure
 from ordain.agent.system import atomic_files
@@ -35,15 +35,21 @@ _HEAD = "head"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCopy:
-    """The entries of a store at ``location`` by key, as they were at ``time`` (ISO 8601, UTC)."""
+    """The entries of a store at ``location`` by key, as they were at ``time`` (ISO 8601, UTC).
+
+    ``problems`` are sentences on releases that cannot be read; they are copied as they are.
+    """
 
     location: str
     time: str
     entries: Mapping[str, bytes]
+    problems: tuple[str, ...] = ()
 
 
 async def copy_store(database: Database) -> StoreCopy:
-    """Return a copy in which every release has its documents. Raises `SourceError`, and `Failure` for conflicts.
+    """Return a copy in which every release has its documents, with the content that it names.
+
+    Raises `SourceError`, and `Failure` for conflicts and for a store that has nothing.
 
     A publisher writes documents before the manifest that names them, and prune removes them after it. So the manifests
     are read first; if documents are missing then, somebody has pruned, and all is read again.
@@ -57,11 +63,14 @@ async def copy_store(database: Database) -> StoreCopy:
                 key, reason = min(listing.conflicts.items())
                 raise Failure(f"{key}: {reason}; settle the conflict before the backup")
             entries |= {entry.key: entry.data for entry in listing.entries if not entry.key.startswith(LOCK)}
-        missing = _missing_blobs(entries)
+        if not entries:
+            raise Failure(f"{database.location} has nothing to back up; is the path, the prefix or the database right?")
+        names, problems = _named_blobs(entries)
+        missing = frozenset(key for key in names if key not in entries or f"{BLOBS}{_hash(entries[key])}" != key)
         if not missing:
-            return StoreCopy(location=database.location, time=_now(), entries=entries)
+            return StoreCopy(location=database.location, time=_now(), entries=entries, problems=problems)
     named = ", ".join(sorted(missing)[:3])
-    message = f"{database.location}: releases name documents that are not in the store: {named}"
+    message = f"{database.location}: releases name documents that are missing or damaged in the store: {named}"
     raise Failure(f"{message}; publish them again, or prune the releases")
 
 
@@ -148,18 +157,19 @@ def _order(key: str) -> tuple[int, str]:
     return 0, key
 
 
-def _missing_blobs(entries: Mapping[str, bytes]) -> frozenset[str]:
-    return frozenset(f"{BLOBS}{hash}" for hash in _named_blobs(entries) if f"{BLOBS}{hash}" not in entries)
-
-
-def _named_blobs(entries: Mapping[str, bytes]) -> Iterator[str]:
+def _named_blobs(entries: Mapping[str, bytes]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the keys of the documents that the releases among ``entries`` name, and the problems of releases."""
+    keys: set[str] = set()
+    problems = []
     for key, data in entries.items():
         name = key.rpartition("/")[2]
         if key.startswith(RELEASES) and (name == _HEAD or name.isdigit()):
             try:
-                yield from read_release(key, data).documents.values()
-            except Refused:
-                continue  # it names nothing that can be read; it is copied as it is
+                keys.update(f"{BLOBS}{hash}" for hash in read_release(key, data).documents.values())
+            except Refused as refused:
+                what = f"cannot read the release: {refused.problems[0].what}; it is in the backup as it is"
+                problems.append(f"{key}: {what}; {PUBLISH_AGAIN}")
+    return frozenset(keys), tuple(problems)
 
 
 def _hash(data: bytes) -> str:

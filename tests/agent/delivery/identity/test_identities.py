@@ -370,6 +370,7 @@ WITHOUT = SIGNED.replace(SIGNATURE + b",", b"")
         SIGNED.replace(b'{"a"', b'{"t":2,"a"'),
         SIGNED.replace(SIGNATURE, SIGNATURE + b"," + SIGNATURE).replace(b'"t":1', b'"t":3'),
     ],
+    ids=range(9),  # the texts are others in each process
 )
 def test_no_other_text_has_the_signature(stored: bytes) -> None:
     """The signature is cut out of the stored text: a text with it elsewhere, or with other values, is not signed."""

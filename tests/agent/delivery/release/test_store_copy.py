@@ -128,5 +128,5 @@ async def test_a_release_without_its_documents_is_not_copied(tmp_path: Path) -> 
     key = next(entry.key for entry in (await database.list("blobs/")).entries)
     await database.write([Write(key=key, data=None, expect=ANY)])
 
-    with pytest.raises(Failure, match="releases name documents that are not in the store"):
+    with pytest.raises(Failure, match="releases name documents that are missing or damaged"):
         await copy_store(database)
