@@ -144,6 +144,23 @@ async def test_the_last_good_documents_stay_whatever_the_server_answers(
     assert good.texts == ((made.settings.endpoints[0], GOOD),), "the path is the same on every machine"
 
 
+async def test_an_answer_that_ends_in_the_middle_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    """The rest of the documents would be missing, and so their services would be removed."""
+
+    class Broken(web.Response):
+        async def write_eof(self, data: bytes = b"") -> None:
+            transport = self._req.transport if self._req else None
+            await super().write_eof(data)
+            assert transport
+            transport.close()
+
+    async with rig(tmp_path) as made:
+        good = (await made.wait_for_code("")).snapshot
+        made.boot.answer = lambda _: Broken(body=GOOD, headers={"Content-Length": str(len(GOOD) + 10)})
+        await made.until(lambda: not getattr(made.handover().health, "connected", True))
+        assert made.handover().snapshot == good
+
+
 async def test_a_change_is_handed_over_and_kept_for_the_next_start(tmp_path: Path) -> None:
     other = GOOD + b"weight: 1\n"
     async with rig(tmp_path) as made:
