@@ -22,7 +22,7 @@ from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.reports import BAD_STATES, is_lost
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.manifest import read_release
-from ordain.agent.delivery.release.publish import PUBLISH_AGAIN, DamagedHead, number_key, read_blobs, read_head
+from ordain.agent.delivery.release.publish import PUBLISH_AGAIN, number_key, read_blobs, read_head
 from ordain.agent.errors import Failure
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.document.reader import read
@@ -122,7 +122,7 @@ class FleetQuery:
     async def _head(self, channel: str) -> int:
         try:
             head, _ = await read_head(self.database, channel)
-        except DamagedHead:
+        except Failure:
             return 0
         return head.number if head else 0
 

@@ -54,11 +54,7 @@ async def read_head(database: Database, channel: str) -> tuple[Release | None, S
         return read_release(entry.key, entry.data), entry
     except Refused as refused:
         message = f"{entry.key}: cannot read the latest release: {refused.problems[0].what}"
-        raise DamagedHead(f"{message}; {PUBLISH_AGAIN}") from None
-
-
-class DamagedHead(Failure):
-    """The latest release of a channel cannot be read; the next release that is published replaces it."""
+        raise Failure(f"{message}; {PUBLISH_AGAIN}") from None
 
 
 async def publish(database: Database, release: Release, blobs: Mapping[str, bytes]) -> bool:
@@ -75,7 +71,7 @@ async def _publish(database: Database, release: Release, blobs: Mapping[str, byt
     try:
         head, head_entry = await read_head(database, release.channel)
         latest = head.number if head else 0
-    except DamagedHead:
+    except Failure:  # the next release that is published replaces it
         head, head_entry = None, await database.get(head_key(release.channel))
         listed = (await list_releases(database)).releases
         latest = max((other.number for other, _ in listed if other.channel == release.channel), default=0)
