@@ -63,9 +63,9 @@ def _canonical(value: object) -> str:
 def _cut(data: Mapping[str, Any], stored: bytes) -> bytes | None:
     """Return ``stored`` without its signature: the text that was signed if it was written in the form that is signed.
 
-    None if there is not exactly one signature in that form. The rest need not be in it: what is returned is no text
-    that a key has signed then. It is the text of ``data`` without `SIGNATURES`, because ``data`` has exactly this
-    signature: the cut is at the outermost level, or the text would have another one there.
+    None if there is not exactly one signature in that form. If the rest is not in it, no key has signed the result. It
+    is the text of ``data`` without `SIGNATURES`, because ``data`` has exactly this signature: the cut is at the
+    outermost level, or the text would have another one there.
     """
     cuts = list(_ONE_SIGNATURE.finditer(stored)) if stored else []
     if len(cuts) != 1 or data.get(SIGNATURES) != {cuts[0][1].decode(): cuts[0][2].decode()}:

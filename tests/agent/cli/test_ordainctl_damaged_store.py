@@ -119,7 +119,7 @@ def test_a_backup_says_what_is_damaged_in_the_store(operator: Operator) -> None:
     operator.release(3)
 
 
-def test_nothing_is_no_backup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_backup_of_an_empty_store_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The prefix was wrong, or somebody has wiped the store: the last backup is the only one then."""
     (tmp_path / "empty").mkdir()
     words = ["store", "backup", str(tmp_path / "b"), f"--store={tmp_path / 'empty'}"]
