@@ -98,9 +98,10 @@ CONTRADICTIONS: tuple[Rule, ...] = (
             u.type == "oneshot"
             and u.whole
             and bool(u.values("ExecStart"))
-            and bool(u.values("ExecStop"))
+            and bool(set(u.values("ExecStop")) - {value.lstrip("-") for value in u.values("ExecStopPost")})
             and not u.flag("RemainAfterExit")
         ),
+        # Commands that ExecStopPost= repeats clean up, also after a failed start (as in the units of quadlets).
         what="ExecStop= of a oneshot runs as soon as its ExecStart= has finished",
         hint="set RemainAfterExit=yes (`remain: true`), so that it runs when the service is stopped",
         refused=False,

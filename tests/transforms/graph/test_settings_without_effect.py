@@ -300,6 +300,7 @@ def test_a_setting_that_does_nothing_is_warned_of_at_its_key(sections: str, poin
         "mounts: {/srv/a: {what: a, type: fuse.rclone}, /srv/b: {what: /dev/b, type: xyzfs2000}}",
         "services: {a: {command: /bin/a, restart-delay: 5s, restart: 'no'}, b: {command: /bin/b, watchdog: 0s}}",
         "services: {a: {command: /bin/a, restart: on-failure, restart-delay: 5s, watchdog: 5s}}",
+        f"services: {{a: {{{TASK}, stop: /bin/b, systemd: {{Service: {{ExecStopPost: -/bin/b}}}}}}}}",
         f"services: {{a: {{{TASK}, remain: true, stop: /bin/b, health: {{tcp: ':80'}}}}}}",
         "services: {a: {command: /bin/a, listen: {stream: [80, /run/a], mode: '0660'}}}",
         "services: {a: {command: /bin/a, sandbox: {network: false}, listen: {stream: 80}, health: {tcp: ':80'}}}",

@@ -161,8 +161,8 @@ class _Container:
             "stop": f"{DOCKER} stop {self.container}",
             **({"environment": self.environment} if self.environment else {}),
             **self.other_keys,
-            "after": self.after,
-            "requires": self.requires,
+            "after": list(dict.fromkeys(self.after)),
+            "requires": list(dict.fromkeys(self.requires)),
             **({"wants": self.wants} if self.wants else {}),
             "systemd": {"Service": {"ExecStartPre": before[0] if len(before) == 1 else before}},
         }

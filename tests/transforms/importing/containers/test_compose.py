@@ -56,12 +56,12 @@ def test_a_terminal_has_no_input() -> None:
 
 @pytest.mark.parametrize(("key", "option"), [("network_mode", "network"), ("pid", "pid"), ("ipc", "ipc")])
 def test_the_namespace_of_a_service_is_that_of_its_container_name(key: str, option: str) -> None:
-    text = f"services: {{a: {{image: x, container_name: special}}, b: {{image: x, {key}: 'service:a'}}}}\n"
+    text = f"services: {{a: {{image: x, container_name: c}}, b: {{image: x, depends_on: [a], {key}: 'service:a'}}}}\n"
     services, problems = convert(text)
 
     assert isinstance(b := services["b"], dict)
     assert isinstance(b["command"], list)
-    assert f"--{option}=container:special" in b["command"]
+    assert f"--{option}=container:c" in b["command"]
     assert b["requires"] == ["docker", "a"]
     assert not problems
 
