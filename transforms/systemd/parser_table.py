@@ -304,6 +304,7 @@ KEYS: Mapping[str, SettingKind] = {
     "DefaultInstance": text(matching(r"[A-Za-z0-9:_.\\@-]+", "the instance of a unit")),
     "OnCalendar": text(calendar.check_calendar),
     "ListenFIFO": _PATH,
+    "ListenSequentialPacket": text(value_checks.unix_socket_address),
     "ListenSpecial": _PATH,
     "ListenUSBFunction": _PATH,
     "ListenMessageQueue": text(matching(r"/[^/]+", "the name of a message queue", "such as /queue")),

@@ -263,6 +263,13 @@ def socket_address(text: str) -> None:
         ) from None
 
 
+def unix_socket_address(text: str) -> None:
+    """Check an address for ListenSequentialPacket=; PID 1 ignores any other than a path or @abstract."""
+    if not text.startswith(("/", "@")):
+        raise EncodeError(f"not the address of a Unix socket: {text!r}", "write a path, or @ and a name")
+    socket_address(text)
+
+
 def ip_prefix(text: str) -> None:
     """Check a value of IPAddressAllow=: an address, a network, or a symbol (systemd.resource-control(5))."""
     if text in ("any", "localhost", "link-local", "multicast"):
