@@ -50,8 +50,8 @@ def lock_holder(root: Path) -> int:
     return _holder_and_caller(root)[0]
 
 
-def other_holder(root: Path, process: int) -> str:
-    """Return who holds the lock, in words; ``""`` if nobody does, ``process`` does, or it is held for ``process``."""
+def other_holder(root: Path, process: int) -> str | None:
+    """Return who else holds the lock, in words; ``""`` if nobody does, None if ``process`` does, or who acts for it."""
     try:
         descriptor = os.open(root / PATH, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -60,7 +60,7 @@ def other_holder(root: Path, process: int) -> str:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return ""
     except BlockingIOError:
-        return "" if process in _holder_and_caller(root) else _describe_holder(root)
+        return None if process in _holder_and_caller(root) else _describe_holder(root)
     finally:
         os.close(descriptor)
 

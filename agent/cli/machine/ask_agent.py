@@ -30,8 +30,10 @@ def ask(root: Path, question: Callable[[Client], Awaitable[T]], *, waits: Callab
         async with connect(root) as client:
             task = asyncio.ensure_future(question(client))
             while not (await asyncio.wait({task}, timeout=WAIT_SEC))[0]:
-                if holder := other_holder(root, os.getpid()):
+                holder = other_holder(root, os.getpid())
+                if holder:
                     waits(f"waiting for another apply, of {holder}")
+                if holder != "":  # its own apply has begun, or the wait was told
                     break
             return await task
 

@@ -330,6 +330,27 @@ def test_an_apply_that_waits_for_another_one_says_for_whom(
     assert line.endswith(f"(process {os.getppid()})")
 
 
+def test_an_apply_that_has_begun_waits_for_no_other_one(
+    agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that was killed in an apply comes back, finishes it, and may hold the lock for itself then."""
+    monkeypatch.setattr(ask_agent, "WAIT_SEC", 0.01)
+    (tmp_path / LOCK).parent.mkdir(parents=True)
+
+    async def apply_later(*_: object, **__: object) -> Outcome:
+        for caller in (os.getpid(), 0):
+            (tmp_path / LOCK).write_text(f"{os.getppid()} {caller}\n")
+            await asyncio.sleep(0.1)
+        return Outcome(generation=4, hash="abc", plan=Plan())
+
+    monkeypatch.setattr(agent, "apply", apply_later)
+    with (tmp_path / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert main(["apply"], root=tmp_path) == 0
+
+    assert "waiting" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("words", "number"), [(["rollback"], 0), (["rollback", "4"], 4)])
 def test_rollback_asks_for_the_generation(agent: Agent, words: list[str], number: int) -> None:
     agent.answer = Outcome(generation=4, hash="abc", plan=PLAN)
