@@ -111,22 +111,13 @@ def _link(parts: list[str]) -> list[str] | None:
     return target[1:].split("/") if target else None
 
 
-def link_above(path: str) -> str:
-    """Return the known link that ``path`` leads through, ``""`` for none.
-
-    >>> link_above("/var/run/app"), link_above("/lib"), link_above("/library")
-    ('/var/run', '/lib', '')
-    """
-    return next((link for link in _ALIASES if _is_in(path.rstrip("/"), link)), "")
-
-
 def through_link(path: str) -> tuple[str, str]:
     """Return that ``path`` leads through a known link, which neither PID 1 nor `generator.files` follows, and a hint.
 
-    >>> through_link("/var/run/app"), through_link("/run/app")
+    >>> through_link("/var/run/app"), through_link("/library")
     (('/var/run is a link', 'write /run/app'), ('', ''))
     """
-    link = link_above(path)
+    link = next((link for link in _ALIASES if _is_in(path.rstrip("/"), link)), "")
     return (f"{link} is a link", f"write {real_path(path)}") if link else ("", "")
 
 

@@ -45,33 +45,24 @@ def coverage(documents: Sequence[Document], reached: Iterable[Part]) -> Coverage
     Parts are each Layer and Node, which a test must match; each entry of a ``match``, which a test must fail to fulfil;
     and each row of a Transform, which a test must use.
     """
-    parts = dict(_parts(documents))
+    parts = {(d.kind, d.name, pointer): part for d in documents for pointer, part in _parts(d)}
     reached = set(reached)
     untested = [part for key, part in parts.items() if key not in reached]
     return Coverage(parts=len(parts), untested=tuple(sorted(untested, key=lambda part: (part.where, part.what))))
 
 
-def _parts(documents: Iterable[Document]) -> Iterator[tuple[Part, UntestedPart]]:
-    for document in documents:
-        name = f"{document.kind} {document.name}"
-        if document.kind in (Kind.LAYER, Kind.NODE):
-            yield (
-                (document.kind, document.name, ""),
-                UntestedPart(where=document.where, what=f"no test matches the {name}"),
-            )
-            for entry, condition in document.match.items():
-                what = f"no test has a machine that does not fulfil the condition {entry} of the {name}"
-                where = replace(condition.where, pointer=f"match/{entry}")
-                yield (
-                    (document.kind, document.name, pointer_below("match", entry)),
-                    UntestedPart(where=where, what=what),
-                )
-        elif document.kind is Kind.TRANSFORM:
-            for row, where in _rows(document.sections):
-                yield (
-                    (document.kind, document.name, row),
-                    UntestedPart(where=where, what=f"no test uses {row} of the {name}"),
-                )
+def _parts(document: Document) -> Iterator[tuple[str, UntestedPart]]:
+    """Yield the pointer of each part of a document, with the words for a part that no test reached."""
+    name = f"{document.kind} {document.name}"
+    if document.kind in (Kind.LAYER, Kind.NODE):
+        yield "", UntestedPart(where=document.where, what=f"no test matches the {name}")
+        for entry, condition in document.match.items():
+            what = f"no test has a machine that does not fulfil the condition {entry} of the {name}"
+            pointer = pointer_below("match", entry)
+            yield pointer, UntestedPart(where=replace(condition.where, pointer=pointer), what=what)
+    elif document.kind is Kind.TRANSFORM:
+        for row, where in _rows(document.sections):
+            yield row, UntestedPart(where=where, what=f"no test uses {row} of the {name}")
 
 
 def _rows(sections: Branch) -> Iterator[tuple[str, Where]]:

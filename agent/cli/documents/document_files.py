@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
@@ -99,7 +99,7 @@ def read_all(names: Sequence[str]) -> FilesRead:
     """
     from ordain.transforms.runs.run_xml import read_runs
 
-    files, problems = contents([*names, *map(str, _test_folders(names))])
+    files, problems = contents([*names, *map(str, test_folders(names))])
     settings = tuple((path, data) for path, data in files if _is_settings(path, data))
     tests = tuple((path, data) for path, data in files if _is_test(path, data))
     texts = tuple(file for file in files if file not in settings and file not in tests)
@@ -126,7 +126,7 @@ def read_all(names: Sequence[str]) -> FilesRead:
     )
 
 
-def _test_folders(names: Sequence[str]) -> Iterator[Path]:
+def test_folders(names: Iterable[str]) -> Iterator[Path]:
     """Yield the folders with Tests below the directories among ``names``."""
     for name in names:
         try:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
-from ordain.agent.cli.documents.document_files import TESTS, contents, read_valid, transforms
+from ordain.agent.cli.documents.document_files import TESTS, contents, read_valid, test_folders, transforms
 from ordain.agent.cli.documents.target_machine import as_node
 from ordain.agent.cli.json_shapes import JsonTestCase, JsonTestFailure, JsonTestRun, JsonUntestedPart
 from ordain.agent.cli.parse import Usage
@@ -94,8 +94,8 @@ def run_required(folders: Sequence[Path], documents: tuple[Document, ...], root:
 
 def folders_beside(files: Iterable[str]) -> tuple[Path, ...]:
     """Return the folders with tests beside documents: below a directory, or in the directory of a file."""
-    directories = dict.fromkeys(path if path.is_dir() else path.parent for path in map(Path, files))
-    return tuple(folder for folder in (path / TESTS for path in directories) if folder.is_dir())
+    directories = dict.fromkeys(str(path if path.is_dir() else path.parent) for path in map(Path, files))
+    return tuple(test_folders(directories))
 
 
 def _selected(tests: tuple[DocumentTest, ...], patterns: Sequence[str]) -> tuple[DocumentTest, ...]:
