@@ -3,7 +3,8 @@
     apt-get update ──▶ Packages, Contents ──▶ `Archive`        apt-get download + dpkg-deb ──▶ directories
 
 The lists of a suite are about 65 MB, and so are the packages that are looked into. All of it is kept, and a second run
-only fetches changes. The apt of the machine is not touched.
+only fetches changes. The apt of the machine is not touched. A mirror can have lists of files that do not fit the
+release: then `with_files` reads those of the packages themselves (1 GB).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import subprocess
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 MIRROR = "http://deb.debian.org/debian"
@@ -43,12 +44,24 @@ class Package:
 class Archive:
     """The packages of a suite, and the packages of each path (as on a merged /usr, without its first slash).
 
-    Only directories that are not empty have a path.
+    Only directories that are not empty have a path. ``whole``: ``files`` has all packages.
     """
 
     apt: Apt
     packages: Mapping[str, Package]
     files: Mapping[str, frozenset[str]]
+    whole: bool = True
+
+    def with_files(self, names: Iterable[str]) -> Archive:
+        """Return the archive with the files of ``names`` and of what their installation brings from the same source."""
+        wanted = {p.name: p for p in self.packages.values() if p.everywhere or p.source == "systemd"}
+        for name in names:
+            packages = self.closure(name)
+            source = packages[name].source if name in packages else ""
+            wanted |= {p.name: p for p in packages.values() if p.source == source}
+        self.apt.fetch(wanted.values())
+        lines = (f"{path} {name}" for name, package in wanted.items() for path in self.apt.paths(package))
+        return replace(self, files=_files(lines))
 
     def closure(self, name: str) -> Mapping[str, Package]:
         """Return the package with all packages that its installation brings."""
@@ -110,16 +123,36 @@ class Apt:
         (self.root / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {self.suite} main\n")
         # Use the settings by which this machine reaches an archive, such as a proxy.
         (self.root / "apt.conf").write_text(_run("apt-config", "dump", "Acquire") + self._settings())
-        self._apt("update", "-qq")
-        packages = {p.name: p for text in self._index("Packages") for p in _packages(text)}
-        return Archive(apt=self, packages=packages, files=_files(self._index("Contents")))
+        try:
+            self._apt("update", "-qq")
+        except subprocess.CalledProcessError:
+            self._apt("update", "-qq", "--option=Acquire::IndexTargets::deb::Contents::DefaultEnabled=false")
+            return Archive(apt=self, packages=self._packages(), files={}, whole=False)
+        return Archive(apt=self, packages=self._packages(), files=_files(self._index("Contents")))
+
+    def _packages(self) -> Mapping[str, Package]:
+        return {p.name: p for text in self._index("Packages") for p in _packages(text)}
+
+    def paths(self, package: Package) -> Iterator[str]:
+        """Yield the paths of all files of a package."""
+        for line in _run("dpkg-deb", "--contents", str(self.download(package))).splitlines():
+            path = line.split(maxsplit=5)[5].partition(" -> ")[0].removeprefix("./")
+            if not path.endswith("/"):
+                yield path
 
     def download(self, package: Package) -> Path:
         """Return the file of the package, which is fetched once."""
-        stem = f"{package.name}_{package.version.replace(':', '%3a')}_"
-        if not list((self.root / "debs").glob(f"{stem}*.deb")):
-            self._apt("download", "-qq", f"{package.name}={package.version}")
-        return next((self.root / "debs").glob(f"{stem}*.deb"))
+        self.fetch([package])
+        return next(self._kept(package))
+
+    def fetch(self, packages: Iterable[Package]) -> None:
+        """Download the packages that have not been before."""
+        missing = [f"{p.name}={p.version}" for p in packages if not any(self._kept(p))]
+        if missing:
+            self._apt("download", "-qq", *missing)
+
+    def _kept(self, package: Package) -> Iterator[Path]:
+        return (self.root / "debs").glob(f"{package.name}_{package.version.replace(':', '%3a')}_*.deb")
 
     def _settings(self) -> str:
         settings = {

@@ -11,11 +11,14 @@ usage: python3 -m audit.debian [SYSTEM…]      (debian-12 debian-13 debian-sid)
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from datetime import date
 from pathlib import Path
 
 from audit.archive import Apt, Archive, merged
+from audit.table import listed, read_table, write_table
 
 from ordain.transforms.catalog import audit_results
 from ordain.transforms.catalog.known_systems import facts_for
@@ -24,46 +27,64 @@ from ordain.transforms.catalog.shipped import shipped
 
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie", "debian-sid": "sid"}
 CACHE = Path.home() / ".cache" / "ordain" / "audit"
-HEAD = """\
-# Made by `make audit`: the values of rows that the package archive of the system confirms, with the package's version.
-# Values that are not here come from documentation and source packages only.
-"""
+_SYSTEMD_DROP_INS = re.compile(r"/etc/systemd/[a-z-]+\.conf\.d/")
 
 
 def main(systems: list[str]) -> int:
     """Audit ``systems``, or all of them if none is named, and return the exit status."""
-    table = dict(audit_results.verified()) if audit_results.TABLE.exists() else {}
+    table = read_table()
     wrong = 0
     for system in systems or SUITES:
         archive = Apt(CACHE / SUITES[system], SUITES[system]).update()
         known, problems = names_for(shipped(), facts_for(system), shared_versions(shipped()))
         for problem in problems:
             print(problem, file=sys.stderr)
-        rows, false = {}, 0
-        for row, claim in audit_results.claims(known).items():
-            if row.startswith("services/") and "package" not in claim:
-                continue  # a vendor's service, which is not in Debian's archive
+        rows, false = {audit_results.READ: read_today(system)}, 0
+        claims = {
+            row: claim
+            for row, claim in audit_results.claims(known).items()
+            if not row.startswith("services/")
+            or "package" in claim  # others are vendors', which Debian's archive lacks
+        }
+        if not archive.whole:
+            print(f"{system}: the lists of files do not fit the release, so those of the packages are read", flush=True)
+            archive = archive.with_files(_packages_of(claims))
+        for row, claim in claims.items():
             rows[row], missing = seen(archive, claim)
             false += bool(missing)
-            print(f"{'FALSE' if missing else 'true '} {system} {row}: {_listed(rows[row])}")
+            print(f"{'FALSE' if missing else 'true '} {system} {row}: {listed(rows[row])}")
             print("".join(f"      {text}\n" for text in missing), end="")
         table[system] = {row: found for row, found in rows.items() if found}
-        print(f"{system}: {len(rows)} rows, {false} false; {archive.apt.suite}, {len(archive.packages)} packages\n")
+        print(f"{system}: {len(rows) - 1} rows, {false} false; {archive.apt.suite}, {len(archive.packages)} packages\n")
         wrong += false + len(problems)
-    audit_results.TABLE.write_text(HEAD + dump({system: table[system] for system in SUITES if system in table}))
+        write_table(table)  # the next archive may be out of reach
     return int(wrong > 0)
+
+
+def _packages_of(claims: audit_results.Claims) -> Iterator[str]:
+    """Yield the packages of rows, and for a path of a row without one the package that is called like the program."""
+    for claim in claims.values():
+        yield from (value for key, value in claim.items() if kind_of(key) == "package")
+        if "path" in claim:
+            yield claim["path"].rpartition("/")[2]
+
+
+def read_today(system: str) -> dict[str, str]:
+    """Return what is read, and the day."""
+    return {"how": "archive", "of": f"Debian {SUITES[system]}, main", "when": date.today().isoformat()}
 
 
 def seen(archive: Archive, claim: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return the values of ``claim`` that the archive confirms, and a sentence for each other value."""
     name = claim.get("package", "")
-    bringing = archive.closure(name).keys() | _everywhere(archive) if name else _systemd(archive)
+    packages = [value for key, value in claim.items() if kind_of(key) == "package"]
+    bringing = frozenset(_everywhere(archive)).union(*map(archive.closure, packages)) if name else _systemd(archive)
     confirmed: dict[str, str] = {}
     missing: list[str] = []
     for key, value in claim.items():
         owners = archive.files.get(_path(key, value), frozenset())
-        if key == "package":
-            holds = name in archive.packages
+        if kind_of(key) == "package":
+            holds = value in archive.packages
         elif key == "path":
             holds = bool(owners)
             if not owners and value.startswith("/etc/"):
@@ -77,6 +98,8 @@ def seen(archive: Archive, claim: Mapping[str, str]) -> tuple[dict[str, str], li
             holds = bool(owners & bringing) or (key in ("config", "check") and _named(archive, name, value))
         if holds:
             confirmed[key] = value
+        elif _SYSTEMD_DROP_INS.fullmatch(value):
+            continue  # systemd makes the path from that of the main file: known from its manual pages only
         else:
             missing.append(
                 f"{key} {value}: not in {name or 'systemd'}, but in {', '.join(sorted(owners)) or 'nothing'}"
@@ -86,8 +109,16 @@ def seen(archive: Archive, claim: Mapping[str, str]) -> tuple[dict[str, str], li
     return confirmed, missing
 
 
+def kind_of(key: str) -> str:
+    """Return the kind of the value at ``key``: ``unit`` or ``package`` for all keys with such names."""
+    return _KINDS.get(key.partition("/")[0], key)
+
+
+_KINDS = {"socket": "unit", "start": "unit", "instance": "unit", "units": "unit", "packages": "package"}
+
+
 def _path(key: str, value: str) -> str:
-    return f"usr/lib/systemd/system/{value}" if key in ("unit", "socket") else merged(value.strip("/"))
+    return f"usr/lib/systemd/system/{value}" if kind_of(key) == "unit" else merged(value.strip("/"))
 
 
 def _everywhere(archive: Archive) -> Set[str]:
@@ -107,25 +138,6 @@ def _named(archive: Archive, name: str, path: str) -> bool:
         return False
     related = [p for p in installed.values() if p.name == name or p.source == installed[name].source]
     return any(archive.names(package, path) for package in related)
-
-
-def _listed(found: Mapping[str, str]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in found.items()) or "nothing found"
-
-
-def dump(table: Mapping[str, audit_results.Claims]) -> str:
-    """Return the table as YAML, with a line for each row."""
-    lines = []
-    for system, rows in table.items():
-        lines.append(f"{system}:")
-        for row, found in rows.items():
-            lines.append(f"  {row}: {{{', '.join(f'{key}: {_text(value)}' for key, value in found.items())}}}")
-    return "\n".join(lines) + "\n"
-
-
-def _text(value: str) -> str:
-    """Return a scalar that YAML reads as text; only versions can look like something else."""
-    return value if value[0] == "/" or value[0].isalpha() else f'"{value}"'
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def known_on(name: str) -> tuple[str, ...]:
     systems: list[str] = []
     for document in shipped():
         row = document.sections.branch("services").branch(name)
-        if row.leaf("unit") is None:
+        if row.leaf("unit") is None and row.leaf("instance") is None:
             continue
         conditions = [document.match[fact] for fact in ("os", "id") if fact in document.match]
         named = [str(value) for condition in conditions if not condition.negated for value in condition.values]
@@ -36,10 +36,10 @@ def _neutral_names() -> Mapping[str, str]:
         services = document.sections.branch("services")
         for neutral in services:
             row = services.branch(neutral)
-            for key in ("unit", "package"):
+            for key in ("unit", "instance", "package"):
                 leaf = row.leaf(key)
                 if leaf is not None and isinstance(leaf.value, str):
-                    names.setdefault(leaf.value.removesuffix(".service"), set()).add(neutral)
+                    names.setdefault(leaf.value.removesuffix(".service").removesuffix("@"), set()).add(neutral)
     # The package mariadb-server brings the services mariadb and mysql: the one that it is named after is meant.
     only = {
         other: own_names if len(own_names) == 1 else {n for n in own_names if other.startswith(n)}

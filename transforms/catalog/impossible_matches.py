@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ordain.transforms.catalog.known_systems import known_systems
+from ordain.transforms.document.formats import fact_table
 from ordain.transforms.document.formats.conditions import ARCHITECTURES, FACTS, FIRMWARES, RANGES, ROOTS, is_empty_range
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.lazy_patterns import lazy_pattern
@@ -31,6 +32,11 @@ def impossible_conditions(documents: Iterable[Document]) -> Iterator[Problem]:
                 for value in condition.values:
                     if value and (wrong := _wrong_fact(name, value)):
                         yield _problem(condition, *wrong)
+            elif name not in labels and fact_table.is_further_fact(name):
+                for value in condition.values:
+                    if value and (fault := fact_table.value_error(name, value)):
+                        hint = f"write {name}: {fact_table.FACT_TABLE[name].example!r}, or set a label {name}"
+                        yield _problem(condition, f"{fault}, and no Node sets a label {name}", hint)
             elif wrong := _wrong_label(name, condition, labels):
                 yield _problem(condition, *wrong)
         if document.kind is not Kind.RUN and (excluded := _excluded_system(document.match)):
@@ -106,7 +112,7 @@ def _excluded_system(match: Mapping[str, MatchCondition]) -> tuple[MatchConditio
 def _wrong_label(name: str, condition: MatchCondition, labels: Mapping[str, Collection[str]]) -> tuple[str, str] | None:
     """Return the fault of a label, and the remedy, if it is surely misspelt."""
     if name not in labels:
-        hint = did_you_mean(name, {*FACTS, *labels}, CLOSE)
+        hint = did_you_mean(name, {*FACTS, *fact_table.FACT_TABLE, *labels}, CLOSE)
         return (f"{name} is not a fact, and no Node sets a label of that name", hint) if hint else None
     for value in condition.values:
         if value and value not in labels[name] and (hint := did_you_mean(value, labels[name], CLOSE)):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 from audit.archive import Apt, Archive, Package, merged, named_in
-from audit.debian import dump, seen
+from audit.debian import seen
+from audit.table import dump
 
 
 def package(name: str, *depends: str, source: str = "") -> Package:
@@ -40,6 +41,16 @@ def test_a_file_of_a_package_or_of_its_dependency_is_confirmed(archive: Archive)
 
 def test_a_unit_that_systemd_makes_from_a_script_is_confirmed(archive: Archive) -> None:
     assert seen(archive, {"package": "web", "unit": "old.service"})[1] == []
+
+
+def test_further_units_and_packages_are_confirmed_one_by_one(archive: Archive) -> None:
+    claim = {"package": "web", "unit": "web.service", "units/other.service": "other.service", "packages/other": "other"}
+
+    assert seen(archive, claim) == ({**claim, "version": "1:2-3"}, [])
+    assert seen(archive, {**claim, "packages/other": "gone"})[1] == [
+        "units/other.service other.service: not in web, but in other",
+        "packages/other gone: not in web, but in nothing",
+    ]
 
 
 @pytest.mark.parametrize(

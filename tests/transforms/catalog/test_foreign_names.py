@@ -31,8 +31,7 @@ def test_a_blocked_service_is_told_its_neutral_name() -> None:
     ("system", "name", "known"),
     [
         ("flatcar", "cron", "most systems"),
-        ("arch", "drbd", "debian"),
-        ("fedora-42", "redis", "debian, gentoo, rhel, ol, amzn, fedora"),
+        ("arch", "drbd", "debian, suse, opensuse"),
         ("debian-13", "locksmithd", "flatcar"),
     ],
 )
@@ -43,6 +42,14 @@ def test_a_service_that_other_systems_have_is_not_taken_for_a_misspelt_name(syst
     systems = problem.what.removeprefix(f"no Transform names the unit of {name} on this system, only on ")
     assert set(systems.split(", ")) == set(known.split(", "))
     assert problem.hint.startswith("add `command` to define it")
+
+
+def test_an_order_after_a_service_of_other_systems_names_them() -> None:
+    body = "services: {own: {command: /bin/true, after: [locksmithd]}}"
+    documents, _ = read("a.yaml", f"ordain: v1\nkind: Layer\nname: a\n{body}\n".encode())
+    (problem,) = compile(documents, facts_for("debian-13"), shipped=shipped()).problems
+
+    assert problem.hint == "only flatcar can have it: limit the layer to them with `match`, or name another service"
 
 
 def test_a_package_of_two_services_leads_to_the_one_that_it_is_named_after() -> None:

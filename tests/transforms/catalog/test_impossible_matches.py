@@ -53,6 +53,9 @@ def documents(match: str, nodes: str = NODES) -> tuple[Document, ...]:
         ('{hostname: "web 1"}', "letters, digits"),
         ("{mac: 52-54-00-12-34}", "all six bytes"),
         ("{os: debian, id: fedora}", "remove one of the two"),
+        ("{memory: 64GB}", "write memory: '>=64G', or set a label memory"),
+        ("{cpus: 4K}", "write cpus: '>=8', or set a label cpus"),
+        ("{cpu-socket: 2}", "did you mean cpu-sockets?"),
     ],
 )
 def test_a_value_that_no_machine_has_is_a_warning(match: str, hint: str) -> None:

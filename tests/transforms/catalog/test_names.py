@@ -63,3 +63,37 @@ def test_machines_with_the_same_transforms_share_one_merge_but_not_the_record_of
 def test_a_weight_decides_between_the_same_transforms() -> None:
     assert merged(transforms("ssh.service", weight=2), "debian-12").service("ssh", "unit") == "sshd.service"
     assert merged(transforms("ssh.service"), "debian-12").service("ssh", "unit") == "ssh.service"
+
+
+SITE = """\
+ordain: v1
+kind: Transform
+name: all
+services:
+  files: {unit: f.service, units: [a.service, b.service], package: files, packages: [files-a], start: f.socket}
+roles:
+  store: {services: [files], default: files}
+---
+ordain: v1
+kind: Transform
+name: site
+tier: site
+services:
+  files: {units: {b.service: null, c.service: true}, packages: null, start: null}
+roles:
+  store: {services: [files, other]}
+"""
+
+
+def test_higher_transforms_add_to_the_units_of_a_service_and_remove_some() -> None:
+    documents, problems = read("t.yaml", SITE.encode())
+    assert problems == ()
+    for order in (documents, documents[::-1]):
+        names, problems = names_for(order, facts_for("debian-13"), {})
+
+        assert problems == ()
+        assert names.further_units("files") == ("a.service", "c.service")
+        assert names.packages("files") == ("files",)
+        assert (names.service("files", "unit"), names.service("files", "start")) == ("f.service", "")
+        role = names.tree.branch("roles").branch("store")
+        assert (role.value("services"), role.value("default")) == (("files", "other"), "files")

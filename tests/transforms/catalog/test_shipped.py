@@ -13,6 +13,7 @@ from ordain.transforms.catalog import audit_results, prebuilt
 from ordain.transforms.catalog import shipped as catalog
 from ordain.transforms.catalog.known_systems import facts_for, known_systems
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
+from ordain.transforms.catalog.row_evidence import How, evidence
 from ordain.transforms.catalog.shipped import DIRECTORY, shipped
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
@@ -73,6 +74,10 @@ def test_every_row_resolves_on_every_system(os: str) -> None:
         match row.rpartition("/")[2]:
             case "unit":
                 assert unit_name.is_valid(str(value)), row
+            case "start":
+                assert unit_name.unit_type(str(value)) in ("socket", "timer"), row
+            case "instance":
+                assert unit_name.is_template(str(value)), row
             case "socket":
                 assert unit_name.is_valid(str(value)), row
                 assert str(value).endswith(".socket"), row
@@ -83,11 +88,21 @@ def test_every_row_resolves_on_every_system(os: str) -> None:
                 assert [str(v[0]).startswith("/usr/") for v in value if isinstance(v, tuple)] == [True], row
             case "package":
                 assert PACKAGE.fullmatch(str(value)), row
+            case "log" | "data" | "pid":
+                assert str(value).startswith(("/var/", "/srv/", "/run/")), row
+            case "user":
+                assert USER.fullmatch(str(value)), row
+            case "ports":
+                assert isinstance(value, tuple), row
+            case member if f"/units/{member}" in row:
+                assert unit_name.is_valid(member), row
+            case member if f"/packages/{member}" in row:
+                assert PACKAGE.fullmatch(member), row
             case _:
                 pytest.fail(row)
-    assert [name for name in known.services() if not known.service(name, "unit")] == []
+    assert [n for n in known.services() if not (known.service(n, "unit") or known.service(n, "instance"))] == []
     assert [name for name in known.milestones() if not unit_name.is_valid(known.milestone(name))] == []
-    assert [row for row, leaf in leaves(known.tree.branch("users")) if not USER.fullmatch(str(leaf.value))] == []
+    assert [name for name in known.tree.branch("users") if not USER.fullmatch(known.user(name))] == []
     assert [name for name, path in known.paths().items() if not path.startswith("/")] == []
 
 
@@ -141,7 +156,7 @@ def test_an_archive_of_debian_confirms_every_packaged_service() -> None:
         claims = audit_results.claims(on(os))
         packaged = {row: claim for row, claim in claims.items() if "package" in claim}
         for row, claim in packaged.items():
-            seen = {key for key in claim if audit_results.evidence(os, row, key) == "archive"}
+            seen = {key for key, value in claim.items() if evidence(os, row, key, value).how is How.ARCHIVE}
             confirmed[row] = confirmed.get(row, set()) | seen
         unseen = [row for row, claim in packaged.items() if not set(claim) <= confirmed[row]]
 
@@ -159,6 +174,14 @@ def test_an_archive_of_debian_confirms_every_packaged_service() -> None:
         # Debian's monitrc names /etc/monit.d only in a comment.
         ("debian-13", "monit", "/etc/monit/conf-enabled/"),
         ("fedora-42", "monit", "/etc/monit.d/"),
+        # A file in conf.d of exim has to be in a directory of its own there.
+        ("debian-12", "exim", "/etc/exim4/"),
+        # nfs.conf.d came with nfs-utils 2.5.3.
+        ("debian-11", "nfs-client", ""),
+        ("rocky-8", "nfs-client", ""),
+        ("sles-15", "nfs-client", ""),
+        ("debian-12", "nfs-client", "/etc/nfs.conf.d/"),
+        ("rocky-9", "nfs-client", "/etc/nfs.conf.d/"),
     ],
 )
 def test_files_of_a_service_are_placed_where_it_reads_them(os: str, service: str, directory: str) -> None:
@@ -217,7 +240,7 @@ def test_every_package_of_gentoo_has_its_category() -> None:
         ("centos-9", "libvirt", "virtqemud.service", "libvirt-daemon-driver-qemu"),
         ("debian-13", "libvirt", "libvirtd.service", "libvirt-daemon-system"),
         ("fedora-40", "redis", "redis.service", "redis"),
-        ("fedora-42", "redis", "", ""),
+        ("fedora-42", "redis", "valkey.service", "valkey-compat-redis"),
         ("rocky-9", "redis", "redis.service", "redis"),
         ("rocky-10", "valkey", "valkey.service", "valkey"),
         ("rocky-9", "valkey", "valkey.service", "valkey"),
@@ -280,6 +303,26 @@ def test_every_package_of_gentoo_has_its_category() -> None:
         ("debian-13", "mysql", "mariadb.service", "mariadb-server"),
         ("debian-12", "ceph-osd", "ceph-osd.target", "ceph-osd"),
         ("rocky-9", "sbd", "sbd.service", "sbd"),
+        # From the spec files of Fedora 43 and of OpenELA, and from Debian's archive.
+        ("fedora-43", "ipmievd", "ipmievd.service", "ipmievd"),
+        ("rhel-8", "ipmievd", "ipmievd.service", "ipmievd"),
+        ("fedora-43", "oomd", "systemd-oomd.service", "systemd-udev"),
+        ("fedora-43", "freeipa", "ipa.service", "freeipa-server"),
+        ("almalinux-9", "freeipa", "ipa.service", "ipa-server"),
+        ("rocky-9", "rhsmcertd", "rhsmcertd.service", "subscription-manager"),
+        ("ol-9", "rhsmcertd", "", ""),
+        ("debian-12", "sendmail", "sendmail.service", "sendmail-bin"),
+        ("debian-12", "ipmi", "openipmi.service", "openipmi"),
+        ("rocky-8", "ipmi", "ipmi.service", "OpenIPMI"),
+        ("amzn-2023", "ipmi", "", ""),
+        ("fedora-40", "audit-rules", "", ""),
+        ("opensuse-tumbleweed", "drbd", "drbd.service", "drbd-utils"),
+        ("opensuse-tumbleweed", "valkey", "valkey.target", "valkey"),
+        ("gentoo", "samba", "smbd.service", "net-fs/samba"),
+        ("gentoo", "krb5-kdc", "mit-krb5kdc.service", "app-crypt/mit-krb5"),
+        ("flatcar", "nftables", "nftables-load.service", ""),
+        ("arch", "salt-master", "salt-master.service", ""),
+        ("rocky-9", "beegfs-storage", "beegfs-storage.service", ""),
     ],
 )
 def test_a_service_has_its_unit_and_package_on_a_system(os: str, service: str, unit: str, package: str) -> None:

@@ -1,0 +1,1 @@
+"""Neutral settings of documents as the files, parameters, directives and states that a system needs for them."""
