@@ -8,12 +8,41 @@ A machine that has never reported anything is never rolled back.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from ordain.agent.netboot.machine_records import NetbootRecord
+from ordain.agent.netboot.machine_records import NetbootRecord, NetbootStep, with_step
+from ordain.transforms.lazy_patterns import lazy_pattern
+from ordain.transforms.netboot import ipxe_script
+from ordain.transforms.netboot.disk_plan import ONCE
 
 MAX_BOOTS = 3
 """The number of incomplete boots after which an image is given up, as for a generation on a disk."""
+
+STEPS: Mapping[str, NetbootStep] = {
+    "begun": NetbootStep.INSTALLING,
+    "installed": NetbootStep.INSTALLED,
+    "refused": NetbootStep.NOT_INSTALLED,
+}
+"""The states that a machine reports of an installation (packaging/initrd/netboot)."""
+MAX_REASON = 2000
+_IDENTITY = lazy_pattern(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallationReport:
+    """The state of an installation, one of `STEPS`, and its identity or the reason why it was not made."""
+
+    state: str
+    text: str
+
+
+def installation_report(state: str, text: str) -> InstallationReport | None:
+    """Return the report of a machine, None if it has another form."""
+    words = "".join(character if character.isprintable() else "?" for character in text[:MAX_REASON])
+    if state not in STEPS or (state == "installed" and not _IDENTITY.fullmatch(words)):
+        return None
+    return InstallationReport(state=state, text=words)
 
 
 def count_boot(record: NetbootRecord, script: str, image: str, *, again: bool) -> tuple[NetbootRecord, str]:
@@ -42,10 +71,37 @@ def roll_back_problem(record: NetbootRecord) -> str:
 
 def completed(record: NetbootRecord, root: str, now: float) -> NetbootRecord:
     """Return the record of a machine that completed a boot of the archive with the SHA-256 ``root``."""
-    record = replace(record, reported=now)
+    given = {record.script: record.image, record.good_script: record.good_image}
+    image = next((image for script, image in given.items() if f" ordain.root.sha256={root} " in script), "")
+    record = with_step(replace(record, reported=now), NetbootStep.COMPLETED, image, now)
     if f" ordain.root.sha256={root} " not in record.script:
         return record
     return replace(record, good_script=record.script, good_image=record.image, boots=0)
+
+
+def starts_from_disk(record: NetbootRecord, script: str) -> bool:
+    """Return whether the machine has the installation that ``script`` makes, and starts from its disk.
+
+    A disk whose boots nobody reports may be gone, or broken: then the machine looks at it again. That changes nothing
+    on a disk with a complete installation.
+    """
+    wanted = ipxe_script.installation_of(script)
+    if wanted is None or not record.installed or (record.boots > MAX_BOOTS and not rolls_back(record)):
+        return False
+    policy, identity = wanted
+    return policy == ONCE or record.installed == identity
+
+
+def installation_said(record: NetbootRecord, said: InstallationReport, now: float) -> NetbootRecord:
+    """Return the record of a machine that reported the state of an installation."""
+    step = STEPS[said.state]
+    record = with_step(record, step, record.image, now)
+    if step is NetbootStep.NOT_INSTALLED:
+        return replace(record, installed="", not_installed=said.text)
+    identity = said.text if step is NetbootStep.INSTALLED else ""
+    wanted = ipxe_script.installation_of(record.script)
+    boots = 0 if identity and wanted and identity == wanted[1] else record.boots
+    return replace(record, installed=identity, not_installed="", boots=boots)
 
 
 def _commands(script: str) -> list[str]:

@@ -33,7 +33,7 @@ LEFT_OUT = ("boot", "dev", "proc", "run", "sys", "tmp")
 """Directories at the top of the tree whose content is not packed: mount points, and what iPXE fetches itself."""
 KERNELS = ("vmlinuz-{release}", "vmlinux-{release}")
 INITRDS = ("initrd.img-{release}", "initramfs-{release}.img")
-NEEDED = ("usr/lib/ordain/initrd-netboot", "curl", "zstd", "tar", "sha256sum")
+NEEDED = ("usr/lib/ordain/initrd-netboot", "curl", "zstd", "tar", "sha256sum", "grep", "head", "rm", "sed", "tee", "wc")
 """The file of ours, and the programs, that an initrd needs to fetch a root."""
 PAGE, INODE = 4096, 1024
 """The memory of a page, and about that of a file without its content, in a tmpfs."""
@@ -156,17 +156,19 @@ def _archive(root: Path, target: Path) -> ImageFile:
     digest = hashlib.sha256()
     with (
         target.open("wb") as out,
-        subprocess.Popen(tar, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as reader,
+        tempfile.TemporaryFile() as errors,  # tar would wait for ever for a reader of a pipe
+        subprocess.Popen(tar, stdout=subprocess.PIPE, stderr=errors, env=environment) as reader,
         subprocess.Popen(zstd, stdin=reader.stdout, stdout=subprocess.PIPE, env=environment) as packer,
     ):
         assert reader.stdout is not None
-        assert reader.stderr is not None
         assert packer.stdout is not None
         reader.stdout.close()
         while data := packer.stdout.read(_COPY):
             digest.update(data)
             out.write(data)
-        why = reader.stderr.read().decode(errors="replace").strip()
+        reader.wait()
+        errors.seek(0)
+        why = errors.read(_COPY).decode(errors="replace").strip()
         out.flush()
         os.fsync(out.fileno())
     if reader.returncode != 0 or packer.returncode != 0:

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ordain.transforms.document.formats.conditions import FACTS
+from ordain.transforms.document.formats.fact_table import is_further_fact
 from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Severity, Where, blocked, sorted_problems, warning
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, Resolved
+from ordain.transforms.netboot.disk_plan import DiskPlan, disk_plan, install_words
 from ordain.transforms.resolve.resolve import matching_nodes, resolve
 from ordain.transforms.template.expand import Scope, expand
 
@@ -33,6 +35,8 @@ MAX_ARGUMENTS = 2047
 """The longest command line of a Linux kernel on x86 and arm64, in bytes (COMMAND_LINE_SIZE is 2048)."""
 IMAGE_ARGUMENTS = 512
 """The bytes that are left for the arguments of an image (`ipxe_script.answer`)."""
+INSTALL_ARGUMENTS = 256
+"""The bytes that are left for the digests of a kernel and an initrd that are installed."""
 _CONTROL = lazy_pattern(r"[\x00-\x1f\x7f]")
 
 
@@ -49,7 +53,7 @@ class BootTarget:
     """The system that a machine starts: a ``kernel`` or an ``image`` with ``initrds`` and ``arguments``.
 
     Without both, it is that of the next device of the boot order. ``node`` is the Node that matches the machine, "" if
-    none does.
+    none does. With ``disk``, the machine installs the image there, and starts from it afterwards.
     """
 
     name: str
@@ -59,18 +63,32 @@ class BootTarget:
     initrds: tuple[BootPart, ...] = ()
     arguments: tuple[BootPart, ...] = ()
     root: Leaf | None = None
+    disk: DiskPlan | None = None
     layers: tuple[str, ...] = ()
 
 
 def netboot_documents(documents: Iterable[Document]) -> tuple[Document, ...]:
     """Return the documents that count, without the sections that do not, so that none of those can be in conflict."""
-    known = (d for d in documents if d.kind in (Kind.LAYER, Kind.NODE) and not UNKNOWN & d.match.keys())
+    documents = tuple(documents)
+    labels = _labels(documents)
+    known = (d for d in documents if d.kind in (Kind.LAYER, Kind.NODE) and not _unknown(d, labels))
     kept = ((d, {name: tree for name, tree in d.sections.children.items() if name in COUNTS}) for d in known)
     return tuple(
         replace(document, sections=replace(document.sections, children=children))
         for document, children in kept
         if children or document.kind is Kind.NODE
     )
+
+
+def _labels(documents: Iterable[Document]) -> frozenset[str]:
+    """Return the names of the labels that Nodes set."""
+    return frozenset(name for document in documents for name in document.labels)
+
+
+def _unknown(document: Document, labels: frozenset[str]) -> list[str]:
+    """Return the facts that ``document`` matches on and that nobody knows yet, sorted."""
+    further = (name for name in document.match if is_further_fact(name) and name not in labels)
+    return sorted({*(UNKNOWN & document.match.keys()), *further})
 
 
 def node_of(documents: Iterable[Document], facts: Facts) -> str:
@@ -124,10 +142,12 @@ def resolve_netboot(documents: Iterable[Document], facts: Facts) -> tuple[BootTa
 
 def unknown_at_netboot(documents: Iterable[Document]) -> Iterator[Problem]:
     """Yield a warning for each layer whose ``netboot`` never counts, as it matches on a fact of a running system."""
+    documents = tuple(documents)
+    labels = _labels(documents)
     for document in documents:
         if document.kind not in (Kind.LAYER, Kind.NODE) or SECTION not in document.sections.children:
             continue
-        for name in sorted(UNKNOWN & document.match.keys()):
+        for name in _unknown(document, labels):
             condition = document.match[name]
             what = f"{name} is not known before a system runs, so the netboot of this document never takes effect"
             hint = f"match on {', '.join(sorted(KNOWN))} or a label of the Node"
@@ -158,6 +178,14 @@ class _TargetBuilder:
             hint = "remove one of them, in the layer that overrides it: `image: null` or `kernel: null`"
             self.block("image", image.where, f"netboot names an image and a kernel (in {kernel.where})", hint)
             return None
+        disk = None
+        if root is not None and root.value == "disk":
+            if image is None:
+                self.block("root", root.where, "only an image can be installed to a disk", "set `image`, not `kernel`")
+                return None
+            disk, faults = disk_plan(self.netboot.branch("disk"))
+            for fault in faults:
+                self.problems.append(blocked(SECTION, fault.leaf.where, fault.what, fault.hint, "Netboot"))
         initrds = self.netboot.leaf("initrds")
         files = initrds.value if initrds is not None and isinstance(initrds.value, tuple) else ()
         target = BootTarget(
@@ -168,10 +196,12 @@ class _TargetBuilder:
             initrds=tuple(BootPart(text=str(file), leaf=initrds) for file in files if initrds is not None),
             arguments=tuple(self.arguments()),
             root=root,
+            disk=disk,
             layers=layers,
         )
         size = len(" ".join(argument.text for argument in target.arguments).encode())
         size += IMAGE_ARGUMENTS if image is not None else 0
+        size += INSTALL_ARGUMENTS + len(" ".join(install_words(disk))) if disk is not None else 0
         if size > MAX_ARGUMENTS:
             what = f"the arguments have {size:,} bytes; the kernel reads {MAX_ARGUMENTS:,} and ignores the others"
             self.block("arguments", self.netboot.branch("arguments").where, what, "set fewer or shorter arguments")

@@ -16,6 +16,7 @@ from ordain.transforms.errors import Where
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.netboot.boot_image import BootImage
 from ordain.transforms.netboot.boot_target import BootPart, BootTarget
+from ordain.transforms.netboot.disk_plan import INSTALL, install_of, install_words
 
 SCRIPT = "boot.ipxe"
 """The last part of the URL of the scripts."""
@@ -65,7 +66,7 @@ def answer(target: BootTarget, image: BootImage | None = None, location: str = "
     if target.image is not None:
         assert image is not None
         kernel, initrds = f"{location}/kernel", [f"{location}/initrd", *initrds]
-        arguments = [*_image_arguments(image, location), *arguments]
+        arguments = [*_image_arguments(image, location, target), *arguments]
     lines = ["#!ipxe", title, "imgfree", *_cause_comments(target)]
     names = [f"initrd{number}" for number in range(len(initrds))]
     # A kernel with an EFI stub finds only the initrds that its arguments name; a PC with BIOS ignores them.
@@ -79,13 +80,31 @@ def answer(target: BootTarget, image: BootImage | None = None, location: str = "
     return "\n".join(lines) + "\n"
 
 
-def _image_arguments(image: BootImage, location: str) -> Iterable[str]:
+def _image_arguments(image: BootImage, location: str, target: BootTarget) -> Iterable[str]:
     """Yield the arguments that packaging/initrd/netboot reads. ``boot`` is for initrds of initramfs-tools."""
+    memory = image.memory
+    if target.disk is not None:
+        memory += image.kernel.size + image.initrd.size  # they are fetched into the root that is copied to the disk
     yield "boot=ordain"
     yield f"ordain.root={BASE}{_url(f'{location}/root')}"
     yield f"ordain.root.sha256={image.root.sha256}"
     yield f"ordain.root.size={image.root.size}"
-    yield f"ordain.root.memory={image.memory}"
+    yield f"ordain.root.memory={memory}"
+    if target.disk is not None:
+        lasting = [image.root.sha256, image.kernel.sha256, image.initrd.sha256]
+        yield from install_words(target.disk, [*lasting, *(argument.text for argument in target.arguments)])
+        yield f"{INSTALL}.kernel={image.kernel.sha256}"
+        yield f"{INSTALL}.initrd={image.initrd.sha256}"
+
+
+def local_disk(name: str) -> str:
+    """Return the script of a machine whose installation is complete: the next device of its boot order."""
+    return f"#!ipxe\n# Ordain: {_comment(name)} starts from its disk\nexit 1\n"
+
+
+def installation_of(script: str) -> tuple[str, str] | None:
+    """Return the policy and the identity of the installation that a script makes, None if it makes none."""
+    return install_of(script.split())
 
 
 def with_base(script: str, url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.cli.boot.netboot_images import json_of, megabytes
@@ -12,10 +13,14 @@ from ordain.agent.cli.documents.document_files import contents
 from ordain.agent.cli.json_shapes import JsonImage, json_problems
 from ordain.agent.cli.parse import Usage
 from ordain.agent.compile.image import BakedImage, bake, check_tree, has_documents
+from ordain.agent.model import to_json
 from ordain.agent.netboot.images import StoredImage
 from ordain.agent.netboot.pack import pack
+from ordain.agent.packages.image_packages import ImageInstallation, install_in_image
 from ordain.transforms.document.formats.netboot_formats import parse_image
 from ordain.transforms.errors import Refused, Severity
+
+NOTHING_INSTALLED = ImageInstallation(changes=(), conditions=())
 
 
 def image(request: Namespace, console: Console) -> Exit:
@@ -25,9 +30,13 @@ def image(request: Namespace, console: Console) -> Exit:
     if problems:
         raise Refused(problems)
     root = Path(request.directory).absolute()
-    baked = None
+    baked, installation = None, NOTHING_INSTALLED
     if texts or not request.netboot or has_documents(root):
         baked = bake(root, texts)
+        if request.install and baked.generation.packages:
+            installation = install_in_image(root, baked.generation)
+            again = bake(root, ())  # with the units that came with the packages
+            baked = replace(again, written=(*baked.written, *again.written))
     else:
         check_tree(root)
     stored, new = None, False
@@ -35,14 +44,23 @@ def image(request: Namespace, console: Console) -> Exit:
         generation = baked.generation.hash if baked else ""
         stored, new = pack(root, Path(request.netboot).absolute(), name=name, generation=generation)
     if request.json:
-        console.json(_json(baked, stored))
+        console.json(_json(baked, stored, installation))
     else:
+        _print_packages(installation, console)
         if baked:
             _print(baked, console)
         if stored:
             _print_netboot(stored, new, console)
     blocked = baked is not None and any(problem.severity is Severity.BLOCKED for problem in baked.problems)
-    return Exit.DEGRADED if blocked else Exit.OK
+    failed = any(condition.fault for condition in installation.conditions)
+    return Exit.DEGRADED if blocked or failed else Exit.OK
+
+
+def _print_packages(installation: ImageInstallation, console: Console) -> None:
+    for change in installation.changes:
+        console.line(" ".join(filter(None, (change.action, change.name, change.version))))
+    for condition in installation.conditions:
+        console.note(f"{condition.what} [{condition.code}]", Style.WARN)
 
 
 def _name(request: Namespace) -> str:
@@ -60,7 +78,7 @@ def _name(request: Namespace) -> str:
     return name
 
 
-def _json(baked: BakedImage | None, stored: StoredImage | None) -> JsonImage:
+def _json(baked: BakedImage | None, stored: StoredImage | None, installation: ImageInstallation) -> JsonImage:
     shown = JsonImage(
         hash=baked.generation.hash if baked else "",
         documents=baked.documents if baked else 0,
@@ -68,6 +86,9 @@ def _json(baked: BakedImage | None, stored: StoredImage | None) -> JsonImage:
         unknown=baked.unknown if baked else (),
         problems=json_problems(baked.problems if baked else ()),
     )
+    if installation != NOTHING_INSTALLED:
+        shown["packages"] = [to_json(change) for change in installation.changes]
+        shown["conditions"] = [to_json(condition) for condition in installation.conditions]
     if stored:
         shown["netboot"] = json_of(stored)
     return shown

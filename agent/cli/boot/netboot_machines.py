@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
 
 from ordain.agent.cli.boot.netboot_images import SHORT
@@ -18,16 +16,13 @@ from ordain.agent.cli.labels import parse_labels
 from ordain.agent.cli.moments import spoken_ago
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import Failure
+from ordain.agent.netboot.adoption import node_text, require_new, write_node
 from ordain.agent.netboot.boot_count import rolls_back
 from ordain.agent.netboot.images import find_image
-from ordain.agent.netboot.machine_records import NetbootRecord, once_path, read_records
-from ordain.agent.system import atomic_files
-from ordain.transforms.document.reader import read
-from ordain.transforms.errors import Refused, did_you_mean, only_errors
-from ordain.transforms.model import Document, Kind
+from ordain.agent.netboot.machine_records import NetbootRecord, read_records, record_named, write_once
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.netboot.boot_image import ImageReference, parse_reference
-from ordain.transforms.netboot.boot_target import netboot_documents, node_of
-from ordain.transforms.netboot.machine_query import BEFORE_ANY_SYSTEM, parse_mac
+from ordain.transforms.netboot.machine_query import parse_mac
 
 
 def status(request: Namespace, console: Console) -> Exit:
@@ -84,59 +79,32 @@ def adopt(request: Namespace, console: Console) -> Exit:
         _require_discovered(machine, read_records(Path(request.state)))
     labels = {name: values[-1] for name, values in parse_labels(request.label).items()}
     text = node_text(request.name, machine, labels)
-    path = f"{request.name}.yaml"
-    _, problems = read(path, text.encode())
-    if only_errors(problems):
-        raise Refused(problems)
-    if not request.documents:
-        if request.json:
-            console.json(JsonAdopted(document=text, path=""))
-        else:
-            console.text(text)
-        return Exit.OK
-    target = Path(request.documents) / path
-    _require_new(request.name, machine, read_valid([request.documents])[0])
-    try:
-        if target.exists():
-            raise Failure(f"{target}: the file exists; choose another --name, or edit the file")
-        atomic_files.replace(target, text.encode(), atomic_files.PUBLIC)
-    except OSError as error:
-        raise Failure(atomic_files.describe_error(error, target)) from None
+    path = ""
+    if request.documents:
+        require_new(request.name, machine, read_valid([request.documents])[0])
+        path = str(write_node(Path(request.documents), request.name, text))
     if request.json:
-        console.json(JsonAdopted(document=text, path=str(target)))
+        console.json(JsonAdopted(document=text, path=path))
+    elif path:
+        console.line(f"wrote {path}: {machine} is {request.name} from its next boot on", Style.GOOD)
     else:
-        console.line(f"wrote {target}: {machine} is {request.name} from its next boot on", Style.GOOD)
+        console.text(text)
     return Exit.OK
 
 
 def boot(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl fleet boot`."""
     folder = Path(request.state)
-    records = read_records(folder)
-    wanted = parse_mac(request.machine) or request.machine
-    matching = [record for record in records if wanted in (record.machine, record.node)]
-    if not matching:
-        hint = did_you_mean(wanted, [name for record in records for name in (record.machine, record.node) if name])
-        raise Failure(f"no machine {wanted} has asked this boot server" + (f"; {hint}" if hint else ""))
-    if len(matching) > 1:
-        named = ", ".join(record.machine for record in matching)
-        raise Failure(f"{wanted} matches {len(matching)} machines; name one of {named}")
-    path = once_path(folder, matching[0].machine)
-    try:
-        if request.once:
-            reference = _parsed(request.once)
-            if request.files:
-                reference = find_image(Path(request.files), reference).reference
-            atomic_files.replace(path, f"{reference}\n".encode(), atomic_files.PUBLIC)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise Failure(atomic_files.describe_error(error, path)) from None
-    named = matching[0].node or matching[0].machine
+    record = record_named(read_records(folder), request.machine)
+    named, image = record.node or record.machine, ""
+    starts = "what its documents say"
     if request.once:
-        console.line(f"{named}: the next boot starts {reference}, and later ones what its documents say", Style.GOOD)
-    else:
-        console.line(f"{named}: the next boot starts what its documents say", Style.GOOD)
+        reference = _parsed(request.once)
+        if request.files:
+            reference = find_image(Path(request.files), reference).reference
+        image, starts = str(reference), f"{reference}, and later ones what its documents say"
+    write_once(folder, record.machine, image)
+    console.line(f"{named}: the next boot starts {starts}", Style.GOOD)
     return Exit.OK
 
 
@@ -145,14 +113,6 @@ def _parsed(text: str) -> ImageReference:
         return parse_reference(text)
     except ValueError as error:
         raise Usage(f"--once {text}: {error}") from None
-
-
-def node_text(name: str, machine: str, labels: Mapping[str, str]) -> str:
-    """Return the Node of a machine with a MAC address."""
-    quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in labels.items()}
-    shown = "".join(f"  {key}: {value}\n" for key, value in quoted.items())
-    head = f'ordain: v1\nkind: Node\nname: {json.dumps(name, ensure_ascii=False)}\nmatch: {{mac: "{machine}"}}\n'
-    return head + (f"labels:\n{shown}" if shown else "")
 
 
 def json_of(record: NetbootRecord) -> JsonNetbootMachine:
@@ -168,7 +128,11 @@ def json_of(record: NetbootRecord) -> JsonNetbootMachine:
         boots=record.boots,
         good_image=record.good_image,
         reported=record.reported,
+        installed=record.installed,
+        not_installed=record.not_installed,
         problems=record.problems,
+        channel=record.channel,
+        log=record.log,
     )
 
 
@@ -177,16 +141,6 @@ def _require_discovered(machine: str, records: Iterable[NetbootRecord]) -> None:
     if machine not in known:
         hint = did_you_mean(machine, known)
         raise Failure(f"{machine} has not asked this boot server" + (f"; {hint}" if hint else ""))
-
-
-def _require_new(name: str, machine: str, documents: Iterable[Document]) -> None:
-    documents = tuple(documents)
-    same = [document for document in documents if document.kind is Kind.NODE and document.name == name]
-    if same:
-        raise Failure(f"{same[0].where}: there is a Node {name}; choose another --name, or add the machine there")
-    node = node_of(netboot_documents(documents), replace(BEFORE_ANY_SYSTEM, mac=(machine,)))
-    if node:
-        raise Failure(f"the Node {node} already matches {machine}; edit that one")
 
 
 def _image(text: str) -> str:

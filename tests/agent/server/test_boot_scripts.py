@@ -39,8 +39,8 @@ class Get:
         async with self._session.get(f"{self._url}/{path}", headers=headers) as answer:
             return answer.status, await answer.read(), dict(answer.headers)
 
-    async def post(self, path: str) -> int:
-        async with self._session.post(f"{self._url}/{path}") as answer:
+    async def post(self, path: str, **form: str) -> int:
+        async with self._session.post(f"{self._url}/{path}", data=form or None) as answer:
             return answer.status
 
 
@@ -275,6 +275,101 @@ def test_an_image_whose_boots_do_not_complete_is_rolled_back(folder: Path, caplo
         f"3 boots of image {second.reference} did not complete; the machine gets its last good image {first.reference}"
     )
     assert what in caplog.text
+
+
+INSTALL = """\
+ordain: v1
+kind: Layer
+name: base
+netboot: {image: '%s', root: disk, disk: {install: %s}}
+---
+ordain: v1
+kind: Node
+name: db1
+match: {mac: "52:54:00:12:34:56"}
+"""
+
+
+def installs(script: bytes) -> str:
+    """Return the number of the image that a script installs, "disk" if it leaves the boot to the disk."""
+    if b"exit 1" in script:
+        return "disk"
+    assert b" ordain.install=" in script
+    return str(re.findall(rb"images/debian-13/(\d+)/kernel", script)[0].decode())
+
+
+def identity(script: bytes) -> str:
+    return str(re.findall(rb" ordain\.install\.id=(\S+)", script)[0].decode())
+
+
+@pytest.mark.parametrize(("policy", "after"), [("once", "disk"), ("follow", "2")])
+def test_a_machine_installs_its_image_and_then_starts_from_its_disk(folder: Path, policy: str, after: str) -> None:
+    first, second = make_image(folder, b"first"), make_image(folder, b"second")
+
+    async def use(server: BootServer, get: Get) -> list[str]:
+        async def ask() -> bytes:
+            return (await get(f"boot.ipxe?mac={MAC}"))[1]
+
+        async def write(image: StoredImage) -> None:
+            (folder / "documents/base.yaml").write_text(INSTALL % (image.reference, policy))
+            await server.load()
+
+        await write(first)
+        scripts = [await ask()]
+        assert await get.post("installed", mac=MAC, state="begun", text="") == 204
+        scripts.append(await ask())
+        assert await get.post("installed", mac=f"{MAC},", state="installed", text=identity(scripts[0])) == 204
+        scripts.append(await ask())
+        await write(second)
+        scripts.append(await ask())
+        return [installs(script) for script in scripts]
+
+    assert with_server(folder, use) == ["1", "1", "disk", after]
+
+
+def test_a_disk_whose_boots_nobody_reports_is_looked_at_again(folder: Path) -> None:
+    image = make_image(folder, b"first")
+    (folder / "documents/base.yaml").write_text(INSTALL % (image.reference, "once"))
+
+    async def use(server: BootServer, get: Get) -> list[str]:
+        async def ask() -> bytes:
+            return (await get(f"boot.ipxe?mac={MAC}"))[1]
+
+        scripts = [await ask()]
+        installed = {"mac": MAC, "state": "installed", "text": identity(scripts[0])}
+        await get.post("installed", **installed)
+        scripts += [await ask() for _ in range(5)]
+        await get.post("installed", **installed)
+        scripts += [await ask() for _ in range(3)]
+        assert await get.post(f"booted?mac={MAC}&root={hashlib.sha256(b'first').hexdigest()}") == 204
+        scripts += [await ask() for _ in range(3)]
+        return [installs(script) for script in scripts]
+
+    assert with_server(folder, use) == ["1", *["disk"] * 3, "1", "1", *["disk"] * 6]
+
+
+def test_a_refused_disk_is_a_problem_of_the_machine(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = make_image(folder, b"first")
+    (folder / "documents/base.yaml").write_text(INSTALL % (image.reference, "once"))
+
+    async def use(server: BootServer, get: Get) -> tuple[str, ...]:
+        await get(f"boot.ipxe?mac={MAC}")
+        for state, text in (
+            ("refused", "/dev/sda is not empty\n2026 forged line"),
+            ("gone", ""),
+            ("installed", "../x"),
+        ):
+            await get.post("installed", mac=MAC, state=state, text=text)
+        assert await get.post("installed", mac="02-00-00-00-00-01", state="begun", text="") == 404
+        assert installs((await get(f"boot.ipxe?mac={MAC}"))[1]) == "1"
+        record = server.records.get(MAC.replace("-", ":"))
+        return (*record.problems, *(f"{event.step}" for event in record.log))
+
+    assert with_server(folder, use) == (
+        "not installed: /dev/sda is not empty?2026 forged line",
+        *("asked", "not installed", "asked"),
+    )
+    assert "db1: not installed: /dev/sda is not empty?2026 forged line" in caplog.text
 
 
 def test_an_image_can_be_started_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 DOCUMENT = "ordain: v1\nkind: Layer\nname: base\n"
 DESCRIPTORS = 256
 HEAD_SEC = 3.0
@@ -68,10 +70,12 @@ class Server:
 def server(tmp_path: Path) -> Iterator[Server]:
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "base.yaml").write_text(DOCUMENT)
+    (tmp_path / "tokens").write_text("* read -\n")
     words = [sys.executable, "-c", PROGRAM, "serve", str(tmp_path / "documents"), "--listen", "127.0.0.1:0"]
+    words += ["--tokens", str(tmp_path / "tokens")]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(words, stderr=log) as process:
         try:
-            until = time.monotonic() + 20
+            until = time.monotonic() + 120
             while not (port := re.search(r"127\.0\.0\.1:([0-9]+)/", (tmp_path / "log").read_text())):
                 assert process.poll() is None, (tmp_path / "log").read_text()
                 assert time.monotonic() < until
@@ -148,8 +152,14 @@ def test_a_request_that_is_not_http_is_one_line_of_the_log(server: Server, reque
         b"GET http://[::1/web1.yaml HTTP/1.1\r\nHost: x\r\n\r\n",
         b"POST /booted HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nabcde",
         b"POST /booted HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\nzz\r\n",
+        b"GET /api/v1/machines HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\n\r\n",
+        b"GET /api/v1/machines/\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nExpect: \xff\r\n\r\n",
     ],
-    ids=["an address without an end", "a body that is not compressed", "a body that ends oddly"],
+    ids=[
+        *("an address without an end", "a body that is not compressed", "a body that ends oddly"),
+        *("a token that is not UTF-8", "a path that is not UTF-8", "an expectation that is not UTF-8"),
+    ],
 )
 def test_an_odd_request_leaves_no_traceback(server: Server, request_: bytes) -> None:
     with server.connect() as client:
@@ -158,7 +168,9 @@ def test_an_odd_request_leaves_no_traceback(server: Server, request_: bytes) -> 
             client.recv(100)
     server.answer_sec()
 
-    assert "Traceback" not in server.log.read_text()
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert all(line.isprintable() and len(line) < 400 for line in log.splitlines())
 
 
 def test_a_compressed_body_takes_no_memory(server: Server) -> None:

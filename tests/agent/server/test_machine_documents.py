@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from ordain.agent.delivery.source.http_source import HOSTNAME, MACHINE, MachineIdentity
+from ordain.agent.delivery.source.http_source import HOSTNAME, MACHINE, REFUSED, MachineIdentity
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
@@ -150,12 +150,35 @@ async def test_an_answer_can_wait_for_a_change(tmp_path: Path) -> None:
                 return answer.status, await answer.read()
 
         waiting = asyncio.create_task(wait())
-        (tmp_path / "wrong.yaml").write_bytes(b"ordain: v2\n")  # refused, so that no machine is told
-        (tmp_path / "wrong.yaml").unlink()
         (tmp_path / "more.yaml").write_bytes(BASE.replace(b"base", b"more"))
         status, body = await waiting
         assert status == 200
         assert b"name: more" in body
+
+
+async def test_waiting_machines_learn_that_the_server_refuses_newer_documents(tmp_path: Path) -> None:
+    secret = BASE.replace(b"base", b"more") + b"hunter2: {}\n"
+    line = len(secret.splitlines())
+    async with running_boot_server(with_base(tmp_path)) as (session, url):
+
+        async def wait(etag: str) -> tuple[str, bytes, str]:
+            headers = {"If-None-Match": etag, "Prefer": "wait=15"} if etag else {}
+            async with session.get(f"{url}/{ID}", headers=headers) as answer:
+                assert answer.status == 200
+                return answer.headers.get(REFUSED, ""), await answer.read(), answer.headers["ETag"]
+
+        refused, body, etag = await wait("")
+        assert refused == ""
+        waiting = asyncio.create_task(wait(etag))
+        (tmp_path / "wrong.yaml").write_bytes(secret)
+        refused, last_valid, etag = await waiting
+        assert refused == f"wrong.yaml:{line} [Schema]"  # no word of it: it may be for another machine
+        assert last_valid == body
+        waiting = asyncio.create_task(wait(etag))
+        (tmp_path / "wrong.yaml").write_bytes(BASE.replace(b"base", b"more"))
+        refused, corrected, etag = await waiting
+        assert refused == ""
+        assert b"name: more" in corrected
 
 
 async def test_a_wait_without_a_change_ends_with_304(tmp_path: Path) -> None:
@@ -191,3 +214,12 @@ async def test_a_request_without_a_machine_or_without_documents_fails(tmp_path: 
                 async with session.get(f"{url}/z", headers={HOSTNAME: "y"}) as again:
                     status = again.status
             assert status == 404
+
+
+def test_a_machine_whose_documents_call_machines_gets_the_nodes_of_all() -> None:
+    hosts = b"---\nordain: v1\nkind: Layer\nname: hosts\nmatch: {hostname: web2}\n"
+    hosts += b"files: {/h: {template: '{{ machines() }}'}}\n"
+    documents = split_documents([("/nodes.yaml", NODES + hosts)])
+
+    assert names(documents, hostname="web2") == {"web1", "other", "lab", "hosts"}
+    assert names(documents, hostname="web3", mac=("52:54:00:00:00:03",)) == {"other", "lab"}

@@ -37,7 +37,7 @@ match: {role: db}
 services: {db: {command: /bin/true}}
 """
 
-pytestmark = pytest.mark.skipif(not HANDOVER.exists(), reason="needs the source tree")
+pytestmark = [pytest.mark.skipif(not HANDOVER.exists(), reason="needs the source tree"), pytest.mark.thorough]
 
 
 class Site:
@@ -76,7 +76,7 @@ class Site:
     def machine(self, machine_id: str = ID) -> Path:
         """Return the root of a machine that boots the image."""
         root = self.path / f"machine-{len(list(self.path.iterdir()))}"
-        shutil.copytree(self.image, root)
+        shutil.copytree(self.image, root, symlinks=True)
         if machine_id:
             self.put(root, "etc/machine-id", f"{machine_id}\n")
         return root
@@ -185,9 +185,27 @@ async def test_with_trust_local_the_cache_is_that_of_the_boot_documents(site: Si
         assert cache.hash == made.hash
 
 
+@pytest.mark.parametrize("shell", ["sh", "busybox sh"])
+async def test_a_machine_with_the_packages_of_the_image_gets_its_cache(site: Site, shell: str) -> None:
+    if shutil.which(shell.split()[0]) is None:
+        pytest.skip(f"needs {shell}")
+    site.put(site.image, "usr/lib/sysimage/rpm/rpmdb.sqlite", "packages")
+    site.put(site.image, "usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "and more")
+    (site.image / "var/lib/rpm").symlink_to("../../usr/lib/sysimage/rpm")
+    site.put(site.image, "var/lib/pacman/local/ordain-0.1.0-1/desc", "")
+    async with running_boot_server(site.served_folder, site.caches()) as (_, url):
+        cache, _ = await site.boot(site.machine(), url, shell)
+
+    assert cache is not None
+
+
 async def test_a_machine_with_another_root_gets_documents_only(site: Site) -> None:
     async with running_boot_server(site.served_folder, site.caches()) as (_, url):
-        for name in ("usr/lib/os-release", "var/lib/dpkg/status", "etc/systemd/system/more.service"):
+        for name in (
+            *("usr/lib/os-release", "var/lib/dpkg/status", "etc/systemd/system/more.service"),
+            *("usr/lib/sysimage/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "var/lib/rpm/rpmdb.sqlite"),
+            *("usr/lib/sysimage/rpm/Packages.db", "var/lib/pacman/local/ordain-0.1.0-1/desc"),
+        ):
             root = site.machine()
             site.put(root, name, "other\n")
             cache, documents = await site.boot(root, url)

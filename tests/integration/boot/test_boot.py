@@ -125,6 +125,7 @@ def hang(machine: Machine) -> None:
         "the hanging service starts",
         lambda: machine.path("/run/systemd/private").exists() and active(machine, "hangs.service") == "activating",
         timeout=60,
+        brief=True,
     )
 
 
@@ -183,6 +184,7 @@ def test_a_failed_boot_check_keeps_the_boot_from_being_good(machine: Machine) ->
     assert len(machine.read(ATTEMPTS).splitlines()) == 1
 
 
+@pytest.mark.one_debian
 def test_a_damaged_cache_leads_to_the_fallback_with_a_reason(machine: Machine) -> None:
     machine.write(CURRENT, generation(2)[:-5])
     machine.write(FALLBACK, generation(1))
@@ -207,6 +209,7 @@ def test_a_failed_service_does_not_make_the_boot_bad(machine: Machine) -> None:
     assert len(machine.read(ATTEMPTS).splitlines()) == 1, "a crash right after the boot still counts as an attempt"
 
 
+@pytest.mark.one_debian
 def test_ordain_off_places_nothing_and_counts_no_attempt(machines: Machines, suite: str) -> None:
     machine = equipped(machines(suite, bare=True, cmdline=("ordain=off",)))
     machine.write(CURRENT, generation(1))

@@ -91,6 +91,7 @@ def test_nothing_is_restarted_or_reloaded_when_the_agent_starts(machine: Machine
     assert "from handed: " in machine.run("ordainctl", "doctor", check=False).stdout
 
 
+@pytest.mark.one_debian
 def test_the_next_boot_uses_the_proven_generation_and_the_agent_follows_the_new_document(machine: Machine) -> None:
     machine.options = credential(WEB)
     machine.boot()
@@ -104,6 +105,7 @@ def test_the_next_boot_uses_the_proven_generation_and_the_agent_follows_the_new_
     machine.until("it runs", lambda: number(machine) == 2)
 
 
+@pytest.mark.one_debian
 def test_a_machine_compiles_the_same_generation_as_its_host(machine: Machine) -> None:
     """The generations are equal byte for byte, although another Python compiles on the host."""
     machine.write("/etc/ordain/documents/web.json", json.dumps(WEB))
@@ -121,6 +123,7 @@ def test_a_machine_compiles_the_same_generation_as_its_host(machine: Machine) ->
     assert machine.run("/usr/bin/python3", "-c", code).stdout == "False\nTrue\n"
 
 
+@pytest.mark.one_debian
 def test_a_broken_document_is_reported_and_the_machine_boots(machine: Machine) -> None:
     machine.options = credential({**WEB, "servces": {}})
 
@@ -146,6 +149,7 @@ def test_a_generation_baked_into_an_image_boots_and_is_adopted_by_the_agent(mach
     assert (plan["stops"], plan["jobs"], plan["reload"]) == ([], [], False)
 
 
+@pytest.mark.one_debian
 def test_documents_of_the_boot_stay_in_force_until_the_boot_server_answers(machines: Machines, suite: str) -> None:
     machine = machines(suite, cmdline=("ordain.source=http://127.0.0.1:9/web.yaml",))
     machine.options = credential(WEB)
@@ -173,6 +177,7 @@ def test_a_prebuilt_cache_handed_over_with_the_boot_is_placed_unchanged(machine:
     assert machine.show("web.service", "ActiveState")["ActiveState"] == "active"
 
 
+@pytest.mark.one_debian
 def test_a_cache_prebuilt_by_the_boot_server_leaves_the_agent_nothing_to_do(machine: Machine) -> None:
     """The script of the initrd asks the server, which has the same root; later the agent asks the same server."""
     folder, home = machine.path("/srv/documents"), machine.home / "initrd"

@@ -82,6 +82,7 @@ def followed(machine: Machine) -> Machine:
     return machine
 
 
+@pytest.mark.one_debian
 @pytest.mark.parametrize(("directory", "code"), [("/etc", "NotPersistent"), ("/var", "NotInHistory")])
 def test_a_change_on_a_read_only_file_system_takes_effect_for_this_boot_and_is_reported(
     followed: Machine, directory: str, code: str
@@ -127,14 +128,29 @@ def test_a_full_disk_stops_no_service_and_is_reported(followed: Machine) -> None
     assert not list(followed.path(BOOT).glob(".*.new"))
     assert invocations(followed, "other.service") == before
     no_failure(followed)
+    assert "NotInHistory" in codes(followed)
+    assert {unit["unit"] for unit in agent_status(followed)["units"]} == {"web.service", "other.service"}
     followed.run("systemctl", "restart", "ordain-agent")
     followed.until("it is still reported", lambda: "NotPersistent" in codes(followed))
+    followed.run("systemctl", "stop", "other.service")
+    followed.until("drift is seen", lambda: agent_status(followed)["drift"] == ["other.service"])
+    followed.run("systemctl", "start", "other.service")
+    before = invocations(followed, "other.service")
+
+    # Without room for its previous state, no file is touched, and the documents are not rejected for it.
+    document = layer(web=sleep_service("2"), other=sleep_service()) + "files: {/etc/motd: {content: new}}\n"
+    followed.write(f"{DOCUMENTS}/base.yaml", document)
+    followed.until("it is told", lambda: "NoRoom" in codes(followed))
+    assert "free some space" in followed.run("ordainctl", "apply", check=False).stderr
 
     for directory in (BOOT, "/var/lib/ordain"):
         followed.path(f"{directory}/.filler").unlink()
-    followed.run("ordainctl", "apply")
+    followed.until("the file is placed", lambda: followed.read("/etc/motd") == "new", timeout=60)
+    wait_agent_state(followed, "converged")
+    followed.until("all is stored", lambda: not {"NotPersistent", "NotInHistory"} & codes(followed))
     assert followed.path(f"{BOOT}/current").read_bytes() != old
-    assert "NotPersistent" not in codes(followed)
+    assert "in force" in followed.run("ordainctl", "history").stdout
+    assert invocations(followed, "other.service") == before
     old = followed.path(f"{BOOT}/current").read_bytes()
     write_layer(followed, web=sleep_service("3"), other=sleep_service())
     followed.until("the change is stored", lambda: followed.path(f"{BOOT}/current").read_bytes() != old)
@@ -212,6 +228,8 @@ def test_a_lost_history_and_wrong_dates_restart_nothing(followed: Machine) -> No
 
     assert record(followed)["from"] == "current"
     assert invocations(followed, "web.service", "other.service") == before
+    assert {unit["unit"] for unit in agent_status(followed)["units"]} == {"web.service", "other.service"}
+    assert "in force" in followed.run("ordainctl", "history").stdout
     write_layer(followed, web=sleep_service("2"), other=sleep_service())
     followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
     no_failure(followed)

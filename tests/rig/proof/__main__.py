@@ -7,8 +7,12 @@ handover a disk without documents, and a document by each way of an initrd or hy
 prebuilt a disk without documents, and a boot server that has prebuilt the boot cache: nothing is left to do
 secrets  a machine in RAM gets its key from the hypervisor, and has the same munge key and host key in three boots
 dracut   handover again, with an initrd of dracut
-netboot  iPXE in the network card, and `ordainctl serve`: an image that documents name is unpacked into RAM, or refused
-         with the reason where memory is short; a label changes it, a missing one does not, and good boots are reported
+netboot  iPXE by BIOS and UEFI, dnsmasq and `ordainctl serve`: an unknown machine is adopted; an image that documents
+         name is unpacked into RAM, also if it is damaged and the server restarts, or refused where memory is short; a
+         label changes it, a missing one does not, and good boots are reported
+diskless the commands of docs/tutorial-diskless.md
+install  the same image installed to a disk: a foreign disk is refused until its content is named, the power is cut
+         while the system is written, the disk starts with BIOS and UEFI without any server, and follows another image
 network  cards, a bond, a bridge, a VLAN, a VRF, WireGuard and mounts on a kernel with all drivers: as in the document,
          changed, and restored after a change that cuts the machine off
 """
@@ -25,6 +29,7 @@ from ordain.generator.cache import Cache
 from rig import debian_roots, qemu
 from rig.machine import MachineError
 from rig.proof.proof_handover import prove_handover
+from rig.proof.proof_install import prove_install
 from rig.proof.proof_machine import (
     BASELINE,
     PATH,
@@ -41,8 +46,9 @@ from rig.proof.proof_netboot import prove_netboot
 from rig.proof.proof_network import prove_network
 from rig.proof.proof_prebuilt import prove_prebuilt
 from rig.proof.proof_secrets import prove_secrets
+from rig.proof.proof_tutorial import prove_tutorial
 
-PARTS = ("ram", "disk", "handover", "prebuilt", "netboot", "secrets", "dracut", "network")
+PARTS = ("ram", "disk", "handover", "prebuilt", "netboot", "diskless", "install", "secrets", "dracut", "network")
 DOCUMENT = """\
 ordain: v1
 kind: Layer
@@ -98,7 +104,8 @@ def main() -> int:
 
 def _prove(suite: str, parts: set[str]) -> None:
     if parts - {"dracut"}:
-        with proof_machine(suite, ram=not parts.isdisjoint({"ram", "secrets", "network"})) as made:
+        more = qemu.INSTALLING[suite] if "install" in parts else ()
+        with proof_machine(suite, more=more, ram=not parts.isdisjoint({"ram", "secrets", "network"})) as made:
             wanted = compiled(made, DOCUMENT)
             if "ram" in parts:
                 ram(made, wanted)
@@ -110,6 +117,10 @@ def _prove(suite: str, parts: set[str]) -> None:
                 prove_prebuilt(made, DOCUMENT)
             if "netboot" in parts:
                 prove_netboot(made, DOCUMENT)
+            if "diskless" in parts:
+                prove_tutorial(made)
+            if "install" in parts:
+                prove_install(made, DOCUMENT, wanted)
             if "secrets" in parts:
                 prove_secrets(made)
             if "network" in parts:

@@ -50,12 +50,14 @@ def require_equal(what: str, found: object, wanted: object) -> None:
 
 
 @contextmanager
-def proof_machine(suite: str, *, maker: str = "initramfs-tools", ram: bool = True) -> Iterator[ProofMachine]:
-    """Make a Debian with the packages of this tree, its kernel, and an initrd by ``maker``, one of `MAKERS`."""
+def proof_machine(
+    suite: str, *, maker: str = "initramfs-tools", more: Sequence[str] = (), ram: bool = True
+) -> Iterator[ProofMachine]:
+    """Make a Debian with the packages of this tree and ``more``, its kernel, and an initrd by one of `MAKERS`."""
     with ExitStack() as stack:
         with step(f"a Debian ({suite}) with Ordain and {maker}"):
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ordain-proof-", dir="/var/tmp")))
-            tree = _tree(suite, MAKERS[maker], home / "desk", stack)
+            tree = _tree(suite, (*MAKERS[maker], *more), home / "desk", stack)
             if maker == "dracut":
                 _dracut(tree)
             for name in ("vmlinuz", "initrd.img"):
