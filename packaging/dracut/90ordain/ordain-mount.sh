@@ -1,5 +1,5 @@
 #!/bin/sh
-# Mount the root of a machine that runs in RAM, if the kernel's arguments name an archive to fetch.
+# Mount the root of a machine that runs in RAM, or install it, if the kernel's arguments name an archive to fetch.
 
 if getarg ordain.root= >/dev/null && ! ismounted "$NEWROOT"; then
 	. /usr/lib/ordain/initrd-handover
@@ -7,5 +7,5 @@ if getarg ordain.root= >/dev/null && ! ismounted "$NEWROOT"; then
 	ordain_network() {
 		: # dracut has brought it up by now (ordain-cmdline.sh)
 	}
-	ordain_root "$NEWROOT" || ordain_boot_again
+	ordain_start "$NEWROOT"
 fi

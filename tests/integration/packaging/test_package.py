@@ -70,6 +70,7 @@ def upgrade(rig: None) -> Path:
     return package.build("0.1.0+next")
 
 
+@pytest.mark.one_debian
 def test_a_package_installed_on_a_running_machine_applies_documents_at_once(
     deb: Path, machines: Machines, suite: str
 ) -> None:

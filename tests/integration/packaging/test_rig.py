@@ -43,6 +43,8 @@ def cmdline(path: Path) -> str:
 
 
 def test_a_machine_that_fails_to_boot_is_an_error_and_is_removed(rig: None, tmp_path: Path) -> None:
+    (tmp_path / "usr").mkdir()
+
     with pytest.raises(MachineError, match="does not start"), Machine([tmp_path]) as empty:
         empty.boot()
 

@@ -51,13 +51,16 @@ def check(machine: Machine) -> None:
     assert "adm" in machine.run("id", "-nG", "deploy").stdout.split()
     assert machine.run("getent", "group", "builders").stdout.startswith("builders:x:2100:")
     paths = (
-        *("/run/early/plain", "/run/early/secret", "/etc/app/secret", "/etc/app/tool", "/srv/shared"),
+        *("/run/early/plain", "/run/early/secret"),
+        *("/etc/app/secret", "/etc/app/tool", "/srv/shared"),
         *("/home/deploy/notes", "/home/deploy/.ssh/authorized_keys"),
     )
     stat = machine.run("stat", "-c", "%a %U %G", *paths).stdout.splitlines()
-    assert stat == ["2755 root adm", "400 root root", "400 deploy root", "4755 root root", "2770 root builders",
-                    "644 deploy root", "600 deploy deploy"]  # fmt: skip
+    assert stat == ["2755 root adm", "400 root root", "400 deploy root", "4755 root root",
+                    "2770 root builders", "644 deploy root", "600 deploy deploy"]  # fmt: skip
     assert machine.read("/run/early/secret") == machine.read("/etc/app/secret") == "hunter2"
+    # A document may place a file below /run/user, with a warning.
+    assert machine.show("ordain-files-early.service", "ProtectHome")["ProtectHome"] == "no"
     assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
     warned = {"ordain-boot-why", "ordain-fallback", "ordain-forget", "ordain-source"}  # these report, or have no source
     names = [f"-u{unit}.service" for unit in UNITS if unit not in warned]
