@@ -14,14 +14,24 @@ from ordain.transforms.artifacts import (
     UnitFile,
     UnitLink,
 )
+from ordain.transforms.package_set import NO_PACKAGES, PackageSet, PackageState
 
 
-def as_text(artifacts: Iterable[Artifact]) -> str:
+def as_text(artifacts: Iterable[Artifact], packages: PackageSet = NO_PACKAGES) -> str:
     """Return ``=== PATH MODE`` and the content of every file, ``=== PATH -> TARGET`` for every link, by path.
 
-    After the mode come ``OWNER:GROUP``, unless both are root's, and ``directory`` or ``credential NAME``.
+    After the mode come ``OWNER:GROUP``, unless both are root's, and ``directory`` or ``credential NAME``. Packages come
+    last, below ``=== packages MANAGER``, each with its version, ``hold`` and ``absent`` if these are set.
     """
-    return "".join(map(_one_as_text, sorted(artifacts, key=lambda artifact: artifact.path)))
+    return "".join(map(_one_as_text, sorted(artifacts, key=lambda artifact: artifact.path))) + _packages(packages)
+
+
+def _packages(packages: PackageSet) -> str:
+    if not packages:
+        return ""
+    wishes = [f"{package.name} {package.wish}".removesuffix(f" {PackageState.PRESENT}") for package in packages.wanted]
+    lines = [wish.replace(f" {PackageState.PRESENT} ", " ", 1) for wish in wishes]
+    return "\n".join([f"=== packages {packages.manager.name}", *lines, ""])
 
 
 def _one_as_text(artifact: Artifact) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ordain.transforms.artifact_text import as_text
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.compile import compile
 from ordain.transforms.errors import Problem, Refused, sorted_problems
 from ordain.transforms.model import Document, Facts
+from ordain.transforms.package_set import NO_PACKAGES, PackageSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +20,12 @@ class Group:
 
     systems: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
+    packages: PackageSet
     problems: tuple[Problem, ...]
 
     def text(self) -> str:
         """Return the output for a machine of the group: its artifacts and problems."""
-        return as_text(self.artifacts) + "".join(f"! {problem}\n" for problem in self.problems)
+        return as_text(self.artifacts, self.packages) + "".join(f"! {problem}\n" for problem in self.problems)
 
 
 def group_systems(
@@ -38,10 +40,17 @@ def group_systems(
     for name, facts in systems.items():
         try:
             compiled = compile(documents, facts, None, shipped=shipped)
-            group = Group(systems=(name,), artifacts=compiled.artifacts, problems=sorted_problems(compiled.problems))
+            group = Group(
+                systems=(name,),
+                artifacts=compiled.artifacts,
+                packages=compiled.packages,
+                problems=sorted_problems(compiled.problems),
+            )
         except Refused as refusal:
             refused.append(refusal)
-            group = Group(systems=(name,), artifacts=(), problems=sorted_problems(refusal.problems))
+            group = Group(
+                systems=(name,), artifacts=(), packages=NO_PACKAGES, problems=sorted_problems(refusal.problems)
+            )
         same = alike.get(group.text())
         alike[group.text()] = _joined(same, group) if same else group
     if refused and len(refused) == len(systems):
@@ -50,7 +59,7 @@ def group_systems(
 
 
 def _joined(group: Group, other: Group) -> Group:
-    return Group(systems=group.systems + other.systems, artifacts=group.artifacts, problems=group.problems)
+    return replace(group, systems=group.systems + other.systems)
 
 
 def difference(group: Group, other: Group) -> str:

@@ -12,7 +12,9 @@ from ordain.transforms.artifacts import Artifact
 from ordain.transforms.catalog.fixed_accounts import fixed_accounts
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
+from ordain.transforms.catalog.roles import with_roles
 from ordain.transforms.catalog.row_templates import expand_rows
+from ordain.transforms.catalog.setting_systems import systems_with_setting
 from ordain.transforms.document.text.node import pointer_below, unescape_key
 from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Severity, Where, blocked, sorted_problems
@@ -22,7 +24,11 @@ from ordain.transforms.graph.account_checks import account_problems
 from ordain.transforms.graph.conflicts import find_conflicts
 from ordain.transforms.graph.ignored_files import ignored_files
 from ordain.transforms.graph.open_file_limits import open_file_limits
+from ordain.transforms.graph.overwritten_files import overwritten_files
+from ordain.transforms.graph.powerless_groups import powerless_groups
 from ordain.transforms.graph.unexpanded_text import unexpanded_text
+from ordain.transforms.graph.unread_files import unread_files
+from ordain.transforms.machine.generated_units import unit_made_from
 from ordain.transforms.memo import Memo, MemoTable
 from ordain.transforms.model import (
     Branch,
@@ -38,17 +44,29 @@ from ordain.transforms.model import (
     Wanted,
     strings,
 )
+from ordain.transforms.package_set import PackageState
 from ordain.transforms.render import accounts as render_accounts
 from ordain.transforms.render import host, kernel, mounts, placed_files, raw_units, services
+from ordain.transforms.render import packages as render_packages
 from ordain.transforms.render.catalog_usage import CatalogUsage, transforms_digest
 from ordain.transforms.render.distribution_service import Target
 from ordain.transforms.render.network import network_section
+from ordain.transforms.render.packages import package_clashes, package_set
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.sealed_secrets import SecretPaths, read_secrets, render_secrets
 from ordain.transforms.render.service_directives import Context
 from ordain.transforms.render.service_units import ServiceUnits, clashes, units_of_service
+from ordain.transforms.render.settings.setting_writes import Addition, SettingsMachine
+from ordain.transforms.render.settings.settings import (
+    Elsewhere,
+    add,
+    render_settings,
+    with_moved_keys,
+    without_moved_keys,
+)
 from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.render.used_files import configuration_directory, own_files
+from ordain.transforms.resolve.other_machines import OtherMachines, branch_uses_machines, uses_machines
 from ordain.transforms.resolve.resolve import lost_by_renaming, resolve
 from ordain.transforms.template.expand import Scope, expand
 
@@ -87,11 +105,18 @@ def _compile(
     transforms = (*shipped, *documents)
     shared = shared_versions(transforms)
     resolved, problems = resolve(documents, facts, shared)
+    resolved = replace(resolved, tree=with_moved_keys(resolved.tree))
     database = tuple(document for document in transforms if document.kind is Kind.TRANSFORM)
     table = memo.table("names", resolved.facts, shared)
     neutral, wrong = table.get_or_make("names", database, lambda: names_for(database, resolved.facts, shared))
-    renderer = _Renderer(resolved, replace(neutral, asked=set()), installed, memo)
+    machines = OtherMachines(documents)
+    reads = memo.table("uses machines")
+    others = [d for d in documents if reads.get_or_make(f"{d.where}", d, partial(uses_machines, d))]
+    renderer = _Renderer(resolved, replace(neutral, asked=set()), installed, memo, machines, bool(others))
+    renderer.elsewhere = partial(systems_with_setting, documents=transforms)
     items = tuple(renderer.items())
+    additions = (*renderer.additions, *_providers(resolved.tree.branch("services"), renderer.names))
+    resolved = replace(resolved, tree=add(resolved.tree, additions))
     renderer.problems = [p for p in renderer.problems if p.item not in renderer.usage.doubtful]
     renderer.problems += _lost_by_renaming(documents, facts, shared, renderer)
     all_problems = [
@@ -109,11 +134,16 @@ def _compile(
         renderer.where,
     )
     all_problems += between
+    all_problems += package_clashes(items, renderer.where)
     known = fixed_accounts(resolved.facts) if accounts is None else accounts
     all_problems += account_problems(items, known, renderer.where)
     all_problems += unexpanded_text(resolved.tree)
     all_problems += open_file_limits(resolved.tree, resolved.facts)
-    all_problems += ignored_files((a for item in items for a in item.artifacts), resolved.facts, renderer.where)
+    artifacts = tuple(a for item in items for a in item.artifacts)
+    all_problems += powerless_groups(resolved.tree.branch("users"), artifacts, renderer.names)
+    all_problems += ignored_files(artifacts, resolved.facts, renderer.where)
+    all_problems += overwritten_files(artifacts, resolved.facts, renderer.where)
+    all_problems += unread_files(artifacts, renderer.names, renderer.where)
     blocked_items = {p.item for p in all_problems if p.severity is Severity.BLOCKED}
     kept = [item for item in items if item.pointer not in blocked_items]
     kept += render_secrets(renderer.secrets, [artifact for item in kept for artifact in item.artifacts])
@@ -126,6 +156,7 @@ def _compile(
         members=_one_per_unit(member for item in kept for member in item.members),
         catalog_uses=tuple(renderer.usage.uses(item.pointer for item in items)),
         transforms=transforms_digest(transforms),
+        packages=package_set(kept, renderer.names),
         problems=sorted_problems(all_problems),
     )
 
@@ -147,16 +178,29 @@ def _lost_by_renaming(
         yield blocked("host", leaf.where, what, hint, "Renamed")
 
 
+def _providers(services: Branch, names: Names) -> Iterator[Addition]:
+    """Yield the provider of each role that has an entry, as if the entry named it: plan and `explain` show it."""
+    for name, entry in services.branches():
+        role = names.roles.get(name)
+        if role and role.service and "provider" not in entry:
+            yield Addition(path=("services", name, "provider"), leaf=replace(role.place, value=role.service))
+
+
 def _with(item: RenderedItem, problems: Iterable[Problem]) -> RenderedItem:
     return replace(item, problems=(*item.problems, *(p for p in problems if p.item == item.pointer)))
 
 
 def _one_per_unit(members: Iterable[Member]) -> tuple[Member, ...]:
-    """Return one member for each unit, sorted: of two, the one whose documents want a state."""
+    """Return one member for each unit, sorted: of two, the one that wants a state. It uses the files of both."""
     by_unit: dict[str, Member] = {}
     for member in members:
-        if member.unit not in by_unit or by_unit[member.unit].wanted is Wanted.PRESENT:
+        other = by_unit.get(member.unit)
+        if other is None:
             by_unit[member.unit] = member
+            continue
+        first, second = (other, member) if other.wanted is not Wanted.PRESENT else (member, other)
+        uses = tuple(sorted((dict(second.uses) | dict(first.uses)).items()))
+        by_unit[member.unit] = replace(first, uses=uses, check=first.check or second.check)
     return tuple(by_unit[unit] for unit in sorted(by_unit))
 
 
@@ -174,20 +218,42 @@ _WHOLE_SECTIONS: Mapping[str, Callable[[Branch, Names], RenderedItem]] = {
 
 
 class _Renderer:
-    def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None, memo: Memo) -> None:
+    def __init__(
+        self,
+        resolved: Resolved,
+        neutral: Names,
+        installed: Installed | None,
+        memo: Memo,
+        machines: OtherMachines,
+        machines_used: bool,
+    ) -> None:
         self.secrets, wrong = read_secrets(resolved.tree)
         paths = SecretPaths(resolved.tree, self.secrets)
         self.tree, self.systemd, self.installed = paths.tree, resolved.facts.systemd, installed
         values = plain(resolved.tree.branch("values"))
         assert isinstance(values, dict)
         self.names = expand_rows(neutral, resolved.facts, values)
-        self.scope = Scope(facts=resolved.facts, values=values, path_of=self.names.path)
+        # Of a role the documents may say which packages it has, and they cannot decide about it at the same time.
+        wanted = self.packages() if self.names.tree.branch("roles") else ()
+        self.names = with_roles(self.names, self.tree.branch("services"), wanted, installed, resolved.facts)
+        self.scope = Scope(
+            facts=resolved.facts,
+            values=values,
+            path_of=self.names.path,
+            service_of=self.names.service_values,
+            machines=machines,
+        )
+        self.machines, self.machines_used = machines, machines_used
         self.usage = CatalogUsage(self.names)
         remote = mounts.remote_mounts(resolved.tree.branch("mounts"))
         self.mounts = {path.rstrip("/"): (path.rstrip("/") or "/") in remote for path in resolved.tree.branch("mounts")}
         self.problems: list[Problem] = [*wrong, *paths.problems]
         self.memo = memo
-        self.inputs = (resolved.facts, resolved.tree.branch("values").children, neutral.tree, neutral.faults, installed)
+        self.elsewhere: Elsewhere = lambda _: ()
+        self.additions: list[Addition] = []
+        values_of_documents = resolved.tree.branch("values").children
+        roles = self.names.roles
+        self.inputs = (resolved.facts, values_of_documents, neutral.tree, neutral.faults, installed, roles)
 
     def where(self, pointer: str) -> Where:
         """Return the place of an item in the documents."""
@@ -200,6 +266,7 @@ class _Renderer:
         yield from map(self.usage.block_doubtful, self.each())
 
     def each(self) -> Iterator[RenderedItem]:
+        yield from self.settings()
         yield from self.services()
         for path, branch in self.branches("mounts"):
             yield mounts.render_mount(path, branch, pointer_below("mounts", path), self.systemd, self.mounts)
@@ -213,6 +280,8 @@ class _Renderer:
             yield render_accounts.render_group(name, branch, pointer_below("groups", name), self.names)
         for name, branch in self.branches("users"):
             yield render_accounts.render_user(name, branch, pointer_below("users", name), self.names)
+        for name, branch in self.branches("packages"):
+            yield render_packages.render(name, branch, pointer_below("packages", name), self.names)
         yield from self.whole()
         network = self.tree.branch("network")
         for item in network_section.render(network, self.scope, self.names, self.systemd) if network else ():
@@ -225,12 +294,28 @@ class _Renderer:
         made = exclusive_boot.render(tree, items, kept, self.installed)
         return replace(made, problems=(*problems, *made.problems))
 
+    def settings(self) -> Iterator[RenderedItem]:
+        """Yield the items of settings, and add their values to the sections that are rendered after them."""
+        machine = SettingsMachine(
+            names=self.names,
+            scope=self.scope,
+            installed=self.installed,
+            mounts=self.mounts,
+            packages=self.packages(),
+        )
+        for setting in render_settings(self.tree, machine, self.elsewhere):
+            yield setting.item
+            if setting.item.pointer not in self.usage.doubtful:
+                self.additions += setting.additions
+        self.tree = add(self.tree, self.additions)
+
     def whole(self) -> Iterator[RenderedItem]:
         """Yield the items of the sections that are one item each."""
         for section in _WHOLE_SECTIONS:
-            if not self.tree.branch(section):
+            branch = without_moved_keys(section, self.tree.branch(section))
+            if not branch:
                 continue
-            tree, problems = expand(self.tree.branch(section), self.scope, section)
+            tree, problems = expand(branch, self.scope, section)
             item = _WHOLE_SECTIONS[section](tree, self.names)
             yield replace(item, artifacts=(), members=(), problems=(*problems, *item.problems)) if problems else item
 
@@ -253,8 +338,17 @@ class _Renderer:
             mounts=tuple(self.mounts),
         )
         made = self.made(known)
-        target = Target(systemd=self.systemd, context=context, installed=self.installed, made=made)
-        table = self.memo.table("services", *self.inputs, known, self.mounts, made)
+        packages = self.packages()
+        generated = self.generated()
+        target = Target(
+            systemd=self.systemd,
+            context=context,
+            installed=self.installed,
+            made=made,
+            packages=packages,
+            generated=generated,
+        )
+        table = self.memo.table("services", *self.inputs, known, self.mounts, made, packages, generated)
         for name, units in known.items():
             yield self.recall(table, name, entries[name], partial(self.service, entries[name], units, target))
 
@@ -264,6 +358,20 @@ class _Renderer:
         aliases = (branch.branch("Install").leaf("Alias") for branch in raw.values())
         words = {word for leaf in aliases if leaf for text in strings(leaf.value) for word in text.split()}
         return frozenset(raw) | words | {unit for s in services.values() if s.ours for unit in s.with_files}
+
+    def generated(self) -> Mapping[str, str]:
+        """Return the files of the documents from which another generator makes a unit, by that unit."""
+        files = self.tree.branch("files").branches()
+        units = {unit_made_from(path, str(file.value("content", ""))): path for path, file in files}
+        return {unit: path for unit, path in units.items() if unit}
+
+    def packages(self) -> frozenset[str]:
+        """Return the packages that the documents want to be installed, by their names on this system."""
+        entries = self.tree.branch("packages").branches()
+        absent = PackageState.ABSENT
+        names = replace(self.names, asked=set())  # no service uses these rows
+        wanted = [name for name, entry in entries if entry.value("state") != absent]
+        return frozenset(package for name in wanted for package in names.packages(name))
 
     def recall(self, table: MemoTable, name: str, branch: Branch, make: Callable[[], T]) -> T:
         """Return the result of ``make`` for ``branch``, or of the last compile, and record the same names as used."""
@@ -278,7 +386,8 @@ class _Renderer:
             self.names.asked.update(before)
             return result, asked
 
-        result, asked = table.get_or_make(name, branch, made)
+        others = self.machines.digest if self.machines_used and branch_uses_machines(branch) else None
+        result, asked = table.get_or_make(name, branch if others is None else (branch, others), made)
         self.names.asked.update(asked)
         return result
 

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ordain.transforms.control_characters import visible
+
 
 class Severity(StrEnum):
     """The extent of a problem."""
@@ -73,9 +75,9 @@ class Problem:
     subject: str = ""
 
     def __str__(self) -> str:
-        pointer = f"{self.where.pointer}: " if self.where.pointer else ""
+        pointer = f"{visible(self.where.pointer)}: " if self.where.pointer else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.where}: {self.severity}: {pointer}{self.what}{hint} [{self.code}]"
+        return f"{visible(str(self.where))}: {self.severity}: {pointer}{self.what}{hint} [{self.code}]"
 
     def to_json(self) -> dict[str, object]:
         """Return the problem as ``--json`` prints it."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import NOWHERE, Problem, Where
+from ordain.transforms.package_set import NO_PACKAGES, PackageSet
 
 TIERS = ("default", "os", "role", "site", "pool", "node")
 """The tiers of layers, the lowest first (docs/design/documents.md, rule 16)."""
@@ -180,7 +181,8 @@ class Facts:
     systemd-detect-virt (``none``, ``kvm``, ``systemd-nspawn``); ``root`` is ``disk`` or ``ram``.
     ``system_firmware`` is ``bios`` or ``uefi``, and the other facts of the system are those of SMBIOS by the keywords
     of dmidecode(8); ``""``: unknown. ``pinned`` names the labels of the kernel command line, which a Node cannot
-    override.
+    override. ``details`` are the values of further facts (`formats.fact_table`), of those that were asked for, and
+    ``unknown`` names those of them that nobody can know yet.
     """
 
     id: str
@@ -200,6 +202,8 @@ class Facts:
     system_product_name: str = ""
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pinned: frozenset[str] = frozenset()
+    details: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,8 +260,9 @@ class ActivationSource:
 class Installed:
     """The unit files of the machine from the distribution and the administrator, without those of Ordain.
 
-    ``aliases`` maps an alias to its unit. Generated and runtime directories are left out. ``activation_sources`` are
-    those of each unit that starts without a link; instances count under the name of their template.
+    ``aliases`` maps an alias to its unit. Runtime directories are left out, and of generated units those that something
+    else defines (`machine.generated_units`). ``activation_sources`` are those of each unit that starts without a link;
+    instances count under the name of their template.
     """
 
     units: Mapping[str, InstalledUnit]
@@ -403,4 +408,5 @@ class Compiled:
     members: tuple[Member, ...] = ()
     catalog_uses: tuple[CatalogUse, ...] = ()
     transforms: str = ""
+    packages: PackageSet = NO_PACKAGES
     problems: tuple[Problem, ...] = ()

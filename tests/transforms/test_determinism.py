@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 HERE = Path(__file__).parents[1]
 SURROUNDINGS = {
     "another seed of hashes": {"PYTHONHASHSEED": "1"},

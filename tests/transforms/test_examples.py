@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ordain.agent.cli.main import main
 from ordain.agent.settings import Settings, read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.known_systems import facts_for, known_systems
@@ -62,3 +63,7 @@ def test_the_node_overrides_all_layers() -> None:
     assert memory
     assert (memory.value, memory.layer, [old.layer for old in memory.overrode]) == ("256M", "web-1", ["web"])
     assert set(resolved.tree.branch("services").branch("worker").branch("instances")) == {"small", "large", "spare"}
+
+
+def test_the_files_about_a_cluster_are_those_of_its_golden_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", str(EXAMPLES / "cluster")]) == 0, capsys.readouterr().out

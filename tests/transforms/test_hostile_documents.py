@@ -1,4 +1,4 @@
-"""Hostile documents and transforms: each gives a named problem within a second of CPU time and 200 MB."""
+"""Hostile documents and transforms: each gives a named problem within 5 s of CPU time and 200 MB."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ordain.transforms.document.reader import read
+
+pytestmark = pytest.mark.thorough
 
 HERE = Path(__file__).parents[1]
 LAYER = "ordain: v1\nkind: Layer\nname: x\n"
@@ -206,3 +210,12 @@ def test_a_hostile_document_gets_a_named_problem_in_time(
     assert says in "\n".join(told["problems"]), told
     if says:
         assert told["problems"]
+
+
+def test_a_name_with_a_line_end_forges_no_line_of_a_log() -> None:
+    text = 'ordain: v1\nkind: Layer\nname: a\nservices: {"x\\nagent: all is well\\e[2J": {command: /bin/true}}\n'
+    _, problems = read("a\n.yaml", text.encode())
+    shown = str(problems[0])
+
+    assert shown.startswith(r"a\x0a.yaml:4:12: error: services/x\x0aagent: all is well\x1b[2J: ")
+    assert shown.isprintable()

@@ -110,6 +110,7 @@ def result(state: dict[str, str], memo: Memo) -> str:
 
 @settings(deadline=None, max_examples=30)
 @given(st.fixed_dictionaries({key: st.sampled_from(of) for key, of in CHOICES.items()}), st.lists(edits, max_size=8))
+@pytest.mark.thorough
 def test_a_compile_with_a_memo_equals_one_without(state: dict[str, str], changes: list[tuple[str, str]]) -> None:
     warm = Memo()
     result(state, warm)
@@ -122,6 +123,7 @@ USUAL = {key: of[0] for key, of in CHOICES.items()} | {"one": PLAIN, "two": PLAI
 
 
 @pytest.mark.parametrize("key", sorted(CHOICES))
+@pytest.mark.thorough
 def test_every_edit_has_an_effect(key: str) -> None:
     """Each value is changed and changed back; the memo must notice both."""
     user = {"value": SERVICE[9], "transform": SERVICE[10], "hostname": SERVICE[9], "role": SERVICE[11]}

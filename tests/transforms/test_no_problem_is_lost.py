@@ -124,6 +124,11 @@ files: {/etc/a: {content: a, group: ghost}, /etc/sudoers.d/a.b: {content: a}}
 sysctl: {"a b": "1", net.ipv4.ip_forward: " 1", kernel.panic: "true", kernel/panic: "1"}
 modules: {"a b": {}, c: {options: "a\\\\"}}
 host: {hostname: "a b", time-servers: ["a b"], locale: "a b", timezone: "../a"}
+settings: {nosuch: 1, ssh-port: a, login-banner: a, kernel-log-level: 9}
+settings: {log-forwarding: {host: a}, ssh-passwords: "yes"}
+settings: {ssh-root-login: maybe, kernel-log-level: -1, journal-limits: 1G, time-servers: {a: b}}
+settings: {resolver: {domain: a}, hosts: a}
+settings: {kernel-log-level: 3}
 host: {hostname: a, locale: deutsch, timezone: A/B, keymap: nosuch}
 sysctl: {vm.swappiness: 300}
 services: {x: {command: "/bin/x %i {{ facts.id }}", instances: [a], health: {within: 1s}, environment: {A: $HOME}}}
@@ -132,6 +137,16 @@ services: {x: {command: /bin/x, schedule: {every: 1h, persistent: true}}}
 units: {a@.service: {Service: {ExecStart: /bin/a}, Install: {DefaultInstance: "a/b"}}}
 units: {a.service: {Service: {ExecStart: /bin/a}, Install: {DefaultInstance: a, WantedBy: b.target}}}
 mounts: {/srv/a: {what: b, type: nfs, options: [noauto, ro, rw]}}
+users: {x: {state: absent, shell: /bin/sh}}
+files: {/run/user/1000/a: {content: a, owner: "010"}}
+sysctl: {kernel.modules_disabled: 1, kernel.kexec_load_disabled: 1}
+host: {hostname: 192.0.2.1}
+host: {hostname: localhost}
+users: {given: {uid: 61200}}
+files: {/boot/grub/grub.cfg: {content: a}}
+packages: docker
+services: {x: {command: /bin/x, schedule: {every: 1ms}}}
+services: {x: {command: /bin/x, files: {/opt/y: {content: a}}, check: /opt/y}}
 boot: {console: "a b"}
 boot: {mode: exclusive, allow: [nothing.service]}
 """.splitlines()
@@ -149,6 +164,17 @@ SAMPLES += [
     f"secrets: {{a: {{value: {SEALED}}}}}",
     f"secrets: {{a: {{value: {SEALED}, keys: [{', '.join(f'{n:016x}:{COPY}' for n in range(10_001))}]}}}}",
     "services: {x: {command: /bin/x, credentials: {p: {secret: nothing}}}}",
+    "packages: {bind: {}, bind9: absent, grafana: {}, apache2: {}, httpd: {}}",
+    "packages: {htop: {version: '1', hold: true}}\n---\nordain: v1\nkind: Transform\nname: t\ntier: site\n"
+    "package-managers: {apt: {versioned: null, hold: null}, dnf: {versioned: null, hold: null}}",
+    "packages: htop\n---\nordain: v1\nkind: Transform\nname: t\ntier: site\npackage-manager: {name: null}",
+    "packages: database",
+    "users: {eve: {groups: [operators]}}\n---\nordain: v1\nkind: Transform\nname: t\nusers: {operators: {sudo: false}}",
+    "services: {two: {state: running}}\n---\nordain: v1\nkind: Transform\nname: t\ntier: site\n"
+    "services: {two: {unit: ssh.service, units: {gone.service: true}}}",
+    "sysctl: {kernel.printk: 7}\nsettings: {kernel-log-level: 3}",
+    "settings: {x: 1, y: 1}\n---\nordain: v1\nkind: Transform\nname: t\ntier: site\n"
+    "settings: {x: {writes: {a: {file: /etc/a, content: '{{ z }}'}}}, y: {writes: {a: {content: a}}}}",
     "services: {nginx: {nice: 5}}\n---\nordain: v1\nkind: Transform\nname: t\nservices: {nginx: {unit: [a]}}",
 ]
 

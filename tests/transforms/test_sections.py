@@ -32,7 +32,7 @@ def rendered(system: str) -> str:
         documents, problems = read("example.yaml", f"{HEAD}{said['example']}".encode())
         assert problems == ()
         compiled = compile(documents, facts_for(system), shipped=shipped())
-        parts.append(f"##### {section}\n{as_text(compiled.artifacts)}")
+        parts.append(f"##### {section}\n{as_text(compiled.artifacts, compiled.packages)}")
         parts += (f"! {problem}\n" for problem in compiled.problems)
     return "".join(parts)
 

@@ -22,6 +22,8 @@ from ordain.transforms.document.keys.shapes import Choice, Flag, Map, Record, Sh
 from ordain.transforms.document.reader import read
 from support.golden import compare
 
+pytestmark = pytest.mark.thorough
+
 GOLDEN = Path(__file__).parents[1] / "golden/silent-values.txt"
 VALUES = (
     *"-1 0 010 0x10 1.5 1,5 1e6 99999999999 50% 150% -50% 1M 1m 1Min 10Q 1GiB 64k 1:30 yes off No infinity".split(),

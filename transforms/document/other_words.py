@@ -54,8 +54,8 @@ _HERE = {other: word for word, others in _WORDS.items() for other in others.spli
 _ADVICE = {
     "image": "Ordain runs no images itself; `ordainctl import` makes commands of podman of compose files and quadlets",
     "volumes": "`ordainctl import` converts compose files and quadlets; `mounts` and `directories` are for services",
-    "packages": "Ordain installs no packages: install them with the system's package manager, or in the image",
-    "package": "Ordain installs no packages: install them with the system's package manager, or in the image",
+    "packages": "packages are a section of their own beside `services`: `packages: [NAME]`",
+    "package": "packages are a section of their own beside `services`: `packages: [NAME]`",
     "secrets": "see `credentials` of a service",
     "runcmd": "write a service with `type: oneshot`; `ordainctl import` converts cloud-config",
     "include": "all documents of the source are read, and layers are merged",

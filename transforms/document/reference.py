@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from textwrap import indent
 
+from ordain.transforms.document.formats.fact_table import FACT_TABLE
 from ordain.transforms.document.key_tables import KeyRow, key_rows, key_tables
 from ordain.transforms.document.keys import expectation_keys
 from ordain.transforms.document.keys.schema import schema
@@ -43,8 +45,13 @@ A layer matches a machine if every entry of `match` holds. A value is a scalar, 
 which also holds for a label that is not set; `null` means "not set". `id`, `os`, `version`, `systemd`, `arch`,
 `virtualization`, `hostname`, `machine-id`, `mac`, `root`, and of the hardware `system-firmware`, `system-uuid`,
 `system-serial-number`, `system-manufacturer` and `system-product-name` are facts (`ordainctl facts` prints them);
-every other name is a label. `id` is the ID of os-release, and `os` is that ID or any of ID_LIKE. `version` and
-`systemd` accept ranges such as `">=9 <10"`, `hostname` accepts globs.""",
+every other name is a label, or one of the further facts below. `id` is the ID of os-release, and `os` is that ID or
+any of ID_LIKE. `version` and `systemd` accept ranges such as `">=9 <10"`, `hostname` accepts globs.
+
+The further facts are about hardware, network and packages, and the facts of the site (`/etc/ordain/facts.d`) are
+`facts.NAME`. They are read
+only if a document uses them, and a template has them as `facts.NAME`, with `_` for `-`: a number, a text, or a list. A
+label of the same name overrides the fact.""",
     "Merging": """\
 All layers that match are merged into one document, lowest first: by tier (default, os, role, site, pool, node),
 then by weight, then by closeness of the OS match. If two layers are still equal and set one value differently, that
@@ -57,9 +64,10 @@ that exclude each other removes the others. `null` removes a value that lower la
     "Values": """\
 A string is used byte for byte: no shell, no specifiers, no expansion. Instead of a string, but not instead of a
 whole command, `{template: TEXT}` may be used: jinja2 with `facts`, `labels`, `values`, `instance`,
-`credential('NAME')` and `path('NAME')`; a name that is not defined is an error. Time spans, sizes and calendar
-times are those of systemd (systemd.time(7)). A command is a string, which is split as a shell splits it, but
-without expansion; or a list of words; or, for several commands in order, a list of such lists.""",
+`credential('NAME')`, `path('NAME')` and `service('NAME').log`, or another key of a service in Transforms; a name that
+is not defined is an error. Time spans, sizes and calendar times are those of systemd (systemd.time(7)). A command is a
+string, which is split as a shell splits it, but without expansion; or a list of words; or, for several commands in
+order, a list of such lists.""",
 }
 """The rules of the language in Markdown, by title."""
 _HEAD = """\
@@ -93,7 +101,7 @@ def markdown() -> str:
     """Return the page docs/reference/documents.md: the rules, and the keys of each kind of document."""
     lines = [_HEAD, indent(EXAMPLE, "    ")]
     lines += [f"## {title}\n\n{text}\n" for title, text in RULES.items()]
-    lines.append(_TABLES)
+    lines += ["## Facts\n", *_fact_table(), _TABLES]
     for kind, about in KINDS.items():
         lines.append(f"## {kind}\n\n{about}\n")
         keys = keys_of(kind)
@@ -103,6 +111,17 @@ def markdown() -> str:
             for name, shape in keys.items():
                 lines += _tables(name, shape, level="###")
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _fact_table() -> Iterator[str]:
+    """Yield a row for each further fact."""
+    yield "The further facts, each with an example of a value in `match`:\n"
+    yield "| fact | value | meaning | known |\n|---|---|---|---|"
+    for name, row in FACT_TABLE.items():
+        value = f"{'several: ' if row.many else ''}{row.kind}"
+        meaning = f"{row.about} Example: `{name}: {json.dumps(row.example)}`"
+        yield f"| `{name}` | {_cell(value)} | {_cell(meaning)} | {row.known} |"
+    yield ""
 
 
 def keys_of(kind: str) -> Mapping[str, Schema]:

@@ -16,6 +16,7 @@ from ordain.transforms.document.formats.formats import FORMATS
 from ordain.transforms.document.keys.shapes import Schema
 from ordain.transforms.document.text.node import Node, Number, pointer_below, unescape_key
 from ordain.transforms.errors import Problem, Where, did_you_mean
+from ordain.transforms.systemd.machine_words import ALIKE
 
 Errors = Iterator[ValidationError]
 MAX_KEYS = 12
@@ -180,7 +181,7 @@ def _wrong_format(violation: _Violation) -> Iterator[Problem]:
     text = str(violation.instance)
     key = text if text in violation.node.keys else ""
     title = violation.title.removesuffix(", or a list of them")  # it is one string that is wrong
-    what = f"{_shown(text)!r} is not {title}" if title else violation.cause
+    what = f"{_shown(text)!r} is not {title}" if title else f"{_shown(text)!r} cannot stand here"
     yield violation.problem(what, "" if violation.cause == title else violation.cause, key)
 
 
@@ -199,7 +200,9 @@ def _wrong_type(violation: _Violation) -> Iterator[Problem]:
 
 def _wrong_word(violation: _Violation) -> Iterator[Problem]:
     words = [word for word in violation.wanted if isinstance(word, str)]
-    yield violation.mismatch(_described(violation.instance), did_you_mean(str(violation.instance), words))
+    meant = ALIKE.get(str(violation.instance), "")
+    hint = f"write {meant}" if meant in words else did_you_mean(str(violation.instance), words)
+    yield violation.mismatch(_described(violation.instance), hint)
 
 
 def _forbidden_value(violation: _Violation) -> Iterator[Problem]:

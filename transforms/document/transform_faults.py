@@ -15,7 +15,22 @@ from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Document, Kind, TransformFault
 
-SECTIONS = frozenset(("services", "users", "milestones", "paths", "network", "schedulers", "systems"))
+WHOLE_ROWS = frozenset(("network", "package-manager"))
+"""The sections that are one row each."""
+SECTIONS = WHOLE_ROWS | {
+    *(
+        "services",
+        "roles",
+        "users",
+        "milestones",
+        "paths",
+        "settings",
+        "packages",
+        "package-managers",
+        "schedulers",
+        "systems",
+    ),
+}
 """The sections whose rows are used one by one. ``versions`` is not among them, because every `match` depends on it."""
 HEAD = frozenset(("", "ordain", "name", "tier", "weight", "match"))
 EVERYTHING = ""
@@ -32,7 +47,7 @@ def row_of(pointer: str) -> str:
     ('services/ssh', 'network', 'services')
     """
     section, _, rest = pointer.partition("/")
-    return section if section == "network" or not rest else f"{section}/{rest.split('/')[0]}"
+    return section if section in WHOLE_ROWS or not rest else f"{section}/{rest.split('/')[0]}"
 
 
 def covers(fault: TransformFault, asked: str) -> bool:
@@ -110,7 +125,7 @@ def _rows(node: Node) -> Iterator[str]:
     assert isinstance(node.value, Mapping)
     for section, child in node.value.items():
         if section in SECTIONS:
-            rows = child.value if isinstance(child.value, Mapping) and section != "network" else {}
+            rows = child.value if isinstance(child.value, Mapping) and section not in WHOLE_ROWS else {}
             yield from (pointer_below(section, name) for name in rows)
             if not rows:
                 yield section

@@ -12,7 +12,7 @@ from ordain.transforms.resolve.resolve import candidates, with_node_labels
 
 Part = tuple[Kind, str, str]
 """The kind and name of a document, and the pointer of a part of it; "" stands for the document as a whole."""
-_ROWS = ("services", "users", "milestones", "paths")
+_ROWS = ("services", "users", "milestones", "paths", "settings")
 """The sections of a Transform with a row for each name."""
 _WHOLE_ROW = "network"
 """The section of a Transform that is one row."""

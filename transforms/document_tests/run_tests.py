@@ -12,11 +12,14 @@ from ordain.transforms.artifacts import AbsentFile, RegularFile, UnitFile
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.names import shared_versions
 from ordain.transforms.compile import compile
+from ordain.transforms.document.formats.fact_table import FACT_TABLE, SITE
+from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.document_tests.coverage import Coverage, Part, coverage, reached_by_match, used_rows
 from ordain.transforms.document_tests.golden_texts import differences, golden_path, golden_text
 from ordain.transforms.document_tests.read_tests import DocumentTest
 from ordain.transforms.errors import Problem, Refused, Severity, Where, did_you_mean
 from ordain.transforms.model import Branch, Compiled, Document, Facts, Kind, strings
+from ordain.transforms.package_set import PackageState
 from ordain.transforms.render.cause_comments import lines_with_causes
 
 MAX_CASES = 10_000
@@ -121,12 +124,19 @@ def _facts(
         facts = as_node(facts, str(node.value), documents)
     if hostname := test.keys.value("hostname"):
         facts = replace(facts, hostname=str(hostname))
-    leaves = test.keys.branch("facts").leaves()
-    others = {name.replace("-", "_"): leaf.value for name, leaf in leaves if leaf.value is not None}
-    if mac := test.keys.branch("facts").branch("mac"):
+    given = test.keys.branch("facts")
+    others = {
+        name.replace("-", "_"): leaf.value
+        for name, leaf in given.leaves()
+        if leaf.value is not None and name not in FACT_TABLE
+    }
+    if mac := given.branch("mac"):
         others["mac"] = tuple(mac)
+    details = {name: strings(leaf.value) for name, leaf in given.leaves() if name in FACT_TABLE and leaf.value}
+    details |= {name: tuple(branch) for name, branch in given.branches() if name in FACT_TABLE}
+    details |= {f"{SITE}{name}": strings(leaf.value) for name, leaf in test.keys.branch("site-facts").leaves()}
     labels = {name: strings(leaf.value) for name, leaf in test.keys.branch("labels").leaves()}
-    return replace(facts, labels=labels, pinned=frozenset(labels), **others)  # type: ignore[arg-type]
+    return replace(facts, labels=labels, pinned=frozenset(labels), details=details, **others)  # type: ignore[arg-type]
 
 
 def _machine(
@@ -175,6 +185,8 @@ def _failures(test: DocumentTest, result: Compiled | Refused) -> Iterator[UnmetE
         yield from _text_failures(f"the unit {name}", test.places[name], branch, _unit_text(name, result))
     for path, branch in test.keys.branch("files").branches():
         yield from _text_failures(f"the file {path}", test.places[path], branch, _file_text(path, result))
+    for name, branch in test.keys.branch("packages").branches():
+        yield from _package_failures(name, branch, result)
 
 
 def _problem_failures(test: DocumentTest, problems: tuple[Problem, ...]) -> Iterator[UnmetExpectation]:
@@ -185,6 +197,27 @@ def _problem_failures(test: DocumentTest, problems: tuple[Problem, ...]) -> Iter
     for code, leaf in codes.leaves():
         if code not in {problem.code for problem in problems}:
             yield UnmetExpectation(where=leaf.where, what=f"there is no problem with the code {code}")
+
+
+def _package_failures(name: str, wanted: Branch, result: Compiled) -> Iterator[UnmetExpectation]:
+    """Yield a failure for each way in which the documents do not want the package ``name`` as ``wanted`` says."""
+    item = pointer_below("packages", name)
+    installed = {p.name: p for p in result.packages.wanted if p.state is PackageState.PRESENT}
+    package = installed.get(name) or next((p for p in installed.values() if p.item == item), None)
+    entries = result.resolved.tree.branch("packages").branches()
+    cause = str(
+        next((entry.where for key, entry in entries if package and pointer_below("packages", key) == package.item), "")
+    )
+    if package is None or wanted.value("state") == "absent":
+        if (package is None) != (wanted.value("state") == "absent"):
+            what = f"the package {name} is {'installed' if package else 'not installed'}"
+            yield UnmetExpectation(where=wanted.where, what=what, cause=cause)
+        return
+    for key, value in (("version", package.version or "any"), ("hold", package.hold)):
+        leaf = wanted.leaf(key)
+        if leaf is not None and leaf.value is not None and leaf.value != value:
+            what = f"the package {name} has {key}: {str(value).lower()}, not {str(leaf.value).lower()}"
+            yield UnmetExpectation(where=leaf.where, what=what, cause=cause)
 
 
 def _unit_text(name: str, compiled: Compiled) -> str | None:

@@ -33,6 +33,12 @@ _NO_LOGIN = ("/nologin", "/false", "/true", "/sync")
 """Programs for accounts that nobody logs in to; /etc/shells does not have them."""
 FIRST_ORDINARY = 1000
 """The first number of ordinary users (SYSTEM_UID_MAX of systemd, UID_MIN of login.defs(5))."""
+_RANGES = (
+    (60001, 60513, "systemd-homed gives to users of its own"),
+    (60578, 60705, "systemd gives to users of greeters"),
+    (61184, 65519, "systemd gives to services with DynamicUser="),
+)
+"""Numbers that systemd gives out by itself, and to whom (https://systemd.io/UIDS-GIDS)."""
 _DYNAMIC = lazy_pattern(r"^DynamicUser=(yes|true|on|1)$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -80,6 +86,16 @@ def _numbers(declared: Iterable[_Declared], machine: MachineAccounts, place_of: 
         if what:
             where = place_of_key(item, (line.key,), place_of)
             yield blocked(item, where, what, f"choose another {line.key}, or leave it out", "NumberTaken")
+        elif owner := _giver(line.number):
+            what = f"the {line.key} {line.number} is one of those that {owner}, and two may get the same"
+            where = place_of_key(item, (line.key,), place_of)
+            yield warning(item, where, what, f"choose a {line.key} from 1000 to 59999, or leave it out", "Doubtful")
+
+
+def _giver(number: str) -> str:
+    """Return who gives out this number by itself, ``""`` if nobody does."""
+    value = int(number) if number.isdecimal() else 0
+    return next((who for first, last, who in _RANGES if first <= value <= last), "")
 
 
 def _homes(

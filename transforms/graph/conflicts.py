@@ -63,7 +63,7 @@ def find_conflicts(
         *fatal_dependencies(sound, units, place_of),
         *late_orderings(sound, units, usual, place_of),
         *shared_resources(sound, units, installed, place_of),
-        *unusable_programs(artifacts, units, place_of),
+        *unusable_programs(artifacts, (m for item in sound for m in item.members), units, place_of),
         *parent_limits(units, place_of),
     )
 

@@ -17,13 +17,14 @@ from ordain.transforms.model import Installed
 from ordain.transforms.render.mounts import is_api
 from ordain.transforms.render.service_directives import COMMANDS, CONDITION_KEYS, PLAIN
 from ordain.transforms.render.sockets_and_timers import LISTEN
-from ordain.transforms.systemd import mount_options, mount_sources, splitting, unit_file, unit_name
-from ordain.transforms.systemd.contradictions import contradictions
-from ordain.transforms.systemd.doubtful_values import is_endless, of_mode, of_size
-from ordain.transforms.systemd.hidden_paths import HiddenPath, hidden_paths
+from ordain.transforms.systemd import mount_options, splitting, unit_file, unit_name
+from ordain.transforms.systemd.checks import mount_sources
+from ordain.transforms.systemd.checks.contradictions import contradictions
+from ordain.transforms.systemd.checks.doubtful_values import is_endless, of_mode, of_size
+from ordain.transforms.systemd.checks.hidden_paths import HiddenPath, hidden_paths
+from ordain.transforms.systemd.checks.unit_rules import Rule, UnitSettings, broken_rules
+from ordain.transforms.systemd.checks.vital_paths import VitalPath, vital_paths
 from ordain.transforms.systemd.network_file_systems import is_network_for_systemd, needs_network
-from ordain.transforms.systemd.unit_rules import Rule, UnitSettings, broken_rules
-from ordain.transforms.systemd.vital_paths import VitalPath, vital_paths
 
 _NEUTRAL: Mapping[str, str] = {
     **{directive: key for key, (_, directive) in PLAIN.items()},
@@ -172,6 +173,11 @@ def _mount_faults(unit: UnitSettings) -> Iterator[_Fault]:
         of_type = f"a file system of type {kind}" if kind else "a mount without a type"
         what = f"{unit.last('What')!r} is not a source for {of_type}"
         yield _fault(("What",), what, f"write {wanted}", "Doubtful", Severity.WARNING)
+    if unit.kind == "mount" and "bind" not in options and "rbind" not in options:
+        source = unit.last("What").rstrip("/")
+        if source.startswith("/") and f"{source}/".startswith(f"{path.rstrip('/')}/") and path != "/":
+            what = f"the mount at {path} hides its own source {source}"
+            yield _fault(("What", "Where"), what, "mount it at another path", "Doubtful", Severity.WARNING)
     for option, what, hint in mount_options.faults("swap" if unit.kind == "swap" else kind, options):
         yield _fault(("Options",), what, hint, "Doubtful", Severity.WARNING, option)
     doubts = {"size": of_size("size", options.get("size", "")), "mode": of_mode(options.get("mode", ""))}

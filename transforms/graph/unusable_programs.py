@@ -13,9 +13,10 @@ from ordain.transforms.errors import Problem, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits
 from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.lazy_patterns import lazy_pattern
+from ordain.transforms.model import Member, Probe
 from ordain.transforms.render.service_directives import COMMANDS
 from ordain.transforms.systemd import unit_file
-from ordain.transforms.systemd.unit_rules import UnitSettings
+from ordain.transforms.systemd.checks.unit_rules import UnitSettings
 
 _KEYS = {directive: key for key, directive in COMMANDS.items()}
 _COMMAND = lazy_pattern(r"([-@:+!|]*)(/[^\s%\"'\\]*)(?=\s|$)(.*)")
@@ -28,10 +29,23 @@ _OTHER_FILES = frozenset(
 _File = RegularFile | CredentialFile
 
 
-def unusable_programs(artifacts: Iterable[Artifact], units: EffectiveUnits, place_of: PlaceOf) -> Iterator[Problem]:
-    """Warn of each program that cannot be run, and each file in a command that the user of the service cannot read."""
+def unusable_programs(
+    artifacts: Iterable[Artifact], members: Iterable[Member], units: EffectiveUnits, place_of: PlaceOf
+) -> Iterator[Problem]:
+    """Warn of each program that cannot be run, and each file in a command that the user of the service cannot read.
+
+    The commands of ``check`` and of ``health`` run as root, and see all files.
+    """
     artifacts = tuple(artifacts)
     files = {artifact.path: artifact for artifact in artifacts if isinstance(artifact, RegularFile | CredentialFile)}
+    root = UnitSettings(name="root.service", systemd=0, whole=True, assignments=())
+    for member in members if files else ():
+        health = member.health
+        words = [("check", command) for command in member.check]
+        words += [("health/command", health.target)] if health and health.probe is Probe.COMMAND else []
+        for key, (program, *_) in words:
+            for what, hint in _faults("", program, "", files, root):
+                yield warning(member.item, place_of_key(member.item, (key,), place_of), what, hint, "Doubtful")
     for artifact in artifacts if files else ():
         if not isinstance(artifact, UnitFile):
             continue

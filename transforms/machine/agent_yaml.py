@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from ordain.transforms.document import validate
 from ordain.transforms.document.formats.agent_formats import BOOT_SERVER, url_fault
 from ordain.transforms.document.formats.conditions import FACTS
+from ordain.transforms.document.formats.secret_names import SECRET
 from ordain.transforms.document.keys import agent_keys
 from ordain.transforms.document.keys.shapes import Position
 from ordain.transforms.document.text import yaml_reader
@@ -56,7 +57,18 @@ def read_in_force(root: Path) -> bytes | None:
     Raises `OSError` if it cannot be read.
     """
     kept = rootfs.read(root, IN_FORCE)
-    return rootfs.read(root, PATH) if kept is None else kept
+    return read_written(root) if kept is None else kept
+
+
+def read_written(root: Path) -> bytes | None:
+    """Return the text of the file of the machine ``root``, None if there is none.
+
+    Raises `OSError` if it cannot be read, and `UnsafeFile` if users other than root could have written it.
+    """
+    data = rootfs.read(root, PATH)
+    if data is not None:
+        rootfs.require_own(root / PATH)
+    return data
 
 
 def read(data: bytes, path: str = f"/{PATH}") -> AgentYaml:
@@ -172,5 +184,10 @@ def _hidden_source_problems(root: Node) -> Iterator[Problem]:
             if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
                 what = f"the credential is sent to {parts.netloc} in plain text"
                 yield problem("", what, "use https://", Severity.WARNING)
+    for url in urls:
+        if isinstance(url, str) and not url_fault(url, BOOT_SERVER):
+            for name in filter(SECRET.search, parse_qs(urlsplit(url).query)):
+                what = f"{name} in the URL looks like a secret, and every user can read it in the status and in units"
+                yield problem("", what, "credential: NAME, a systemd credential with a bearer token", Severity.WARNING)
     if source.get("type") == "http" and len(urls) > 1:
         yield problem("url", "only the first URL is used", "write one URL", Severity.WARNING)

@@ -90,7 +90,7 @@ def survey(root: Path) -> tuple[Facts, tuple[Problem, ...]]:
         machine_id=reader.machine_id(),
         mac=reader.macs(),
         root=reader.root_kind(),
-        **({} if container else reader.hardware()),
+        **({} if container else reader.hardware()),  # type: ignore[arg-type] # they are texts
         labels={**reader.agent_labels(), **pinned},
         pinned=frozenset(pinned),
     )

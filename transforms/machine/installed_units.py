@@ -5,7 +5,8 @@
 Source: systemd.unit(5), "Unit File Load Path"; the order of drop-ins is that of
 ``unit_file_find_dropin_paths()`` in systemd's src/shared/unit-file.c. Directories of generators and those under /run
 are only read if the caller names them, because their files exist for this boot only. A unit that systemd generates from
-a SysV script counts like a file (`sysv_scripts`).
+a SysV script counts like a file (`sysv_scripts`), and so does one that only another generator defines, such as podman's
+(`generated_units`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from ordain.transforms.machine import rootfs, sysv_scripts
+from ordain.transforms.machine import generated_units, rootfs, sysv_scripts
 from ordain.transforms.machine.activation_sources import read_activation_sources
 from ordain.transforms.model import Installed, InstalledUnit, Link
 from ordain.transforms.systemd import unit_file, unit_name
@@ -73,6 +74,8 @@ def read_installed(root: Path, directories: Sequence[str] = DIRECTORIES) -> Inst
     """Return the unit files below ``root`` that systemd would load."""
     contents = _scan(root, directories)
     _add_scripts(root, contents)
+    if set(generated_units.DIRECTORIES).isdisjoint(directories):
+        _add_generated(root, contents)
     aliases = {name: end for name in contents.aliases if (end := _end(contents.aliases, name))}
     others: dict[str, list[str]] = {}
     for alias, name in sorted(aliases.items()):
@@ -122,6 +125,30 @@ def _add_scripts(root: Path, contents: _Directories) -> None:
             path = f"/{sysv_scripts.GENERATED}/{target}.wants/{script.unit}"
             links = contents.links.setdefault(f"{target}.wants", {}).setdefault(late, {})
             links[script.unit] = _File(path=path, real=script.path)
+
+
+def _add_generated(root: Path, contents: _Directories) -> None:
+    """Add the units that other generators have made for this boot, with their aliases and what starts them."""
+    tops = [rootfs.resolve(os.fspath(root), directory) for directory in generated_units.DIRECTORIES]
+    made: set[str] = set()
+    for shown, top in zip(generated_units.DIRECTORIES, tops, strict=True):
+        for entry in _entries(top):
+            if not unit_name.is_valid(entry.name) or _known(contents, entry.name) or entry.is_symlink():
+                continue
+            if entry.is_file() and not generated_units.is_ours(entry.path):
+                contents.fragments[entry.name] = _File(path=f"/{shown}/{entry.name}", real=entry.path)
+                made.add(entry.name)
+    for rank, (shown, top) in enumerate(zip(generated_units.DIRECTORIES, tops, strict=True), len(DIRECTORIES_NOW)):
+        for entry in _entries(top) if made else ():
+            target, _, kind = entry.name.rpartition(".")
+            place = f"/{shown}/{entry.name}"
+            if kind in DEPENDENCIES and not target.startswith("ordain-"):
+                files = {n: f for n, f in _files(root, place) if {n, unit_name.template_of(n)} & made}
+                contents.links.setdefault(entry.name, {}).setdefault(rank, {}).update(files)
+            elif entry.is_symlink() and unit_name.is_valid(entry.name) and not _known(contents, entry.name):
+                file = _resolve(root, place)
+                if file and file.real.rpartition("/")[2] in made:
+                    _add(root, entry, place, tops, contents)
 
 
 def _known(contents: _Directories, name: str) -> bool:
@@ -184,8 +211,17 @@ def _unit(name: str, aliases: Iterable[str], contents: _Directories) -> Installe
     content = _content(fragment) if fragment else " "
     if not content:
         return InstalledUnit(name=name, path=path, sections={}, masked=True)
+    return _merged(name, path, content, tuple((file.path, _content(file)) for file in drop_ins))
+
+
+@lru_cache(maxsize=4096)
+def _merged(name: str, path: str, content: str, drop_ins: tuple[tuple[str, str], ...]) -> InstalledUnit:
+    """Return a unit of the text of its fragment, and of the paths and texts of its drop-ins.
+
+    An apply reads all units of the machine twice, and from one read to the next one hardly a file changes.
+    """
+    texts = dict(drop_ins)
     sections: dict[str, list[tuple[str, str]]] = {}
-    texts = {file.path: _content(file) for file in drop_ins}
     for text in (content, *texts.values()):
         for section, key, value in _settings(text):
             sections.setdefault(section, []).append((key, value))
@@ -200,13 +236,15 @@ def _unit(name: str, aliases: Iterable[str], contents: _Directories) -> Installe
 
 @lru_cache(maxsize=4096)
 def _settings(text: str) -> tuple[tuple[str, str, str], ...]:
-    """Return `unit_file.parse` of a text. From one read to the next one, hardly a file changes."""
+    """Return `unit_file.parse` of a text, which several units may have in common."""
     return unit_file.parse(text)
 
 
 def forget_settings() -> None:
     """Free the memory of the unit files that were read: half a MiB for those of Debian."""
+    _merged.cache_clear()
     _settings.cache_clear()
+    drop_in_names.cache_clear()
 
 
 def _drop_ins(name: str, aliases: Iterable[str], contents: _Directories) -> tuple[_File, ...]:
@@ -219,7 +257,8 @@ def _drop_ins(name: str, aliases: Iterable[str], contents: _Directories) -> tupl
         directories = [
             (rank, place, files)
             for place, dropped in enumerate(drop_in_names(unit))
-            for rank, files in contents.drop_ins.get(dropped, {}).items()
+            if dropped in contents.drop_ins
+            for rank, files in contents.drop_ins[dropped].items()
         ]
         for _, _, files in sorted(directories, key=lambda d: d[:2]):
             for file_name, file in files.items():
@@ -227,24 +266,26 @@ def _drop_ins(name: str, aliases: Iterable[str], contents: _Directories) -> tupl
     return tuple(file for _, file in sorted(chosen.items()))
 
 
-def drop_in_names(name: str) -> Iterator[str]:
-    """Yield the names whose drop-ins a unit takes, the closest first; a name may come twice.
+@lru_cache(maxsize=4096)
+def drop_in_names(name: str) -> tuple[str, ...]:
+    """Return the names whose drop-ins a unit takes, the closest first; a name may come twice.
 
     This is the recursion of ``unit_file_find_dirs()``. The prefixes of a template lose its ``@``.
 
-    >>> list(drop_in_names("a-b@x.service"))
-    ['a-b@x.service', 'a-b@.service', 'a-.service', 'a-@x.service', 'a-@.service']
+    >>> drop_in_names("a-b@x.service")
+    ('a-b@x.service', 'a-b@.service', 'a-.service', 'a-@x.service', 'a-@.service')
     """
-    yield name
     if name in unit_name.TYPES:
-        return
+        return (name,)
+    names = [name]
     prefix, instance, suffix = unit_name.split(name)
     if instance:
-        yield from drop_in_names(f"{prefix}@.{suffix}")
+        names += drop_in_names(f"{prefix}@.{suffix}")
     dash = prefix.rfind("-", 0, -1)
     if dash > 0:
         at = f"@{instance}" if instance else ""
-        yield from drop_in_names(f"{prefix[: dash + 1]}{at}.{suffix}")
+        names += drop_in_names(f"{prefix[: dash + 1]}{at}.{suffix}")
+    return tuple(names)
 
 
 def _with_own_drop_ins(contents: _Directories) -> Iterator[str]:

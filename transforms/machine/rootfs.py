@@ -10,11 +10,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 LIMIT = 1 << 20
 """The size limit in bytes; files with facts or units are always smaller."""
 _LINKS = 40  # the kernel follows no more
+_ACL = "system.posix_acl_access"
+_ACL_HEADER_BYTES = 4
+_ACL_USER, _ACL_GROUP_OF_FILE, _ACL_GROUP, _ACL_WRITE = 0x02, 0x04, 0x08, 0x02
+_ACL_WORDS = "(by an access control list)"
 
 
 def chase(root: Path, path: str) -> Path:
@@ -25,8 +31,11 @@ def chase(root: Path, path: str) -> Path:
     return Path(resolve(os.fspath(root), path))
 
 
-def resolve(root: str, path: str) -> str:
-    """Return the same as `chase`, as text: for callers that follow thousands of links."""
+def resolve(root: str, path: str, passed: set[str] | None = None) -> str:
+    """Return the same as `chase`, as text: for callers that follow thousands of links.
+
+    ``passed`` gets the directories on the way, also those in which the links are.
+    """
     todo = path.split("/")[::-1]
     top = root if root != "/" else ""
     done = [top]  # each with the directories above it
@@ -35,6 +44,8 @@ def resolve(root: str, path: str) -> str:
         part = todo.pop()
         if part in ("", "."):
             continue
+        if passed is not None:
+            passed.add(done[-1] or "/")
         if part == "..":
             del done[max(1, len(done) - 1) :]
             continue
@@ -66,7 +77,7 @@ def read(root: Path, path: str, *, limit: int = LIMIT) -> bytes | None:
 
 def read_resolved(path: str | os.PathLike[str], *, limit: int = LIMIT) -> bytes:
     """Return the content of ``path``, which has no links. Raises `OSError` as `read` does, or if it is missing."""
-    data = _first(path, limit + 1)
+    data = first_bytes(path, limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", os.fspath(path))
     return data
@@ -75,17 +86,21 @@ def read_resolved(path: str | os.PathLike[str], *, limit: int = LIMIT) -> bytes:
 def head(root: Path, path: str, size: int) -> bytes | None:
     """Return the first ``size`` bytes of a file of any length, else the same as `read`."""
     try:
-        return _first(chase(root, path), size)
+        return first_bytes(chase(root, path), size)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def _first(path: str | os.PathLike[str], size: int) -> bytes:
+def first_bytes(path: str | os.PathLike[str], size: int) -> bytes:
+    """Return the first ``size`` bytes of the regular file ``path``. Raises `OSError` as `read_resolved` does."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
-        return file.read(size)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(size)
+    finally:
+        os.close(descriptor)
 
 
 def exists(root: Path, path: str) -> bool:
@@ -105,19 +120,85 @@ def names(root: Path, path: str) -> tuple[str, ...]:
         return ()
 
 
-def other_writers(path: Path) -> str:
-    """Return which users other than root and ourselves may write ``path``, as words; "" if there are none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherWriter:
+    """A user other than root and ourselves, ``who`` in words, and the ``place`` that this user may write."""
 
+    place: str
+    who: str
+
+    @property
+    def remedy(self) -> str:
+        """Return the commands that mend it."""
+        acl = f"; setfacl --remove-all {self.place}" if _ACL_WORDS in self.who else ""
+        return f"chown root:root {self.place}; chmod go-w {self.place}{acl}"
+
+
+class UnsafeFile(OSError):
+    """A file that users other than root could have written; ``hint`` has the commands that mend it."""
+
+    def __init__(self, other: OtherWriter) -> None:
+        super().__init__(errno.EPERM, f"{other.who}, who could decide for root", other.place)
+        self.hint = other.remedy
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}; {self.hint}"
+
+
+def require_own(path: Path, *, above: bool = True) -> None:
+    """Raise `UnsafeFile` if anybody but root and ourselves may write ``path``, see `other_writer`."""
+    if other := other_writer(path, above=above):
+        raise UnsafeFile(other)
+
+
+def other_writer(path: Path, *, above: bool = True) -> OtherWriter | None:
+    """Return who besides root and ourselves may write ``path``, None if nobody may.
+
+    With ``above``, whoever may put another file in its place counts as well: by a link on the way to it, or by a
+    directory above it. Only root is asked about those, since a user works in directories that others may share.
     A missing path has no writers.
     """
     try:
-        status = path.stat()
+        if who := _writer(path.stat(), path):
+            return OtherWriter(place=os.fspath(path), who=who)
+        if above and os.geteuid() == 0:
+            return _replacer(path)
     except OSError:
-        return ""
+        pass
+    return None
+
+
+def _replacer(path: Path) -> OtherWriter | None:
+    """Return who may put another file in the place of ``path``, by the directories above it or above its links."""
+    passed: set[str] = set()
+    resolve("/", os.fspath(path.absolute()), passed)
+    for place in sorted(passed):
+        status = os.stat(place)  # noqa: PTH116 -- a text, as below
+        # In a directory such as /tmp, nobody can rename or remove what belongs to somebody else.
+        is_safe = status.st_mode & stat.S_ISVTX and status.st_uid == 0
+        if not is_safe and (who := _writer(status, place)):
+            return OtherWriter(place=place, who=who)
+    return None
+
+
+def _writer(status: os.stat_result, place: str | Path) -> str:
     if status.st_uid not in (0, os.geteuid()):
         return f"it belongs to user {status.st_uid}"
     if status.st_mode & stat.S_IWOTH:
         return "every user may write it"
-    if status.st_mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid()):
-        return f"group {status.st_gid} may write it"
+    if not status.st_mode & stat.S_IWGRP:
+        return ""
+    groups = (0, os.getegid())
+    try:
+        acl = os.getxattr(place, _ACL)
+    except OSError:  # there is none
+        return "" if status.st_gid in groups else f"group {status.st_gid} may write it"
+    # The bits of the group are the mask of an ACL. Source: linux/posix_acl_xattr.h
+    for tag, bits, number in struct.iter_unpack("<HHI", acl[_ACL_HEADER_BYTES:]):
+        if bits & _ACL_WRITE and tag == _ACL_USER and number not in (0, os.geteuid()):
+            return f"user {number} may write it {_ACL_WORDS}"
+        if bits & _ACL_WRITE and tag == _ACL_GROUP and number not in groups:
+            return f"group {number} may write it {_ACL_WORDS}"
+        if bits & _ACL_WRITE and tag == _ACL_GROUP_OF_FILE and status.st_gid not in groups:
+            return f"group {status.st_gid} may write it"
     return ""

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ordain.transforms.artifacts import Artifact, OnFileRemove, PlacedDirectory, PlacedFile, RegularFile
 from ordain.transforms.catalog.names import Names
+from ordain.transforms.errors import Problem, warning
 from ordain.transforms.forbidden_paths import is_link_everywhere, through_link, why_forbidden
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Leaf
@@ -85,10 +86,24 @@ class _UserRenderer:
             self.block_keys_of_root()
             return _item(self.file, tuple(self.login_files()))
         if self.branch.value("state") == "absent":
-            return _item(self.file, (self.account_file(absent=True),))
+            return replace(_item(self.file, (self.account_file(absent=True),)), problems=tuple(self.unused_keys()))
         self.add_lines()
         others = (self.account_file(absent=False), *self.login_files())
         return _item(self.file, (self.file.artifact(), *others))
+
+    def unused_keys(self) -> Iterator[Problem]:
+        """Yield a warning for each key beside ``state: absent`` in one layer, which has no effect.
+
+        In two layers it is an override: the one has the user, the other one locks it on some machines.
+        """
+        state = self.branch.leaf("state")
+        for key in self.branch:
+            own = self.branch.leaf(key) or next(
+                (leaf for _, leaf in self.branch.branch(key).leaves()), self.branch.branch(key).here
+            )
+            if state and key != "state" and own.layer == state.layer:
+                what = f"{key} has no effect: {self.name} is absent, which locks the account"
+                yield warning(self.file.item, own.where, what, f"remove {key}, or `state: absent`", "Doubtful")
 
     def block_keys_of_root(self) -> None:
         """Block all keys but the SSH keys: an error in them could lock root out, who alone can repair the machine."""
@@ -111,8 +126,14 @@ class _UserRenderer:
     def add_lines(self) -> None:
         """Add the lines for systemd-sysusers."""
         shell = self.branch.leaf("shell")
-        program = str(shell.value) if shell else "-" if self.system else self.names.path("bash", "/bin/sh")
-        for path, leaf in ((self.home, self.branch.leaf("home")), (program, shell)):
+        # An account is as the package of its service would make it, whichever of the two comes first.
+        row = self.names.account(self.name)
+        usual = str(row.value("shell", "-")) if self.system else self.names.path("bash", "/bin/sh")
+        program, home = (
+            str(shell.value) if shell else usual,
+            self.home or str(row.value("home", "") if self.system else ""),
+        )
+        for path, leaf in ((home, self.branch.leaf("home")), (program, shell)):
             if path not in ("", "-") and not _PATH.fullmatch(path):
                 what = f"/etc/passwd cannot hold the path {path!r}"
                 self.file.block(leaf or self.place, what, "use letters, digits and /_.@+-")
@@ -122,7 +143,8 @@ class _UserRenderer:
         if self.branch.value("uid") == 0:
             what = "only root may have the number 0"
             self.file.block(self.branch.leaf("uid") or self.place, what, "choose another number", "Vital")
-        uid, gid, group = (self.branch.leaf(key) for key in ("uid", "gid", "group"))
+        uid, gid = self.branch.leaf("uid"), self.branch.leaf("gid")
+        group = self.branch.leaf("group") or (None if gid else row.leaf("group"))
         number = str(uid.value) if uid else "-"
         if group is not None:
             main = self.names.user(str(group.value))
@@ -132,8 +154,9 @@ class _UserRenderer:
         elif gid is not None:
             self.file.add(f"g {self.name} {gid.value}", gid)
             number += f":{self.name}"
-        self.file.add(f'u {self.name} {number} "" {self.home or "-"} {program}', uid or self.place)
-        for neutral_name, leaf in self.branch.branch("groups").leaves():
+        self.file.add(f'u {self.name} {number} "" {home.rstrip("/") or "-"} {program}', uid or self.place)
+        groups = dict((*row.branch("groups").leaves(), *self.branch.branch("groups").leaves()))
+        for neutral_name, leaf in sorted(groups.items()):
             further = self.names.user(neutral_name)
             _check_name(self.file, further, leaf)
             self.file.add(f"m {self.name} {further}", leaf)

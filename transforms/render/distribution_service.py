@@ -5,11 +5,11 @@ See docs/design/documents.md, rules 11 and 12.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ordain.transforms.artifacts import UnitLink
-from ordain.transforms.errors import Problem, blocked
+from ordain.transforms.errors import Problem, blocked, warning
 from ordain.transforms.model import (
     ActivationSource,
     Branch,
@@ -40,12 +40,18 @@ PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The machine to render services for; ``systemd`` is its major version, ``made`` are units of the documents."""
+    """The machine to render services for; ``systemd`` is its major version, ``made`` are units of the documents.
+
+    ``packages`` are those that the documents want to be installed, ``generated`` the files of the documents from which
+    another generator makes a unit, by the unit.
+    """
 
     systemd: int
     context: service_directives.Context
     installed: Installed | None
     made: frozenset[str] = frozenset()
+    packages: frozenset[str] = frozenset()
+    generated: Mapping[str, str] = field(default_factory=dict)
 
 
 def render(branch: Branch, units: ServiceUnits, target: Target) -> RenderedItem:
@@ -78,11 +84,8 @@ class _DistributionService:
 
     def item(self) -> RenderedItem:
         pointer = self.units.item
-        missing = self.units.installed is False and not self.is_made(self.units.unit)
-        if self.state is Wanted.RUNNING and missing:
-            package = self.names.service(self.units.name, "package")
-            hint = f"install the package {package}" if package else "install it, or remove `state: running`"
-            self.block(f"{self.units.unit} is not installed", hint, "NotInstalled")
+        if self.state is Wanted.RUNNING:
+            self.report_missing()
         if self.state is Wanted.MASKED:
             item = from_drafts(pointer, (), (mask(unit, pointer) for unit in self.all_names()), self.members())
         else:
@@ -91,6 +94,27 @@ class _DistributionService:
                 draft.move_behind_vendor(self.installed)
             item = from_drafts(pointer, drafts, self.links(), self.members())
         return replace(item, problems=(*item.problems, *self.problems))
+
+    def report_missing(self) -> None:
+        """Block the item if its unit is not installed, and warn of further units that are not."""
+        packages = self.names.packages(self.units.name)
+        wanted = [package for package in packages if package in self.target.packages]
+        hint = f"install the {_counted('package', packages)}" if packages else "install it, or remove `state: running`"
+        if wanted:
+            hint = f"the documents want the {_counted('package', wanted)}: it starts after the installation"
+        if source := self.made_from():
+            hint = f"a generator makes it from {source}, once that is placed: is the generator installed?"
+            hint += " `systemctl daemon-reload` runs it again"
+        if self.units.installed is False and not self.is_made(self.units.unit):
+            self.block(f"{self.units.unit} is not installed", hint, "NotInstalled")
+        elif self.units.missing:
+            what = f"{', '.join(self.units.missing)}, a part of {self.units.name}, is not installed"
+            self.problems.append(warning(self.units.item, self.place.where, what, hint, "NotInstalled"))
+
+    def made_from(self) -> str:
+        """Return the file of the documents from which another generator makes the unit, ``""`` if there is none."""
+        generated = self.target.generated
+        return generated.get(self.units.unit) or generated.get(unit_name.template_of(self.units.unit), "")
 
     def is_made(self, unit: str) -> bool:
         """Return whether the documents themselves define the unit, or its template."""
@@ -104,6 +128,10 @@ class _DistributionService:
         if self.units.unit == self.units.timer:
             sockets_and_timers.add_schedule(self.branch.branch("schedule"), main)
         yield main
+        for name, entry in self.branch.branch("instances").branches():
+            draft = self.draft(unit_name.instance_of(self.units.unit, name))
+            service_directives.render(entry, draft, self.target.context)
+            yield draft
         if self.units.socket not in {"", self.units.unit}:
             socket = self.draft(self.units.socket)
             sockets_and_timers.add_listen(self.branch.branch("listen"), socket, self.names)
@@ -115,7 +143,8 @@ class _DistributionService:
 
     def draft(self, unit: str) -> UnitDraft:
         """Return a drop-in for ``unit``, or the whole unit if the distribution installs none of the name."""
-        drop_in = self.installed is None or unit == self.units.unit or unit in self.installed.units
+        own = (self.units.unit, *self.units.units)
+        drop_in = self.installed is None or unit in own or unit in self.installed.units
         return UnitDraft(
             unit=unit,
             item=self.units.item,
@@ -136,8 +165,9 @@ class _DistributionService:
     def dependencies(self) -> Iterator[Link]:
         """Yield every link that starts the unit at boot, under any of its names (docs/design/systemd.md, fact 10)."""
         if self.installed is None:
-            target = USUAL_TARGET.get(unit_name.unit_type(self.units.unit), "multi-user.target")
-            yield Link(target=target, kind="wants", name=self.units.unit, path="")
+            for unit in (self.units.unit,) if self.units.socket or self.units.timer else self.units.starters:
+                target = USUAL_TARGET.get(unit_name.unit_type(unit), "multi-user.target")
+                yield Link(target=target, kind="wants", name=unit, path="")
             return
         held = self.all_names()
         for link in sorted(self.installed.links, key=lambda link: (link.target, link.kind, link.name)):
@@ -146,9 +176,9 @@ class _DistributionService:
 
     def all_names(self) -> tuple[str, ...]:
         """Return the unit, the units that start it, and the aliases of both."""
-        names = {self.units.unit, *self.units.starters}
+        names = {*self.units.units, *self.units.starters}
         if self.installed:
-            names |= set(triggers(self.units.unit, self.installed))
+            names |= {trigger for unit in self.units.units for trigger in triggers(unit, self.installed)}
             names |= {alias for alias, unit in self.installed.aliases.items() if unit in names}
         return tuple(sorted(names))
 
@@ -178,21 +208,33 @@ class _DistributionService:
         self.problems.append(blocked(self.units.item, self.place.where, what, hint, code))
 
     def members(self) -> Iterator[Member]:
-        for unit in dict.fromkeys((*self.units.starters, self.units.unit)):
-            main = unit == self.units.unit
-            used = used_files(self.branch, self.units.name, self.names) if main else UsedFiles()
+        for unit in dict.fromkeys((*self.units.starters, *self.units.units)):
+            runs = unit in self.units.units
+            instance = self.branch.branch("instances").branch(unit.partition("@")[2].rpartition(".")[0])
+            main = unit == self.units.unit or unit_name.template_of(unit) == self.units.unit
+            # A further socket or timer reads no file, and could not be restarted while its service runs.
+            reads = main or (runs and unit_name.unit_type(unit) == "service")
+            used = used_files(self.branch, self.units.name, self.names, instance) if reads else UsedFiles()
+            uses = dict(used.uses)
+            if main and (source := self.made_from()):
+                uses.setdefault(source, OnChange.RESTART)  # a reload would leave the process with the old unit
             starter = unit in self.units.starters
-            ours = not main and not self.draft(unit).drop_in
+            ours = unit in (self.units.socket, self.units.timer) and not runs and not self.draft(unit).drop_in
             yield replace(
                 member_of(self.branch, self.units, ours=ours or self.is_made(unit)),
                 unit=unit,
                 wanted=Wanted.PRESENT if self.state is Wanted.RUNNING and not starter else self.state,
                 starter=starter,
-                starts="" if main else self.units.unit,
-                health=health_check(self.branch, unit) if main else None,
-                uses=used.uses,
+                starts="" if runs else self.units.unit,
+                health=(health_check(instance, unit) or health_check(self.branch, unit)) if main else None,
+                uses=tuple(sorted(uses.items())),
                 check=used.check,
             )
+
+
+def _counted(noun: str, names: Sequence[str]) -> str:
+    """Return ``names`` after their noun: "package a", "packages a and b"."""
+    return f"{noun if len(names) == 1 else f'{noun}s'} {' and '.join(names)}"
 
 
 def _start_by(source: ActivationSource) -> str:

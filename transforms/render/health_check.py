@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, HealthCheck, Leaf, Probe, Value
 from ordain.transforms.systemd import value_checks
-from ordain.transforms.systemd.doubtful_values import Doubt, of_span
+from ordain.transforms.systemd.checks.doubtful_values import Doubt, of_span
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
 from ordain.transforms.systemd.values import EncodeError, timespan
 
@@ -26,6 +26,11 @@ def _is_address(text: str) -> bool:
     return match is not None and 0 < int(match[3] or match[4]) < 1 << 16
 
 
+def _is_url(text: str) -> bool:
+    match = _URL.fullmatch(text)
+    return match is not None and (not match[4] or 0 < int(match[4][1:]) < 1 << 16)
+
+
 def _is_bus_name(text: str) -> bool:
     try:
         value_checks.bus_name(text)
@@ -36,7 +41,7 @@ def _is_bus_name(text: str) -> bool:
 
 _TARGETS: Mapping[Probe, tuple[Callable[[str], object], str, str]] = {
     Probe.TCP: (_is_address, "the address of a check", "write HOST:PORT, such as 127.0.0.1:80 or [::1]:80"),
-    Probe.HTTP: (_URL.fullmatch, "the URL of a check", "write http://ADDRESS:PORT/ or https://…"),
+    Probe.HTTP: (_is_url, "the URL of a check", "write http://ADDRESS:PORT/ or https://…"),
     Probe.BUS_NAME: (_is_bus_name, "a bus name", "such as org.example.Daemon"),
 }
 """For each probe: a check of its target, the noun for a good one, and the hint."""

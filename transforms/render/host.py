@@ -1,8 +1,7 @@
-"""The section ``host`` as the files for name, time zone, locale, keymap and time servers of the machine."""
+"""The section ``host`` as the files for name, time zone, locale and keymap of the machine."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from ordain.transforms.artifacts import Artifact, RegularFile, SymbolicLink
@@ -19,24 +18,12 @@ HOSTNAME_READER = "ordain-hostname.service"
 LOCALE, VCONSOLE = "/etc/locale.conf", "/etc/vconsole.conf"
 VCONSOLE_SETUP, CONSOLE_SETUP = "systemd-vconsole-setup.service", "console-setup.service"
 """The readers of the keymap: systemd's, and Debian's, which wants the name of XKB (keyboard(5))."""
-TIMESYNCD, CHRONY = "systemd-timesyncd.service", ("chrony.service", "chronyd.service")
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = lazy_pattern(rf"(?=.{{1,64}}\Z){_LABEL}(\.{_LABEL})*")
+_ADDRESS = lazy_pattern(r"[0-9]+(?:\.[0-9]+){0,3}")
 _ZONE = lazy_pattern(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _LOCALE = lazy_pattern(r"C|POSIX|[a-z]{2,3}(_[A-Z]{2})?(\.[A-Za-z0-9-]+)?(@[a-z]+)?|C\.[A-Za-z0-9-]+")
-_SERVER = lazy_pattern(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _WORD = lazy_pattern(r"[A-Za-z0-9_.@:+-]+")
-
-
-def _is_server(text: str) -> bool:
-    """Return whether time services look ``text`` up as a name, or use it as an address."""
-    if ":" not in text:
-        return _SERVER.fullmatch(text) is not None
-    try:
-        ipaddress.IPv6Address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def render(tree: Branch, names: Names) -> RenderedItem:
@@ -57,6 +44,12 @@ class _HostRenderer:
 
     def artifacts(self) -> Iterator[Artifact]:
         if leaf := self.word("hostname", _HOSTNAME, "use letters, digits and -, with dots between, 64 at most"):
+            if _ADDRESS.fullmatch(str(leaf.value)):
+                what = f"{leaf.value} is an address, and programs look up no name of digits and dots"
+                self.warn(leaf, what, "write a name, such as web1; addresses are in `network`", "Doubtful")
+            elif str(leaf.value).partition(".")[0].lower() == "localhost":
+                what = f"{leaf.value} is what each machine calls itself, so that programs take it for a missing name"
+                self.warn(leaf, what, "write a name of this machine, such as web1", "Doubtful")
             # Without comments: PID 1 skips them, but other readers of the file do not.
             yield RegularFile(path=HOSTNAME, content=f"{leaf.value}\n", item=HOST_ITEM)
             # Running: it is not, where the package was installed in this boot, and then it has to start.
@@ -83,7 +76,6 @@ class _HostRenderer:
                 what = f"xkb-data has no keyboard layout {leaf.value}"
                 self.warn(leaf, what, near or "write a layout of keyboard(5), such as de or us", "Doubtful")
             self.restart_on_change(reader, path)
-        yield from self.time_servers()
 
     def word(self, key: str, pattern: LazyPattern[str], hint: str) -> Leaf | None:
         leaf = self.tree.leaf(key)
@@ -96,39 +88,6 @@ class _HostRenderer:
         file.add(line, leaf)
         self.problems += file.problems
         return file.artifact()
-
-    def time_servers(self) -> Iterator[RegularFile]:
-        leaf = self.tree.leaf("time-servers")
-        if leaf is None:
-            return
-        servers = tuple(map(str, leaf.value)) if isinstance(leaf.value, tuple) else ()
-        for server in servers:
-            if not _is_server(server):
-                self.block(leaf, f"{server!r} is not a time server", "use a name or an address, without a port")
-        unit, config = (self.names.service("ntp", key) for key in ("unit", "config"))
-        if unit == TIMESYNCD:
-            file = TextFile(path=f"{config or '/etc/systemd/timesyncd.conf.d/'}00-ordain.conf", item=HOST_ITEM)
-            file.lines.append("[Time]")
-            file.add(f"NTP={' '.join(servers)}", leaf)
-        elif unit in CHRONY and (config := self.names.service("chrony", "config")):
-            file = TextFile(path=f"{config}00-ordain.conf", item=HOST_ITEM)
-            for server in servers:
-                file.add(f"server {server} iburst", leaf)
-        else:
-            self.block(leaf, *self.no_directory(unit), "Unmapped")
-            return
-        self.restart_on_change(unit, file.path)
-        yield file.artifact()
-
-    def no_directory(self, unit: str) -> tuple[str, str]:
-        """Return the fault and the remedy where no Transform names a directory for the file of the time servers."""
-        file = self.names.paths().get("chrony-configuration", "") if unit in CHRONY else ""
-        if not file:
-            what = f"no Transform says which file names the servers of {unit or 'the time service'} on this system"
-            return what, "place the file in `files`"
-        what = f"on this system, the servers of {unit} are in {file}, to which no other file can be added"
-        uses = f"services: {{chrony: {{uses: [{file}]}}}}"
-        return what, f"place {file} in `files`, with a line `server NAME iburst` for each, and write `{uses}`"
 
     def restart_on_change(self, unit: str, path: str, wanted: Wanted = Wanted.PRESENT) -> None:
         uses = ((path, OnChange.RESTART),)

@@ -20,12 +20,15 @@ from ordain.transforms.artifacts import (
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Problem, blocked, is_blocked, warning
 from ordain.transforms.forbidden_paths import is_link_everywhere, through_link, why_forbidden
+from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Leaf, Template, Tree
 from ordain.transforms.render.rendered_item import RenderedItem
-from ordain.transforms.systemd.doubtful_values import of_mode
+from ordain.transforms.systemd.checks.doubtful_values import of_mode
 
 MAX_LENGTH = 1 << 20
 """The longest content of a file, in characters: every boot reads the whole generation."""
+_SESSION = lazy_pattern(r"(?:/var)?/run/user/[0-9]+(?=/|$)")
+"""The directory of the sessions of a user (user-runtime-dir@.service(5))."""
 KINDS = ("content", "template", "credential", "link", "directory")
 
 
@@ -75,6 +78,10 @@ class _FileRenderer:
             self.block(self.place, reason, hint, "Vital")
             return
         self.check_links()
+        if session := _SESSION.match(self.path):
+            what = f"systemd mounts {session[0]} when that user logs in, which hides the file"
+            hint = "place it elsewhere in /run; user-tmpfiles.d makes files of a session (tmpfiles.d(5))"
+            self.problems.append(warning(self.pointer, self.place.where, what, hint, "Doubtful"))
         if self.path.endswith("/") and self.branch.value("directory") is not True:
             self.block(self.place, f"{self.path} is the name of a directory", "set `directory: true`")
         absent = self.branch.value("state") == "absent"
@@ -131,6 +138,8 @@ class _FileRenderer:
         name = self.names.user(self.text(leaf))
         if not name or any(c in name for c in ":/\n "):
             self.block(leaf, f"{name!r} is not the name of a user or group", "write a name as in /etc/passwd")
+        elif name.isdecimal() and name != str(int(name)):
+            self.block(leaf, f"{name!r} is not a number of an account", f"write {int(name)} without the 0 before it")
         return name
 
     def text(self, leaf: Leaf) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ordain.transforms.artifacts import UnitLink
 from ordain.transforms.model import Branch, Installed, Member, Wanted, strings
 from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
-from ordain.transforms.render.service_units import hidden_unit
+from ordain.transforms.render.service_units import describe_hidden, hidden_unit
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import INSTALL
 from ordain.transforms.systemd import unit_name
@@ -24,8 +24,7 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
     draft = UnitDraft(unit=unit, item=pointer, systemd=systemd, drop_in=DROP_IN if drop_in else "", where=branch.where)
     place = branch.here
     if not drop_in and (hidden := hidden_unit((unit,), installed)):
-        what = f"{unit} is a unit of the distribution ({hidden.path}), and ours would hide it"
-        draft.block(place, what, f"rename this unit, or write a drop-in: {unit}.d", "Shadows")
+        draft.block(place, describe_hidden(hidden), f"rename this unit, or write a drop-in: {unit}.d", "Shadows")
     for section, keys in branch.branches():
         for key, leaf in keys.leaves():
             if section == "Install" and drop_in:

@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import Problem, is_blocked
 from ordain.transforms.model import Member
+from ordain.transforms.package_set import WantedPackage
 from ordain.transforms.render.unit_draft import UnitDraft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedItem:
-    """An item as one machine gets it; ``pointer`` is its name (``services/web``), ``members`` are its units."""
+    """An item as one machine gets it; ``pointer`` is its name (``services/web``), ``members`` are its units.
+
+    ``packages`` are those that it asks for.
+    """
 
     pointer: str
     artifacts: tuple[Artifact, ...] = ()
     members: tuple[Member, ...] = ()
+    packages: tuple[WantedPackage, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property

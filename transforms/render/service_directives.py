@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
+from ordain.transforms.document.formats.secret_names import SECRET
 from ordain.transforms.document.keys.service_keys import CONDITIONS
 from ordain.transforms.forbidden_paths import SECRETS
 from ordain.transforms.lazy_patterns import lazy_pattern
@@ -13,10 +14,10 @@ from ordain.transforms.model import Branch, Leaf, Probe, Value, strings
 from ordain.transforms.render import sandbox
 from ordain.transforms.render.health_check import doubts_of_health, doubts_of_spans, faults_of_targets
 from ordain.transforms.render.sealed_secrets import UNIT
-from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, UnitDraft
+from ordain.transforms.render.unit_draft import SECRET_HINT, UnitDraft
 from ordain.transforms.render.unit_references import ReferencedUnits, UnitReferences
 from ordain.transforms.systemd import quoting, unit_name, value_checks
-from ordain.transforms.systemd.doubtful_values import of_command, of_cpu, of_signal, of_variable
+from ordain.transforms.systemd.checks.doubtful_values import of_command, of_cpu, of_signal, of_variable
 from ordain.transforms.systemd.encode import Neutral
 from ordain.transforms.systemd.values import EncodeError, timespan
 

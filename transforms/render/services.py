@@ -16,7 +16,7 @@ from ordain.transforms.render.unit_draft import DROP_IN, UnitDraft
 from ordain.transforms.render.unit_links import SERVICES_TARGET, mask, wants
 from ordain.transforms.render.used_files import used_files
 from ordain.transforms.systemd import unit_name
-from ordain.transforms.systemd.doubtful_values import is_endless
+from ordain.transforms.systemd.checks.doubtful_values import is_endless
 
 EARLY_TARGET = "sysinit.target"
 EARLY = {

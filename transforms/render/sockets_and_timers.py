@@ -15,6 +15,7 @@ _WITHIN_MINUTES = lazy_pattern(r":[^:\s]+:[0-9.]*(?:[*/,]|\.\.)")
 """Calendar times with several seconds of one minute, such as ``*:*:0/10``."""
 _USUAL_USEC = 60_000_000
 """AccuracySec= of a timer that does not set it (systemd.timer(5))."""
+_SHORTEST_USEC = 1_000_000
 LISTEN = {
     "stream": "ListenStream",
     "datagram": "ListenDatagram",
@@ -87,6 +88,9 @@ def add_schedule(branch: Branch, draft: UnitDraft) -> None:
     every = branch.leaf("every")
     if every and not timespan(str(every.value)):
         draft.block(every, f"every {every.value} would start it again without a pause", "write a longer time")
+    elif every and timespan(str(every.value)) < _SHORTEST_USEC:
+        what = f"every {every.value} starts it more often than once a second"
+        draft.warn(every, what, "write the unit that is meant, such as 1min, or a service that runs on", "Doubtful")
     if every and "after-boot" not in branch:
         # OnUnitActiveSec= counts from the last start, so that something has to start the unit first. OnActiveSec= would
         # start it at every daemon-reload (systemd issue 31914); OnBootSec= does not.

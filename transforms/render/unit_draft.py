@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.control_characters import visible
+from ordain.transforms.document.formats.secret_names import SECRET
 from ordain.transforms.errors import NOWHERE, Problem, Where, blocked, warning
-from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Installed, Leaf
 from ordain.transforms.render.cause_comments import UNIT_HEADER, cause, default
 from ordain.transforms.systemd import directives, unit_file, unit_name
-from ordain.transforms.systemd.condition_values import of_condition
-from ordain.transforms.systemd.directive_words import of_words
-from ordain.transforms.systemd.doubtful_values import Doubt, of_command, of_setting
+from ordain.transforms.systemd.checks.condition_values import of_condition
+from ordain.transforms.systemd.checks.directive_words import of_words
+from ordain.transforms.systemd.checks.doubtful_values import Doubt, of_command, of_setting
 from ordain.transforms.systemd.encode import (
     EncodeError,
     Neutral,
@@ -27,8 +27,6 @@ from ordain.transforms.systemd.encode import (
 )
 from ordain.transforms.systemd.unit_file import Setting
 
-SECRET = lazy_pattern(r"(?i)(^|_)(PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRET_KEY|TOKEN|API_?KEY|PRIVATE_KEY)$")
-"""Names of variables whose value no other user should read. The last word decides, so TOKEN_FILE does not match."""
 SECRET_HINT = "pass it in `credentials`, or in a file named in `environment-files`"
 ADD_ONLY = frozenset(
     "After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess".split()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ordain.transforms.catalog.foreign_names import known_on
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.render.service_units import ServiceUnits
@@ -33,14 +34,20 @@ class UnitReferences:
 
     def resolve(self, name: str) -> ReferencedUnits | None:
         """Return the units that ``name`` refers to, None if there are none."""
-        if name in self.services:
+        milestone = self.names.milestone(name)
+        is_role = name in self.names.roles
+        # `after: [time-sync]` is about the milestone, also where an entry has the role.
+        if name in self.services and not (milestone and is_role):
             units = self.services[name]
             order = tuple(dict.fromkeys((*units.starters, *units.units)))
             return ReferencedUnits(order=tuple(u for u in order if not u.endswith("@.service")), start=units.starters)
-        if unit := self.names.service(name, "unit"):
-            return ReferencedUnits(order=(unit,), start=(unit,))
-        if unit := self.names.milestone(name):
-            return ReferencedUnits(order=(unit,), start=(unit,), milestone=True)
+        unit = "" if milestone and is_role else self.names.service(name, "unit")
+        if unit:
+            further = self.names.further_units(name)
+            start = self.names.service(name, "start") or unit
+            return ReferencedUnits(order=tuple(dict.fromkeys((start, unit, *further))), start=(start, *further))
+        if milestone:
+            return ReferencedUnits(order=(milestone,), start=(milestone,), milestone=True)
         if name.startswith("/"):
             return ReferencedUnits(path=name)
         known = unit_name.is_valid(name) and not unit_name.is_template(name)  # a template has no job
@@ -50,5 +57,11 @@ class UnitReferences:
         """Return the remedy for a ``name`` that refers to nothing."""
         if unit_name.is_valid(name) and unit_name.is_template(name):
             return f"name an instance of the template, such as {name.replace('@.', '@1.')}"
-        known = {*self.services, *self.names.services(), *self.names.milestones()}
+        if (role := self.names.roles.get(name)) and role.hint:
+            return role.hint
+        if systems := known_on(name):
+            return (
+                f"only {', '.join(systems)} can have it: limit the layer to them with `match`, or name another service"
+            )
+        known = {*self.services, *self.names.services(), *self.names.roles, *self.names.milestones()}
         return did_you_mean(name, known) or "use a service, a milestone, an absolute path or the name of a unit"

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from ordain.transforms.document.formats import fact_table
 from ordain.transforms.document.formats.conditions import FACTS, RANGES, in_range
 from ordain.transforms.model import Document, Facts, MatchCondition
+
+MAX_SHOWN = 10
+"""The values that a reason names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +39,18 @@ def match_layer(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Mat
     mismatches: dict[str, str] = {}
     for name, condition in layer.match.items():
         foreign = name == "version" and _foreign_versions(layer.match, facts, shared)
-        actual = FACTS[name](facts) if name in FACTS else facts.labels.get(name, ())
-        holds = not foreign and any(_holds(name, w, actual) for w in condition.values) is not condition.negated
+        actual = values_of(facts, name)
+        further = name not in facts.labels and fact_table.is_further_fact(name)
+        unknown = further and name in facts.unknown
+        impossible = foreign or unknown
+        holds = (
+            not impossible and any(_holds(name, w, actual, further) for w in condition.values) is not condition.negated
+        )
         reason = f"{name}: {'is' if holds else 'expected'} {_wanted(condition)}"
         if foreign:
             reason += f", but the version of this machine is a version of {facts.id}"
+        elif unknown:
+            reason += ", but this fact is not known yet"
         elif not holds:
             reason += f", but this machine {_is(name, actual)}"
         if not holds:
@@ -54,10 +65,25 @@ def match_layer(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Mat
     )
 
 
-def _holds(name: str, wanted: str | None, actual: tuple[str, ...]) -> bool:
+def values_of(facts: Facts, name: str) -> tuple[str, ...]:
+    """Return the values of a fact or a label; a label overrides a further fact of its name."""
+    if name in FACTS:
+        return FACTS[name](facts)
+    return facts.labels[name] if name in facts.labels else facts.details.get(name, ())
+
+
+def has_value(facts: Facts, name: str, wanted: str) -> bool:
+    """Return whether the machine with ``facts`` has the value ``wanted`` of a fact or a label, as in `match`."""
+    further = name not in facts.labels and fact_table.is_further_fact(name)
+    return _holds(name, wanted, values_of(facts, name), further)
+
+
+def _holds(name: str, wanted: str | None, actual: tuple[str, ...], further: bool) -> bool:
     """Return whether any of the values ``actual`` is the ``wanted`` one; an empty value counts as not set."""
     if wanted is None:
         return not any(actual)
+    if further:
+        return fact_table.holds(name, wanted, actual)
     if name in RANGES:
         return any(in_range(value, wanted) for value in actual)
     if name == "hostname":
@@ -108,6 +134,8 @@ def _is(name: str, actual: tuple[str, ...]) -> str:
     values = [value for value in actual if value]
     if not values:
         return "has none"
+    if len(values) > MAX_SHOWN and name != "os":
+        return f"is {', '.join(values[:MAX_SHOWN])} and {len(values) - MAX_SHOWN:,} more"
     if name == "os" and len(values) > 1:
         return f"is {values[0]} (like {', '.join(values[1:])})"
     return f"is {', '.join(values)}"

@@ -157,8 +157,10 @@ class ElementCommands:
         part.add('exit "$ordain_status"', cause)
         part.add("}", cause)
         part.add("trap ordain_end EXIT", cause)
-        part.add("trap 'ordain_signal=TERM; exit 143' TERM", cause)
-        part.add("trap 'ordain_signal=INT; exit 130' INT", cause)
+        # A hook starts with both signals ignored, because systemd and Slurm signal a group until it gains no process:
+        # cg_kill_items() of systemd's cgroup-util.c would end a hook that starts while the commands are being ended.
+        part.add("trap 'trap \"\" TERM INT; ordain_signal=TERM; exit 143' TERM", cause)
+        part.add("trap 'trap \"\" TERM INT; ordain_signal=INT; exit 130' INT", cause)
         return part
 
     def _modules(self) -> ScriptPart:

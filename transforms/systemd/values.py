@@ -80,7 +80,7 @@ _USEC = {
 }
 _UNITS = {unit: usec for usec, units in _USEC.items() for unit in units}
 _SPAN = lazy_pattern(
-    r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[ \t]*("
+    r"[ \t]*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[ \t]*("
     + "|".join(sorted(_UNITS, key=len, reverse=True))
     + r")|(?=[ \t]|$))[ \t]*"
 )

@@ -14,6 +14,8 @@ from ordain.transforms import set_budget
 
 MAX_LENGTH = 64 << 10
 """The most characters of a template, of its result and of any text in it, and the most members of a list."""
+MAX_RESULT = 1 << 20
+"""The most characters of the result of a template that makes the content of a file."""
 STEPS = 200_000
 """The budget of one expansion; a step takes about a microsecond."""
 _LIMIT = 1 << 64

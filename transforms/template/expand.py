@@ -7,16 +7,31 @@ systemd.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ordain.transforms import set_budget
+from ordain.transforms.document.formats.fact_table import FACT_TABLE, SITE, ValueKind
 from ordain.transforms.errors import Problem, blocked
 from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
 
-_KNOWN = "known names: facts, labels, values, credential('NAME'), path('NAME'), and instance below `instances`"
+_KNOWN = (
+    "known names: facts, labels, values, machines(LABEL='VALUE'), credential('NAME'), path('NAME'), "
+    "service('NAME').log (and other keys of a service), and instance below `instances`; `--fact NAME=VALUE` sets a "
+    "fact of a machine that is only described"
+)
+_FILE_TEXTS = frozenset(("content", "template"))
+"""The keys whose templates make the content of a file, which may be longer than other values."""
+
+
+def _no_machines(*_: object, **__: object) -> tuple[Mapping[str, object], ...]:
+    return ()
+
+
+def _no_services(_: str) -> Mapping[str, object]:
+    return {}
 
 
 class TemplateScope(Protocol):
@@ -34,12 +49,15 @@ class TemplateScope(Protocol):
 class Scope:
     """The values that templates of machines may read.
 
-    ``path_of`` maps a neutral name to its path on this system, or to ``""``.
+    ``path_of`` maps a neutral name to its path on this system, or to ``""``; ``service_of`` maps one to the values of
+    the row of a service, none if there is none. ``machines`` returns records of Nodes (`resolve.other_machines`).
     """
 
     facts: Facts
     values: Mapping[str, object] = field(default_factory=dict)
     path_of: Callable[[str], str]
+    service_of: Callable[[str], Mapping[str, object]] = _no_services
+    machines: Callable[..., Sequence[Mapping[str, object]]] = _no_machines
 
     @property
     def known(self) -> str:
@@ -50,13 +68,21 @@ class Scope:
         """Return the variables and functions for the templates of one item."""
         facts = self.facts
         known: dict[str, Any] = {
-            "facts": {name.replace("-", "_"): value for name, value in fact_values(facts).items()},
+            "facts": {name.replace("-", "_"): value for name, value in self.fact_values().items()},
             "labels": {name: values[0] if len(values) == 1 else values for name, values in facts.labels.items()},
             "values": self.values,
             "path": self.path,
+            "service": self.service,
+            "machines": self.machines,
             "credential": _Credentials(credentials).path,
         }
         return {**known, "instance": INSTANCE} if instance else known
+
+    def fact_values(self) -> dict[str, object]:
+        """Return the facts by name; those of the table that could be read are among them, and those of the site."""
+        details = sorted(self.facts.details.items())
+        site = {name.removeprefix(SITE): _detail(name, values) for name, values in details}
+        return {**site, **fact_values(self.facts)}
 
     def path(self, name: str) -> str:
         """Return the path of a neutral name on this system. Raises `KeyError`."""
@@ -64,6 +90,13 @@ class Scope:
         if not path:
             raise KeyError(f"no transform names the path {name!r} on {self.facts.id}")
         return path
+
+    def service(self, name: str) -> Mapping[str, object]:
+        """Return the values of a service on this system by its neutral name. Raises `KeyError`."""
+        values = self.service_of(name)
+        if not values:
+            raise KeyError(f"no transform names the service {name!r} on {self.facts.id}")
+        return values
 
 
 def fact_values(facts: Facts) -> dict[str, object]:
@@ -85,6 +118,18 @@ def fact_values(facts: Facts) -> dict[str, object]:
         "system-manufacturer": facts.system_manufacturer,
         "system-product-name": facts.system_product_name,
     }
+
+
+def _detail(name: str, values: tuple[str, ...]) -> object:
+    """Return the value of a further fact: a list, or its only value, which is a number where the table says so."""
+    row = FACT_TABLE.get(name)
+    if row is None:
+        return values[0] if len(values) == 1 else values
+    if row.many:
+        return values
+    value = values[0] if values else ""
+    number = row.kind in (ValueKind.NUMBER, ValueKind.SIZE)
+    return int(value) if number and value.isdigit() else 0 if number and not value else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +173,13 @@ class _Expander:
         return self.text(value, leaf) if isinstance(value, Template) else value
 
     def text(self, template: Template, leaf: Leaf) -> str:
-        from ordain.transforms.template import jinja_sandbox
+        from ordain.transforms.template import budget, jinja_sandbox
 
         set_budget.current().where = replace(leaf.where, pointer=self.item)
         names = self.scope.variables(instance=self.instance, credentials=self.credentials)
         try:
-            return jinja_sandbox.expand_text(template.text, names)
+            longest = budget.MAX_RESULT if leaf.where.pointer.rpartition("/")[2] in _FILE_TEXTS else budget.MAX_LENGTH
+            return jinja_sandbox.expand_text(template.text, names, longest)
         except jinja_sandbox.NoResult as error:
             hint = self.scope.known if "undefined" in str(error) else ""
             return self.problem(leaf, f"the template cannot be expanded: {error}", hint)

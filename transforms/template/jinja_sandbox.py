@@ -71,14 +71,14 @@ class NoResult(Exception):
     """A template cannot be expanded; the argument says why."""
 
 
-def expand_text(text: str, names: Mapping[str, object]) -> str:
+def expand_text(text: str, names: Mapping[str, object], longest: int = MAX_LENGTH) -> str:
     """Return the text of a template with the variables ``names``: texts, numbers, booleans, maps, lists, functions.
 
-    Raises `NoResult`.
+    It has at most ``longest`` characters. Raises `NoResult`.
     """
     try:
         with full_budget():
-            return "".join(_chunks(text, names))
+            return "".join(_chunks(text, names, longest))
     except jinja2.TemplateSyntaxError as error:
         raise NoResult(f"line {error.lineno} of the template: {error.message}") from None
     except (RecursionError, MemoryError, SyntaxError):
@@ -87,16 +87,16 @@ def expand_text(text: str, names: Mapping[str, object]) -> str:
         raise NoResult(str(error.args[0]) if error.args else type(error).__name__) from None
 
 
-def _chunks(text: str, names: Mapping[str, object]) -> Iterator[str]:
+def _chunks(text: str, names: Mapping[str, object], longest: int) -> Iterator[str]:
     """Yield the pieces of the result. Raises `BudgetExceeded` if they are too many or too long."""
     if len(text) > MAX_LENGTH:
         raise BudgetExceeded(f"it has {len(text):,} characters; at most {MAX_LENGTH:,} are allowed")
     length = 0
     for chunk in _compiled(text).generate(names):
-        charge(1)
+        charge(1 + len(chunk) // 256)
         length += len(chunk)
-        if length > MAX_LENGTH:
-            raise BudgetExceeded(f"its result has more than {MAX_LENGTH:,} characters")
+        if length > longest:
+            raise BudgetExceeded(f"its result has more than {longest:,} characters")
         if not chunk.isascii() and any("\ud800" <= char <= "\udfff" for char in chunk):
             raise BudgetExceeded("its result holds half of a surrogate pair, which is not a character")
         yield chunk

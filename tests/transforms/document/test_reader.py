@@ -187,6 +187,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=150)
 @given(
     section=st.sampled_from(["services", "mounts", "units", "values", "match", "users", "files", "network"]),

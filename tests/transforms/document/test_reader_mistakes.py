@@ -49,7 +49,7 @@ MISTAKES = {
     "a command that reloads": (f"{WEB}    reload-command: /bin/x\n", 7, "unknown key", "write reload"),
     "a key of another system": (f"{WEB}    enabled: true\n", 7, "unknown key", "write state"),
     "a command of another system": (f"{WEB}    ExecStart: x\n", 7, "unknown key", "write command"),
-    "packages": (f"{HEAD}packages: [nginx]\n", 4, "unknown key", "Ordain installs no packages"),
+    "packages": (f"{WEB}    package: nginx\n", 7, "unknown key", "a section of their own beside `services`"),
     "an unknown key": (f"{WEB}    colour: red\n", 7, "unknown key", "`ordainctl help services/web` lists the"),
     "a template as a command": (
         f"{HEAD}services: {{w: {{command: {{template: x}}}}}}\n",

@@ -53,6 +53,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.thorough
 def test_the_fast_check_agrees_with_jsonschema(seed: int) -> None:
     chance = random.Random(seed)
     counts = {True: 0, False: 0}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.catalog.names import names_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
@@ -155,28 +154,3 @@ def test_a_file_of_a_service_is_judged_where_it_is_placed() -> None:
     (problem,) = compile(documents, facts_for("fedora-42"), shipped=shipped()).problems
 
     assert problem.what.startswith("nginx ignores /etc/nginx/conf.d/site")
-
-
-@pytest.mark.parametrize("system", ["debian-12", "fedora-42", "arch", "sles-15"])
-def test_each_directory_of_a_service_has_a_row_or_is_known_to_take_every_name(system: str) -> None:
-    names, _ = names_for(shipped(), facts_for(system), {})
-    directories = {names.service(name, "config").rstrip("/") for name in names.services()}
-    drop_ins = {path for path in directories if path.endswith((".d", "-enabled"))}
-
-    assert drop_ins - ignored_files._readers().keys() <= {
-        *(
-            "/etc/apparmor.d",
-            "/etc/exim4/conf.d",
-            "/etc/monit/conf-enabled",
-            "/etc/monit.d",
-            "/etc/munin/plugin-conf.d",
-        ),
-        *(
-            "/etc/network/interfaces.d",
-            "/etc/rspamd/local.d",
-            "/etc/sensors.d",
-            "/etc/smokeping/config.d",
-            "/etc/vault.d",
-        ),
-        *("/etc/named.d", "/etc/clamd.d", "/etc/caddy/conf.d"),
-    }

@@ -90,6 +90,7 @@ LINES = st.tuples(
 )  # fmt: skip
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(line=LINES)
 def test_a_mount_is_that_of_the_generator(line: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -25,6 +25,8 @@ from ordain.transforms.importing.draft.document_draft import MAX_BYTES, Document
 from ordain.transforms.importing.file_types import FileType
 from support.import_accounting import composed
 
+pytestmark = pytest.mark.thorough
+
 HERE = Path(__file__).parents[2]
 NAMES, _ = names_for(shipped(), facts_for("debian-12"), shared_versions(shipped()))
 FILES = {

@@ -87,6 +87,7 @@ def services(draw: st.DrawFn) -> list[Setting]:
     return lines
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lines=services(), wanted=st.booleans())
 def test_any_unit_survives(lines: list[Setting], wanted: bool) -> None:

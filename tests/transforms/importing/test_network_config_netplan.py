@@ -15,6 +15,8 @@ from ordain.transforms.importing.draft.document_draft import DocumentDraft, Inpu
 from ordain.transforms.importing.file_types import FileType
 from ordain.transforms.model import Branch
 
+pytestmark = pytest.mark.thorough
+
 NETPLAN = shutil.which("netplan", path="/usr/sbin:/usr/bin:/sbin:/bin")
 MTU: list[tuple[str, Plain]] = [
     ('"9000"', 9000), ("9000", 9000), ("'1500'", 1500), ("0900", 900), ("0x10", None), ("1e3", None), ("9000.0", None),

@@ -27,13 +27,28 @@ def rendered(system: str, section: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("system", "section", "file", "line"),
     [
-        ("rocky-9", "users: {www: {state: present}}", "system-1-apache.conf", 'u apache - "" - -'),
-        ("rocky-9", "users: {apache: {}}", "system-1-apache.conf", 'u apache - "" - -'),
-        ("debian-12", "users: {www: {}}", "system-1-www-data.conf", 'u www-data - "" - -'),
+        ("rocky-9", "users: {www: {state: present}}", "system-1-apache.conf", 'u apache - "" /usr/share/httpd -'),
+        ("rocky-9", "users: {apache: {}}", "system-1-apache.conf", 'u apache - "" /usr/share/httpd -'),
+        ("rocky-9", "users: {www: {home: /srv}}", "system-1-apache.conf", 'u apache - "" /srv -'),
+        ("debian-12", "users: {www: {}}", "system-1-www-data.conf", 'u www-data - "" /var/www -'),
+        ("debian-12", "users: {chrony: {}}", "system-1-_chrony.conf", 'u _chrony - "" - -'),
+        (
+            "debian-12",
+            "users: {postgres: {}}",
+            "system-1-postgres.conf",
+            'u postgres - "" /var/lib/postgresql /bin/bash',
+        ),
+        ("sles-15", "users: {www: {}}", "system-1-wwwrun.conf", 'g www -\nu wwwrun -:www "" /var/lib/wwwrun -'),
+        (
+            "sles-15",
+            "users: {www: {group: web}}",
+            "system-1-wwwrun.conf",
+            'g web -\nu wwwrun -:web "" /var/lib/wwwrun -',
+        ),
         ("arch", "groups: {www-group: {}}", "system-0-http.conf", "g http -"),
     ],
 )
-def test_the_account_of_a_service_gets_a_system_number_and_no_home(
+def test_the_account_of_a_service_gets_a_system_number_and_is_as_its_package_makes_it(
     system: str, section: str, file: str, line: str
 ) -> None:
     assert rendered(system, section) == {f"/run/ordain/sysusers/{file}": line}
@@ -49,3 +64,23 @@ def test_another_user_is_an_ordinary_one() -> None:
     files = rendered("rocky-9", "users: {erin: {}}")
 
     assert sorted(files) == ["/home/erin", "/run/ordain/sysusers/user-1-erin.conf"]
+
+
+@pytest.mark.parametrize(
+    ("system", "user", "group"),
+    [("debian-13", "debian", "sudo"), ("rocky-9", "rocky", "wheel"), ("arch", "arch", "wheel")],
+)
+def test_the_account_of_people_in_an_image_is_an_ordinary_one(system: str, user: str, group: str) -> None:
+    files = rendered(system, "users: {cloud-user: {}}")
+
+    assert sorted(files) == [f"/home/{user}", f"/run/ordain/sysusers/user-1-{user}.conf"]
+    assert f"m {user} {group}" in files[f"/run/ordain/sysusers/user-1-{user}.conf"]
+    assert files == rendered(system, "users: {cloud-user: {groups: [admin-group]}}")
+
+
+def test_the_keys_of_a_service_account_are_not_placed_in_the_home_that_its_package_gives_it() -> None:
+    text = "ordain: v1\nkind: Layer\nname: a\nusers: {www: {keys: [ssh-ed25519 AAAA]}}\n"
+    documents, _ = read("a.yaml", text.encode())
+
+    (problem, *_) = compile(documents, facts_for("debian-13"), shipped=shipped()).problems
+    assert "no document sets its home" in problem.what

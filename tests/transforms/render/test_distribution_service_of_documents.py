@@ -8,7 +8,7 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
-from ordain.transforms.model import Installed, InstalledUnit, Wanted
+from ordain.transforms.model import Installed, InstalledUnit, OnChange, Wanted
 
 MACHINE = Installed(
     units={
@@ -55,3 +55,37 @@ def test_a_unit_that_nobody_has_is_not_installed(units: str) -> None:
     )
 
     assert "NotInstalled" in codes
+
+
+QUADLET = "files: {/etc/containers/systemd/b.container: {content: '[Container]'}}\n"
+
+
+def test_the_service_of_a_quadlet_runs_once_its_generator_has_made_it() -> None:
+    text = f"{QUADLET}services: {{a: {{unit: b.service, state: running}}}}"
+    documents, _ = read("x.yaml", f"ordain: v1\nkind: Layer\nname: x\n{text}".encode())
+    made = InstalledUnit(name="b.service", path="/run/systemd/generator/b.service", sections={})
+    found = Installed(units={"b.service": made})
+
+    before = compile(documents, facts_for("debian-13"), MACHINE, shipped=shipped())
+    after = compile(documents, facts_for("debian-13"), found, shipped=shipped())
+
+    (missing,) = (problem for problem in before.problems if problem.code == "NotInstalled")
+    assert missing.hint == (
+        "a generator makes it from /etc/containers/systemd/b.container, once that is placed: "
+        "is the generator installed? `systemctl daemon-reload` runs it again"
+    )
+    assert [problem.code for problem in after.problems] == []
+    (member,) = after.members
+    assert (member.unit, member.wanted) == ("b.service", Wanted.RUNNING)
+    assert member.uses == (("/etc/containers/systemd/b.container", OnChange.RESTART),)
+
+
+@pytest.mark.parametrize("section", ["services: {b: {command: /b}}", "units: {b.service: {Service: {ExecStart: /b}}}"])
+def test_a_unit_of_another_generator_is_not_hidden(section: str) -> None:
+    made = InstalledUnit(name="b.service", path="/run/systemd/generator/b.service", sections={})
+    documents, _ = read("x.yaml", f"ordain: v1\nkind: Layer\nname: x\n{section}".encode())
+    compiled = compile(documents, facts_for("debian-13"), Installed(units={"b.service": made}), shipped=shipped())
+
+    assert [str(problem.what) for problem in compiled.problems] == [
+        "b.service is a unit of another generator (/run/systemd/generator/b.service), and ours would hide it"
+    ]

@@ -37,6 +37,7 @@ services:
      uses: [/etc/once/], check: /bin/check, files: {once.conf: {content: x}}, credentials: {key: {file: /etc/key}},
      drift: enforce, on-source-loss: keep, health: {command: /bin/seen, within: 5s, settle: 1s}, phase: early}
   named: {command: /bin/named, type: dbus, bus-name: org.example.Named, part-of: [once], conflicts: [other.service]}
+  time-sync: {provider: chrony}
   timed: {unit: apt-daily.timer, schedule: {calendar: daily, persistent: true, splay: 1h}}
 """
 SETS = {
@@ -48,6 +49,7 @@ SETS = {
 
 @pytest.mark.parametrize("systemd", VERSIONS[:-1])
 @pytest.mark.parametrize("name", SETS)
+@pytest.mark.thorough
 def test_a_key_with_a_line_on_the_newest_systemd_has_a_line_or_a_problem(name: str, systemd: int) -> None:
     newest, _ = rendered(*SETS[name], VERSIONS[-1])
     older, problems = rendered(*SETS[name], systemd)

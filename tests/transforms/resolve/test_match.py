@@ -203,3 +203,57 @@ def test_the_facts_are_those_of_the_design() -> None:
         "id", "os", "version", "systemd", "arch", "virtualization", "hostname", "machine-id", "mac", "root",
         "system-firmware", "system-uuid", "system-serial-number", "system-manufacturer", "system-product-name",
     ]  # fmt: skip
+
+
+STORAGE = replace(
+    WEB,
+    labels={**WEB.labels, "gpu": ("old-label",)},
+    details={
+        "cpus": ("16",),
+        "memory": (str(64 << 30),),
+        "kernel": ("6.12.41+deb13-amd64",),
+        "pci": ("10de:20b0", "8086:1572"),
+        "gpu": ("nvidia",),
+        "cloud": (),
+        "facts.rack": ("r12",),
+        "facts.row": ("7",),
+    },
+    unknown=frozenset(("facts.slot", "gpu")),
+)
+
+
+@pytest.mark.parametrize(
+    ("match", "holds"),
+    [
+        pytest.param({"cpus": "16"}, True, id="a number"),
+        pytest.param({"cpus": ">=8 <16"}, False, id="all terms of a range must hold"),
+        pytest.param({"cpus": ["4", ">=16"]}, True, id="any of a list of ranges"),
+        pytest.param({"memory": ">=64G"}, True, id="a size"),
+        pytest.param({"memory": ">64G"}, False, id="the bound itself is not more"),
+        pytest.param({"memory": "<0.1T"}, True, id="a fraction"),
+        pytest.param({"memory": {"not": ">=64G"}}, False, id="not a size"),
+        pytest.param({"kernel": ">=6.1 <6.13"}, True, id="a version"),
+        pytest.param({"pci": "10de:*"}, True, id="a pattern of any device"),
+        pytest.param({"pci": {"not": "10de:*"}}, False, id="and not excludes each device"),
+        pytest.param({"cloud": None}, True, id="null is a fact without a value"),
+        pytest.param({"facts.rack": "r1*"}, True, id="a fact of the site takes patterns"),
+        pytest.param({"facts.row": ">=7"}, True, id="and ranges, if it is a number"),
+        pytest.param({"facts.rack": ">=7"}, False, id="which a text is not"),
+        pytest.param({"facts.none": "x"}, False, id="a fact of the site that there is not"),
+        pytest.param({"facts.none": {"not": "x"}}, True, id="which is not set"),
+        pytest.param({"facts.slot": {"not": "x"}}, False, id="a fact that nobody knows yet matches nothing"),
+        pytest.param({"facts.slot": None}, False, id="nor is it known to be unset"),
+        pytest.param({"gpu": "old-label"}, True, id="a label overrides the fact of its name"),
+        pytest.param({"gpu": "old-*"}, False, id="and is compared as a label"),
+        pytest.param({"gpu": "nvidia"}, False, id="so the fact does not count"),
+        pytest.param({"memory": "lots"}, False, id="an invalid range matches nothing"),
+    ],
+)
+def test_a_further_fact_matches(match: Mapping[str, Wanted], holds: bool) -> None:
+    assert on(STORAGE, match).holds is holds
+
+
+def test_a_reason_names_no_more_than_ten_values() -> None:
+    facts = replace(WEB, details={"package": tuple(f"p{i:02}" for i in range(30))})
+
+    assert on(facts, {"package": "nginx"}).reasons[0].endswith("p08, p09 and 20 more")

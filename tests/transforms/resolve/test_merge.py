@@ -224,6 +224,7 @@ def _leaves_of(tree: Tree) -> Iterator[Leaf]:
 
 @settings(deadline=None, max_examples=200)
 @given(_documents)
+@pytest.mark.thorough
 def test_the_order_of_documents_does_not_matter(rows: list[tuple[str, int, object]]) -> None:
     documents = _read(rows)
     outcomes = set()
@@ -236,6 +237,7 @@ def test_the_order_of_documents_does_not_matter(rows: list[tuple[str, int, objec
 
 @settings(deadline=None, max_examples=100)
 @given(_documents)
+@pytest.mark.thorough
 def test_the_order_of_reading_does_not_decide_a_conflict(rows: list[tuple[str, int, object]]) -> None:
     """The same documents get other file names, so that they are merged in another order."""
     forth, back = _read(rows), _read(rows[::-1])
@@ -246,6 +248,7 @@ def test_the_order_of_reading_does_not_decide_a_conflict(rows: list[tuple[str, i
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.thorough
 @settings(deadline=None, max_examples=100)
 @given(_documents)
 def test_a_layer_merged_with_itself_is_unchanged_and_provenance_is_complete(

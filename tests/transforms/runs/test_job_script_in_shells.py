@@ -22,6 +22,8 @@ from ordain.transforms.runs.scheduler_rows import run_systems
 from ordain.transforms.runs.shell_words import RESERVED
 from support.samples.run_samples import SYSTEMS, refused, run, script
 
+pytestmark = pytest.mark.thorough
+
 SHELLS = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell)]
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 HOSTILE = st.one_of(
@@ -347,6 +349,21 @@ def test_a_signal_ends_the_script_as_a_signal_after_its_hooks(shell: str, name: 
     os.killpg(process.pid, signal.Signals[name])
 
     assert process.wait(60) == -signal.Signals[name]
+    assert (tmp_path / "ended").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_signal_to_a_hook_does_not_end_it(shell: str, tmp_path: Path) -> None:
+    keys = """command: [sh, -c, 'touch started; exec sleep 100']
+hooks: {on-failure: "sh -c 'kill -s TERM $$; kill -s INT $$; touch ended'"}"""
+    (tmp_path / "script.sh").write_text(script_text(script(run(keys))))
+    process = subprocess.Popen([shell, "script.sh"], cwd=tmp_path, start_new_session=True)
+    while not (tmp_path / "started").exists():
+        assert process.poll() is None
+
+    os.killpg(process.pid, signal.SIGTERM)
+
+    assert process.wait(60) == -signal.SIGTERM
     assert (tmp_path / "ended").exists()
 
 

@@ -21,7 +21,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ordain.transforms.systemd import calendar, directive_words, directives, encode, unit_file, values
+from ordain.transforms.systemd import calendar, directives, encode, unit_file, values
+from ordain.transforms.systemd.checks import directive_words
 from ordain.transforms.systemd.encode import EncodeError
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
 from support.samples.encode_samples import RAW_REFUSED, RAW_TAKEN, REFUSED, TAKEN
@@ -30,7 +31,7 @@ SYSTEMD = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") 
 ANALYZE = shutil.which("systemd-analyze")
 NOBODY = 65534
 
-pytestmark = pytest.mark.skipif(SYSTEMD is None, reason="no systemd binary here to ask")
+pytestmark = [pytest.mark.skipif(SYSTEMD is None, reason="no systemd binary here to ask"), pytest.mark.thorough]
 
 
 @contextmanager

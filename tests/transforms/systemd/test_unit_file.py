@@ -98,6 +98,7 @@ def test_an_empty_unit_is_not_written_since_it_would_mask() -> None:
 names = st.from_regex(r"[A-Za-z0-9-]{1,8}", fullmatch=True)
 
 
+@pytest.mark.thorough
 @given(st.lists(st.tuples(names, names, st.text(max_size=12), st.text(max_size=12)), min_size=1, max_size=6))
 def test_written_settings_are_read_back(rows: list[tuple[str, str, str, str]]) -> None:
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -118,6 +120,7 @@ def test_a_template_that_reaches_or_takes_too_much_is_refused(text: str) -> None
     assert {**REFUSED_NAMES, **REFUSED_COSTS}[text] in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_a_cached_template_has_the_same_budget_as_a_new_one() -> None:
     text = "{% for i in range(60) %}{% for j in range(TURNS) %}{% endfor %}{% endfor %}"
     texts = [text.replace("TURNS", str(turns)) for turns in range(3250, 3350, 10)]
@@ -133,3 +136,9 @@ def _fits(text: str) -> bool:
     except NoResult:
         return False
     return True
+
+
+def test_a_compile_without_templates_does_not_load_jinja2() -> None:
+    code = "import sys, ordain.agent.compile.compiler; sys.exit('jinja2' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

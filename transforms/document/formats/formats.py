@@ -13,6 +13,7 @@ from ordain.transforms.document.formats import (
     netboot_formats,
     network_formats,
     run_formats,
+    setting_types,
 )
 from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.document.formats.maintenance_windows import parse_window
@@ -21,7 +22,7 @@ from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.sealed_secret import check_copy, check_recipient, check_value
 from ordain.transforms.systemd import directives, unit_name
 from ordain.transforms.systemd.calendar import check_calendar
-from ordain.transforms.systemd.doubtful_values import octal_of
+from ordain.transforms.systemd.checks.doubtful_values import octal_of
 from ordain.transforms.systemd.values import EncodeError, signal, size, timespan
 
 Check = Callable[[str], None]
@@ -116,6 +117,17 @@ def base64_text(text: str) -> None:
         raise _bad("encode it with base64") from None
 
 
+_SEALED_BYTES = 64
+"""The fewest bytes of an encrypted credential: a header, an initialization vector and a tag (systemd-creds(1))."""
+
+
+def sealed_text(text: str) -> None:
+    """Check the output of ``systemd-creds encrypt``."""
+    base64_text(text)
+    if len(base64.b64decode("".join(text.split()))) < _SEALED_BYTES:
+        raise _bad("copy the whole output of `systemd-creds encrypt`")
+
+
 def service_name(text: str) -> None:
     """Check the neutral name of a service: a unit name without its suffix and without ``@`` (rule 13)."""
     if "@" in text:
@@ -169,6 +181,12 @@ def label(text: str) -> None:
 
 label_name = _pattern(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}", "use at most 63 letters, digits and - _ . /")
 
+
+def open_port(text: str) -> None:
+    """Raise `ValueError` unless ``text`` is a port with its protocol, such as 443/tcp."""
+    setting_types.SCALARS["open-port"][1](text)
+
+
 FORMATS: dict[str, Check] = {
     **network_formats.FORMATS,
     **agent_formats.FORMATS,
@@ -178,6 +196,7 @@ FORMATS: dict[str, Check] = {
     "secret-value": check_value,
     "secret-copy": check_copy,
     "base64": base64_text,
+    "sealed": sealed_text,
     "calendar": _value(check_calendar),
     "channel": _pattern(r"[a-z0-9][a-z0-9-]{0,62}", "use at most 63 lower-case letters, digits and -"),
     "capability": _pattern(r"(?i)(cap_)?[a-z]+([_-][a-z]+)*", "such as net-bind-service; see capabilities(7)"),
@@ -195,8 +214,13 @@ FORMATS: dict[str, Check] = {
     "listen": _pattern(r"[^\s\x00-\x1f]+", "such as 8080, 127.0.0.1:8080, [::1]:8080 or /run/x.sock"),
     "mode": mode,
     "name": _pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", "use at most 128 letters, digits and - _ ."),
+    "open-port": open_port,
     "optional-path": optional_path,
     "path": path,
+    "package-name": _pattern(
+        r"[A-Za-z0-9](?:[A-Za-z0-9._@/+-]*[A-Za-z0-9_+])?", "use letters, digits and - _ . + @ /, without a version"
+    ),
+    "package-version": _pattern(r"[A-Za-z0-9][A-Za-z0-9.+:~^_-]*\*?", "such as 1.22.1-9, or 1.22.* for its beginning"),
     "raw": _pattern(r"[^\n\r\x00]*", "write it on one line; for several values, use a list"),
     "reference": _pattern(r"[^\s\x00]+", "use the name of a service, a milestone, a path or a unit name"),
     "relative-path": relative_path,
@@ -205,6 +229,7 @@ FORMATS: dict[str, Check] = {
     "service-name": service_name,
     "sha256": _pattern(r"[0-9a-f]{64}", "use 64 lower-case hexadecimal digits, as sha256sum prints them"),
     "time": time,
+    "setting-type": setting_types.setting_type,
     "share": _pattern(r"(100|[0-9]{1,2}(\.[0-9]{1,3})?)%", "such as 1%, 0.5% or 100%"),
     "signal": _value(signal),
     "size": _value(size),

@@ -9,6 +9,8 @@ from ordain.transforms.lazy_patterns import lazy_pattern
 _URL = lazy_pattern(r"(https?|tftp)://[^/]+/.+")
 _CHARACTERS = lazy_pattern(r"[A-Za-z0-9._~:/?@!&'()*+,;=%\[\]-]+")
 _ARGUMENT = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+_PARTITION = lazy_pattern(r"[a-z][a-z0-9-]{0,23}")
+_CONTENT = lazy_pattern(r"[A-Za-z0-9_+.-]{1,160}")
 _IMAGE = lazy_pattern(
     r"(?P<name>[a-z0-9][a-z0-9._-]{0,63})(:(?P<version>[1-9][0-9]{0,8}))?(@sha256:(?P<digest>[0-9a-f]{64}))?"
 )
@@ -50,8 +52,22 @@ def netboot_image(text: str) -> None:
     parse_image(text)
 
 
+def partition_name(text: str) -> None:
+    """Check the name of a partition of an installation."""
+    if not _PARTITION.fullmatch(text):
+        raise ValueError("use at most 24 lower-case letters, digits and -, and a letter first")
+
+
+def content_of_disk(text: str) -> None:
+    """Check the name of the content of a disk, as the machine that refuses it prints it."""
+    if not _CONTENT.fullmatch(text):
+        raise ValueError("copy it from the message of the machine, such as gpt-0c5d4e1a-… or ext4-71ba…")
+
+
 FORMATS: dict[str, Callable[[str], None]] = {
     "netboot-file": netboot_file,
     "netboot-image": netboot_image,
     "kernel-argument": kernel_argument,
+    "partition-name": partition_name,
+    "content-of-disk": content_of_disk,
 }

@@ -49,9 +49,13 @@ def version(text: str) -> int:
     try:
         if "%" in text or not re.fullmatch(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", text, re.ASCII):
             raise ValueError
-        return ipaddress.ip_interface(text).version
+        family = ipaddress.ip_interface(text).version
     except ValueError:
         raise ValueError("such as 192.0.2.1 or 2001:db8::1") from None
+    prefix = text.partition("/")[2]
+    if prefix != "0" and prefix.startswith("0"):  # networkd reads 024 as 20, an octal number
+        raise ValueError(f"write /{int(prefix)}: a prefix length has no 0 before it")
+    return family
 
 
 def interface_address(text: str) -> None:

@@ -25,7 +25,7 @@ from ordain.transforms.document.keys.shapes import (
 )
 
 DOCUMENTS = "/etc/ordain/documents"
-SOURCE_TYPES = ("directory", "http", "etcd", "couchdb")
+SOURCE_TYPES = ("directory", "http", "etcd", "couchdb", "relay")
 TRUST = ("local", "required", "open")
 WHY = ("optional", "required")
 
@@ -119,8 +119,23 @@ SOURCE = TaggedRecord(
             },
             "A CouchDB server.",
         ),
+        "relay": Record(
+            {
+                "endpoints": Sequence(
+                    _text("", "the URL of a relay", "server-url"),
+                    "The URLs of the relays of this site, `ordainctl serve --store`. The machine uses one of them, and "
+                    "another one when that does not answer or is cut off from the store.",
+                    '["https://relay1:8443", "https://relay2:8443"]',
+                    template=False,
+                ),
+                **{name: SERVER_KEYS[name] for name in ("ca", "cert", "key")},
+            },
+            "Relays of a store. The machine reads, reports and takes its turns in rollouts through them, and needs no "
+            "password: its own key signs what it writes (`ordainctl fleet enroll`). It has `ca`, `cert` and `key` as "
+            "all servers.",
+        ),
     },
-    required={"http": ("url",), "etcd": ("endpoints",), "couchdb": ("url",)},
+    required={"http": ("url",), "etcd": ("endpoints",), "couchdb": ("url",), "relay": ("endpoints",)},
     about="The place that the documents come from. ordain-source(8), which the agent starts and stops, "
     "fetches them from a server. `ordain.source=` on the kernel command line overrides the place; "
     "`credential`, `ca` and their like stay those of a source of the same type here.",

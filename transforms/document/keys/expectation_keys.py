@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import cache
 
 from ordain.transforms.document.formats.conditions import ARCHITECTURES, FIRMWARES, ROOTS
+from ordain.transforms.document.formats.fact_table import FACT_TABLE, FactRow
 from ordain.transforms.document.keys.schema import DIALECT, LABELS, NAME, VERSION
 from ordain.transforms.document.keys.shapes import (
     Choice,
@@ -42,6 +43,21 @@ PLACED = Record(
     },
     title="the expectations of a file",
 )
+PACKAGE = Record(
+    {
+        "state": Choice(STATES, "absent: the documents must not install it. Default: present."),
+        "version": _text("The version that the documents must ask for.", "a version"),
+        "hold": Flag("true: the documents must keep its version."),
+    },
+    title="the expectations of a package",
+    shorthand="state",
+)
+
+
+def _further(row: FactRow) -> Shape:
+    return Set(row.about, row.kind) if row.many else _text(row.about, "a value")
+
+
 FACTS = Record(
     {
         "systemd": Integer("The major version of systemd. Default: that of the system.", 1, 9999),
@@ -55,6 +71,7 @@ FACTS = Record(
         "system-serial-number": _text("The serial number of the hardware."),
         "system-manufacturer": _text("The manufacturer of the hardware."),
         "system-product-name": _text("The product name of the hardware."),
+        **{name: _further(row) for name, row in FACT_TABLE.items()},
     },
     "Other facts of the machine, as `match` names them.",
     "facts",
@@ -66,10 +83,16 @@ TEST: dict[str, Shape] = {
     "node": _text("The Node document of the machine.", "a name"),
     "labels": Map(LabelValues(), "The labels of the machine.", "a label"),
     "facts": FACTS,
+    "site-facts": Map(LabelValues(), "The facts of the site, which facts.d gives, without `facts.`.", "a name"),
     "layers": Set("Layers that must match the machine.", "a layer"),
     "other-layers": Set("Layers that must not match the machine.", "a layer"),
     "units": Map(PLACED, "Units by name, with all their drop-ins.", "a unit"),
     "files": Map(PLACED, "Files by path.", "a path"),
+    "packages": Set(
+        "Packages that the documents must install, by their names on the system or in `packages`.",
+        "a package",
+        of=PACKAGE,
+    ),
     "golden": Flag(
         "The files must be as a whole as in tests/golden/NAME/SYSTEM.txt, which `ordainctl test --update` writes."
     ),

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from ordain.transforms.document.keys.netboot_keys import NETBOOT
 from ordain.transforms.document.keys.network_keys import NETWORK, RENDERER
+from ordain.transforms.document.keys.package_keys import MANAGER_OF_SYSTEM, MANAGERS, PACKAGE_NAMES, PACKAGES
 from ordain.transforms.document.keys.scheduler_keys import SECTIONS as RUN_SYSTEMS
 from ordain.transforms.document.keys.secret_keys import SECRET
 from ordain.transforms.document.keys.service_keys import FILE, PATH, RAW, SERVICE, path, span
+from ordain.transforms.document.keys.setting_keys import SETTING, SETTINGS
 from ordain.transforms.document.keys.shapes import (
     Choice,
-    CommandLine,
     Flag,
     FreeForm,
     Integer,
@@ -25,6 +26,7 @@ from ordain.transforms.document.keys.shapes import (
     Shape,
     String,
 )
+from ordain.transforms.document.keys.transform_keys import MILESTONE_ROWS, ROLE_ROWS, SERVICE_ROWS, USER_ROWS
 
 MOUNT = Record(
     {
@@ -49,7 +51,7 @@ SWAP = Record(
 
 USER = Record(
     {
-        "uid": Integer("The number of the user."),
+        "uid": Integer("The number of the user. Default: a free one, from 59999 down; of a system user, below 1000."),
         "gid": Integer("The number of the main group."),
         "group": String("The main group.", "a group"),
         "groups": Set("Further groups.", "a group"),
@@ -103,6 +105,7 @@ SECTIONS: dict[str, Shape] = {
         "a group name",
     ),
     "files": Map(FILE, "Files.", "an absolute path", "path"),
+    "packages": PACKAGES,
     "secrets": Map(
         SECRET,
         "Secrets that only the machines can open for which `ordainctl secret seal` made them.",
@@ -116,6 +119,7 @@ SECTIONS: dict[str, Shape] = {
         "a module",
     ),
     "host": HOST,
+    "settings": SETTINGS,
     "boot": BOOT,
     "netboot": NETBOOT,
     "units": Map(
@@ -128,40 +132,16 @@ SECTIONS: dict[str, Shape] = {
 """The sections of a Layer and of a Node, which may also hold `labels`."""
 
 TRANSFORM_SECTIONS: dict[str, Shape] = {
-    "services": Map(
-        Record(
-            {
-                "unit": String("Its unit on this system.", "a unit name", "unit-name"),
-                "socket": String(
-                    "The socket unit that starts it, if there is one.",
-                    "a unit name",
-                    "unit-name",
-                ),
-                "package": String("The package that holds it.", "a package name"),
-                "config": String("Its configuration directory.", "an absolute path", "path"),
-                "check": CommandLine("The command that checks its configuration."),
-            },
-            title="the keys of a service on this system",
-        ),
-        "Services by their neutral names.",
-        "a service name",
-        "service-name",
-    ),
-    "users": Map(
-        Record({"name": String("Its name on this system.")}, shorthand="name"),
-        "Users and groups by their neutral names.",
-        "a user name",
-    ),
-    "milestones": Map(
-        Record(
-            {"unit": String("Its unit on this system.", "a unit name", "unit-name")},
-            shorthand="unit",
-        ),
-        "Milestones of the boot by their neutral names.",
-        "a milestone",
-    ),
+    "services": SERVICE_ROWS,
+    "roles": ROLE_ROWS,
+    "users": USER_ROWS,
+    "milestones": MILESTONE_ROWS,
     "paths": Map(PATH, "Programs and files by their neutral names.", "a name"),
+    "settings": Map(SETTING, "Settings: their types, and what this system writes for each.", "a setting", "name"),
     "network": Record({"renderer": RENDERER}, "The network service of this system."),
+    "packages": PACKAGE_NAMES,
+    "package-manager": MANAGER_OF_SYSTEM,
+    "package-managers": MANAGERS,
     **RUN_SYSTEMS,
     "versions": Map(
         String(title="an os-release ID", template=False),

@@ -31,7 +31,7 @@ LABELS: Schema = {
     "type": ["object", "null"],
     "title": "a map from labels to values",
     "description": "The labels of this machine, which Layers match on. A label may have several values.",
-    "propertyNames": {"type": "string", "format": "label"},
+    "propertyNames": {"type": "string", "title": "the name of a label", "format": "label"},
     "additionalProperties": {
         "type": ["string", "array", "boolean", "null"],
         "title": "a value or a list of values",
@@ -58,7 +58,7 @@ def _kind(kind: Kind, about: str, sections: dict[str, Shape], extra: Schema) -> 
             "type": ["object", "null"],
             "title": "a map from facts and labels to values",
             "description": "The machines that it is for: every entry must hold. Default: every machine.",
-            "propertyNames": {"type": "string", "format": "label-or-fact"},
+            "propertyNames": {"type": "string", "title": "the name of a fact or of a label", "format": "label-or-fact"},
             "additionalProperties": CONDITION,
         },
         **extra,

@@ -151,7 +151,9 @@ CREDENTIAL = Record(
     {
         "file": path("A file that holds the secret."),
         "encrypted": path("A file that `systemd-creds encrypt` made."),
-        "ciphertext": String("The output of `systemd-creds encrypt`.", "base64", "base64", template=False),
+        "ciphertext": String(
+            "The output of `systemd-creds encrypt`.", "an encrypted credential", "sealed", template=False
+        ),
         "secret": String("A name in the section `secrets`.", "the name of a secret", "credential-name", template=False),
     },
     one_of=(("file", "encrypted", "ciphertext", "secret"),),
@@ -220,7 +222,9 @@ FILE = Record(
                 "name": String("The name of a credential of the machine.", "a name"),
                 "file": path("A file of the machine that holds the secret."),
                 "encrypted": path("A file that `systemd-creds encrypt` made."),
-                "ciphertext": String("The output of `systemd-creds encrypt`.", "base64", "base64", template=False),
+                "ciphertext": String(
+                    "The output of `systemd-creds encrypt`.", "an encrypted credential", "sealed", template=False
+                ),
                 "secret": String(
                     "A name in the section `secrets`.", "the name of a secret", "credential-name", template=False
                 ),
@@ -233,7 +237,7 @@ FILE = Record(
         "link": path("The target of a symbolic link."),
         "directory": Flag("Make a directory."),
         "mode": String("The access mode.", "an octal mode", "mode", template=False),
-        "owner": String("The user that owns it.", "a user"),
+        "owner": String("The user that owns it. Missing directories above it belong to root.", "a user"),
         "group": String("The group that owns it.", "a group"),
         "state": Choice(("present", "absent"), "absent: the file is removed."),
         "on-remove": Choice(
@@ -361,8 +365,16 @@ _COMMON: dict[str, Shape] = {
 SERVICE = Record(
     {
         **_COMMON,
+        "provider": String(
+            "The service that has the role which the entry is named after. Without it, the machine decides.",
+            "a service name",
+            "service-name",
+            "chrony",
+            template=False,
+        ),
         "instances": Set(
-            "Makes NAME@.service and these instances of it. The keys of an instance become a drop-in for it.",
+            "Makes NAME@.service and these instances of it; for a service of the distribution, instances of its "
+            "template. The keys of an instance become a drop-in for it.",
             "an instance name",
             "instance",
             of=Record(

@@ -16,6 +16,7 @@ from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.containers.compose_container import DOCKER, EXPAND, IGNORED, container_entry
 from ordain.transforms.importing.containers.compose_objects import create_arguments
+from ordain.transforms.importing.containers.compose_secrets import FOLDERS
 from ordain.transforms.importing.draft import yaml_values
 from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
 from ordain.transforms.importing.draft.yaml_values import UnusableValue, flag, items, listed, set_items, text
@@ -30,8 +31,6 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
 
 
 TOP_LEVEL = {
-    "configs": "keep the files, and mount them",
-    "secrets": "keep the files, and mount them",
     "include": EXPAND,
     "models": "run the model in a service of its own",
 }
@@ -48,7 +47,10 @@ class _Project:
         self.arguments: dict[tuple[str, str], list[str]] = {}
         self.used: set[tuple[str, str]] = set()
         self.name = re.sub(r"[^a-z0-9_-]", "", file.folder.lower()).lstrip("_-")
-        self.sections: dict[str, Mapping[str, Node]] = {"volumes": {}, "networks": {}, "services": {}}
+        self.sections: dict[str, Mapping[str, Node]] = {
+            **{"volumes": {}, "networks": {}, "services": {}},
+            **{section: {} for section in FOLDERS},
+        }
 
     @property
     def services(self) -> Mapping[str, Node]:
@@ -73,7 +75,27 @@ class _Project:
                 what = f"{section}/{key}: {name}, because no service of this import uses it"
                 if name not in {"name", "external"}:
                     self.not_converted(node, what, "remove it")
+        for section in FOLDERS:
+            self.name_files(section)
         self.remove_dependencies({*self.services} - {*self.draft.entries("services")})
+
+    def name_files(self, section: str) -> None:
+        """Name what is not converted of each secret or config: it is a file that is mounted, or nothing."""
+        for name, node in self.sections[section].items():
+            keys = set_items(node) if isinstance(node.value, Mapping) else {}
+            if (section, name) not in self.used:
+                self.not_converted(node, f"{section}/{name}, because no service of this import uses it", "remove it")
+            elif "file" not in keys:
+                self.not_converted(node, f"{section}/{name}: it is not a file", "write it to a file, and mount that")
+            else:
+                for key in sorted(keys.keys() - {"file"}):
+                    self.not_converted(keys[key], f"{section}/{name}: {key}", "docker mounts the file as it is")
+
+    def file_of(self, section: str, name: str) -> Node | None:
+        """Return the path of a secret or config that a service uses, None if it is not a file."""
+        self.used.add((section, name))
+        node = self.sections[section].get(name)
+        return set_items(node).get("file") if node and isinstance(node.value, Mapping) else None
 
     def read_top_level(self) -> None:
         for key, node in items(self.root).items():

@@ -9,14 +9,15 @@ from functools import partial
 from typing import Protocol
 
 from ordain.transforms.document.formats import command_line
+from ordain.transforms.document.formats.secret_names import SECRET
 from ordain.transforms.document.text.node import Node, Number
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.containers.compose_networks import FIELDS, IFNAME, Attachment, driver_options, options
+from ordain.transforms.importing.containers.compose_secrets import FOLDERS, mount_option
 from ordain.transforms.importing.draft.document_draft import Plain
 from ordain.transforms.importing.draft.foreign_yaml import Unquoted, go_text
 from ordain.transforms.importing.draft.yaml_values import UnusableValue, flag, items, listed, set_items, text, whole
 from ordain.transforms.lazy_patterns import lazy_pattern
-from ordain.transforms.render.unit_draft import SECRET
 from ordain.transforms.systemd import values
 
 DOCKER = "/usr/bin/docker"
@@ -55,8 +56,6 @@ LIMITS = {
 }  # fmt: skip
 """Options for the resources of `deploy` that Compose uses outside of a swarm."""
 HINTS = {
-    "secrets": "mount the file of each: add `--volume=FILE:/run/secrets/NAME:ro` to `command`",
-    "configs": "mount the file of each: add `--volume=FILE:/NAME:ro` to `command`",
     "extends": EXPAND,
     "scale": "write `instances`, each with a name and ports of its own",
     "links": "add `--link=CONTAINER:NAME` to `command`, and the service to `after` and `requires`",
@@ -82,6 +81,7 @@ OF_THE_CLIENT = lazy_pattern(
     r"|(HOME|PATH|TMPDIR)$|((HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy)$"
 )
 """Variables that docker and its runtime read, such as DOCKER_HOST, which would lead it to another daemon."""
+SHELLS = frozenset({"sh", "bash", "ash", "dash"})
 HEALTH_OPTIONS = frozenset({"interval", "timeout", "retries", "start_period", "start_interval"})
 
 
@@ -97,6 +97,9 @@ class Project(Protocol):
     @property
     def services(self) -> Mapping[str, Node]:
         """Return the services of the file by name."""
+
+    def file_of(self, section: str, name: str) -> Node | None:
+        """Return the path of a secret or config that a service uses, None if it is not a file."""
 
     def volume_name(self, name: str) -> str:
         """Return the name of a volume in docker."""
@@ -575,6 +578,9 @@ class _Container:
             elif kind not in {"CMD", "CMD-SHELL"} or not words:
                 raise UnusableValue(child, "the test is not a command", "write [CMD, PROGRAM, …] or one text")
             else:
+                if kind == "CMD" and posixpath.basename(words[0]) not in SHELLS:
+                    hint = "nothing to do if the image has /bin/sh; else write HEALTHCHECK in the image"
+                    self.not_converted(child, "healthcheck: a test without a shell, which docker run cannot make", hint)
                 self.arguments.append(f"--health-cmd={words[0] if kind == 'CMD-SHELL' else shlex.join(words)}")
         elif key in HEALTH_OPTIONS:
             self.arguments.append(f"--health-{key.replace('_', '-')}={self.word(child)}")
@@ -606,6 +612,19 @@ def _option_for_each_pair(key: str, option: str) -> _Set:
     return add
 
 
+def _mounted_files(section: str) -> _Set:
+    def add(container: _Container, node: Node) -> None:
+        word, absolute, named = container.word, container.absolute, container.not_converted
+        file_of = container.project.file_of
+        container.each(
+            section,
+            listed(node),
+            lambda item: container.arguments.append(mount_option(section, item, file_of, word, absolute, named)),
+        )
+
+    return add
+
+
 def _namespace(option: str) -> _Set:
     return lambda container, node: container.add_namespace(option, node)
 
@@ -622,6 +641,7 @@ _KEYS: Mapping[str, _Set] = {
     **{key: _option_for_each(key, option) for key, option in LISTS.items()},
     **{key: _option_for_each_pair(key, option) for key, option in MAPS.items()},
     **{key: _flag_option(option) for key, option in FLAGS.items()},
+    **{section: _mounted_files(section) for section in FOLDERS},
     "image": _Container.skip,
     "build": _Container.check_build,
     "command": _Container.set_command,

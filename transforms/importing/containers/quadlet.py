@@ -442,6 +442,8 @@ class _Container:
         self.arguments.append(f"--user={value}{':' if group else ''}{group}")
 
     def set_group(self, value: str) -> None:
+        if not any(assignment.key == "User" for assignment in self.of_quadlet):
+            raise EncodeError("Group= without User= is refused by podman, too", "add User=")
         self.arguments.append(f"--user={self.take_user_option()}:{value}")
 
     def take_user_option(self) -> str:

@@ -10,7 +10,6 @@ from ordain.transforms.document.formats import network_formats
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.network.devices import (
-    LOOPBACK,
     Device,
     is_secret_text,
     leaf_at,
@@ -18,11 +17,12 @@ from ordain.transforms.render.network.devices import (
     problem,
     texts,
 )
+from ordain.transforms.render.network.network_doubts import doubts
 from ordain.transforms.render.network.value_text import seconds
 
 Devices = tuple[Device, ...]
 NOT_OF_LOOPBACK = (
-    *("dhcp4", "dhcp6", "accept-ra", "macaddress", "match", "set-name", "auth", "wakeonlan", "infiniband-mode"),
+    *("dhcp4", "dhcp6", "accept-ra", "macaddress", "set-name", "auth", "wakeonlan", "infiniband-mode"),
     *("link", "virtual-function-count"),
 )
 REQUIRED = {
@@ -69,7 +69,7 @@ def check(device: Device, devices: Devices) -> Iterator[Problem]:
 
 def _identity(device: Device, devices: Devices) -> Iterator[Problem]:
     """Check that the document says which interface of the hardware is meant."""
-    if device.virtual or device.matched or device.name == LOOPBACK:
+    if device.virtual or device.matched or device.is_loopback:
         return
     try:
         network_formats.interface(device.name)
@@ -82,11 +82,14 @@ def _identity(device: Device, devices: Devices) -> Iterator[Problem]:
 
 def _loopback(device: Device, devices: Devices) -> Iterator[Problem]:
     """Check that lo has only what the loopback device can have."""
-    if device.name != LOOPBACK:
+    if not device.is_loopback:
         return
     for key in NOT_OF_LOOPBACK:
         if (leaf := leaf_at(device.branch, key)) and leaf.value is not False:
             yield problem(device, leaf, f"lo cannot have {key}", "remove it")
+    for key, leaf in device.branch.branch("match").leaves():
+        if key != "name":
+            yield problem(device, leaf, f"lo cannot be found by {key}", "remove it")
     if device.master:
         yield problem(device, device.master.leaf, "lo cannot be a port", "remove it from the list")
 
@@ -161,7 +164,9 @@ def _unreachable_gateways(device: Device, devices: Devices) -> Iterator[Problem]
     """
     gateways = [(route.via, route.leaf) for route in device.routes if route.via and not route.on_link]
     gateways += [(str(leaf.value), leaf) for key in ("gateway4", "gateway6") if (leaf := device.branch.leaf(key))]
-    on_link = [ipaddress.ip_network(route.to) for route in device.routes if "/" in route.to and not route.via]
+    on_link = [
+        ipaddress.ip_network(route.to, strict=False) for route in device.routes if "/" in route.to and not route.via
+    ]
     for text, leaf in gateways if device.kind != "vrfs" else ():
         via = ipaddress.ip_address(text)
         own = [address for address in device.addresses if address.version == via.version]
@@ -230,6 +235,7 @@ def _hardware_address(device: Device, devices: Devices) -> Iterator[Problem]:
 def _mtu_of_ipv6(device: Device, devices: Devices) -> Iterator[Problem]:
     mtu = device.branch.leaf("mtu")
     uses_ipv6 = any(address.version == 6 for address in device.addresses) or device.flag("dhcp6")
+    uses_ipv6 = uses_ipv6 or ("ipv6" in device.link_local() and not device.master)
     if mtu and uses_ipv6 and isinstance(mtu.value, int) and mtu.value < LEAST_MTU_OF_IPV6:
         what = f"with an MTU below {LEAST_MTU_OF_IPV6}, the kernel has no IPv6 on the device (RFC 8200, section 5)"
         yield replace(problem(device, mtu, what, "write a larger MTU"), severity=Severity.WARNING)
@@ -403,5 +409,5 @@ _CHECKS: tuple[Callable[[Device, Devices], Iterator[Problem]], ...] = (
         _link_local,
         _token,
     ),
-    *(_ports, _bridge_times, _required_keys, _tunnel, _pair),
+    *(_ports, _bridge_times, _required_keys, _tunnel, _pair, doubts),
 )

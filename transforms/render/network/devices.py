@@ -152,6 +152,11 @@ class Device:
         return str(name or ("" if self.matched else self.name))
 
     @property
+    def is_loopback(self) -> bool:
+        """Return whether it is lo, by its own name or by the name in `match` or `set-name`."""
+        return self.interface == LOOPBACK
+
+    @property
     def below(self) -> tuple[str, ...]:
         """Return the names of the devices that this one needs."""
         link = (self.text("link"),) if self.branch.leaf("link") else ()

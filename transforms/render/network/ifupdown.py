@@ -16,7 +16,6 @@ from ordain.transforms.render.network.bond_options import bond_options, unmonito
 from ordain.transforms.render.network.device_draft import DeviceDraft
 from ordain.transforms.render.network.devices import (
     GLOB,
-    LOOPBACK,
     PORTS,
     Address,
     Device,
@@ -176,8 +175,8 @@ def _block_unsupported(device: Device, stanzas: Stanzas) -> None:
         stanzas.unsupported(link_local, "link-local addresses other than those of IPv6")
     if (mac := branch.leaf("macaddress")) and ":" not in str(mac.value):
         stanzas.unsupported(mac, f"the MAC address policy {mac.value}")
-    if device.name == LOOPBACK or device.kind in {"wifis", "modems"}:
-        stanzas.unsupported(device.place, "lo, as it would take it down" if device.name == LOOPBACK else device.kind)
+    if device.is_loopback or device.kind in {"wifis", "modems"}:
+        stanzas.unsupported(device.place, "lo, as it would take it down" if device.is_loopback else device.kind)
     if device.text("mode") == "wireguard":
         stanzas.unsupported(branch.leaf("mode") or device.place, "WireGuard")
     if servers := branch.branch("nameservers").leaf("addresses"):
@@ -362,7 +361,7 @@ def _route(route: Route, stanzas: Stanzas) -> str:
     if route.type in {"nat", "xresolve"}:
         stanzas.unsupported(route.leaf, f"a route of type {route.type}")
     words = ["ip", *(["-6"] if route.version == 6 else []), "route", "replace"]
-    words += [*([] if route.type == "unicast" else [route.type]), route.to]
+    words += [*([] if route.type == "unicast" else [route.type]), _network(route.to)]
     words += ["via", route.via] if route.via else []
     words += [] if route.type in WITHOUT_DEVICE else ["dev", stanzas.name]
     words += ["src", route.source] if route.source else []
@@ -379,3 +378,12 @@ def _rule(rule: RoutingRule) -> str:
     for key, word in (("mark", "fwmark"), ("type-of-service", "tos"), ("table", "table"), ("priority", "priority")):
         words += [word, str(rule.options[key])] if key in rule.options else []
     return " ".join(words)
+
+
+def _network(text: str) -> str:
+    """Return the destination of a route without the bits of a host, which ip(8) refuses.
+
+    >>> _network("198.51.100.7/24"), _network("198.51.100.7"), _network("default")
+    ('198.51.100.0/24', '198.51.100.7', 'default')
+    """
+    return str(ipaddress.ip_network(text, strict=False)) if "/" in text else text

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from ordain.transforms.render.network import network_manager_wireless
 from ordain.transforms.render.network.bond_options import bond_options, unmonitored, unused_options
-from ordain.transforms.render.network.devices import GLOB, LOOPBACK, Device, is_secret_text, leaf_at, private_key, texts
+from ordain.transforms.render.network.devices import GLOB, Device, is_secret_text, leaf_at, private_key, texts
 from ordain.transforms.render.network.network_manager_ip import add_family
 from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.network.value_text import Parameters, keyfile_text, one_zero, seconds, true_false
@@ -139,7 +139,7 @@ def _type(device: Device) -> str:
         return "infiniband"
     if device.kind == "modems":
         return network_manager_wireless.modem_type(device)
-    if device.name == LOOPBACK:
+    if device.is_loopback:
         return "loopback"
     mode = device.text("mode")
     return TYPES.get(device.kind) or (mode if mode in {"wireguard", "vxlan"} else "ip-tunnel")

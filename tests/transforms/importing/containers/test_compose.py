@@ -95,7 +95,8 @@ def test_the_namespace_of_a_service_is_that_of_its_container_name(key: str, opti
         ("healthcheck: {test: []}", "x", 1),
         ("healthcheck: {test: [CMD-SHELL]}", "x", 1),
         ("healthcheck: {test: [NONE]}", "--no-healthcheck", 0),
-        ("healthcheck: {test: [CMD, a, b c]}", "--health-cmd=a 'b c'", 0),
+        ("healthcheck: {test: [CMD, a, b c]}", "--health-cmd=a 'b c'", 1),
+        ("healthcheck: {test: [CMD, /bin/sh, -c, b c]}", "--health-cmd=/bin/sh -c 'b c'", 0),
         ("volumes: [{type: bind, source: /s, target: /t, read_only: yes}]",
          "--volume=/s:/t:ro", 0),
         ("volumes: [{type: bind, source: /s, target: /t, bind: {create_host_path: true, selinux: Z}}]",
@@ -298,7 +299,7 @@ def test_the_policy_of_deploy_overrides_that_of_the_service(
 
 
 @pytest.mark.parametrize(
-    ("top", "hint"), [("include: [other.yaml]", "docker compose config"), ("secrets: {s: {file: s}}", "mount them")]
+    ("top", "hint"), [("include: [other.yaml]", "docker compose config"), ("secrets: {s: {file: s}}", "remove it")]
 )
 def test_a_key_at_the_top_has_the_remedy_for_it(top: str, hint: str) -> None:
     draft = DocumentDraft()
@@ -322,3 +323,35 @@ def test_a_restart_has_no_limit_and_a_delay() -> None:
 
     assert (made["restart"], made["restart-delay"], made["start-limit"]) == ("always", "5s", {"interval": "0"})
     assert not problems
+
+
+def test_secrets_and_configs_that_are_files_are_mounted() -> None:
+    draft = DocumentDraft()
+    data = b"""\
+name: p
+services:
+  a:
+    image: x
+    secrets: [db, {source: key, target: /etc/key, mode: 0400}, token]
+    configs: [{source: app, target: app.conf}]
+secrets: {db: {file: ./db.txt}, key: {file: /srv/key, name: k}, token: {environment: TOKEN}}
+configs: {app: {file: ../app.conf}, more: {content: hello}}
+"""
+    file_types.convert([InputFile(path="/srv/p/compose.yaml", data=data)], Names(tree=Branch()), draft)
+
+    made = draft.entries("services")["a"]
+    assert isinstance(made, dict)
+    command = made["command"]
+    assert isinstance(command, list)
+    assert [word for word in command if str(word).startswith("--volume=")] == [
+        "--volume=/srv/p/db.txt:/run/secrets/db:ro",
+        "--volume=/srv/key:/etc/key:ro",
+        "--volume=/srv/app.conf:/app.conf:ro",
+    ]
+    assert [(problem.where.line, problem.what) for problem in draft.problems] == [
+        (5, "service a: secrets: mode of key"),
+        (5, "service a: secrets: token is not a file at the top of the compose file"),
+        (7, "secrets/key: name"),
+        (7, "secrets/token: it is not a file"),
+        (8, "configs/more, because no service of this import uses it"),
+    ]

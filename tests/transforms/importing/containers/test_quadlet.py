@@ -68,6 +68,16 @@ def test_a_type_that_quadlet_refuses_is_named() -> None:
     assert problems == ["Type=forking, which quadlet refuses, too: the service has the type notify"]
 
 
+def test_a_group_needs_a_user() -> None:
+    entry, problems = container("Group=2")
+
+    assert not [word for word in command(entry) if word.startswith("--user")]
+    assert len(problems) == 1
+    both, problems = container("Group=2\nUser=1")
+    assert "--user=1:2" in command(both)
+    assert not problems
+
+
 @pytest.mark.parametrize(
     ("line", "word"),
     [

@@ -33,6 +33,7 @@ def read_back(section: str, entries: dict[str, Plain]) -> Plain:
     return whole.get(section)
 
 
+@pytest.mark.thorough
 @settings(max_examples=100, deadline=None)
 @given(entries=st.dictionaries(texts, trees, min_size=1, max_size=4))
 @example(entries={text: [text, {text: [text]}] for text in TRICKY})

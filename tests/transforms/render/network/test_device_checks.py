@@ -368,6 +368,17 @@ WIFI = {"access-points": {"home": {"password": "secret-word"}}}
             "bo0 is not one of network/ethernets",
         ),
         ({"ethernets": {"lo": {"dhcp4": True}}}, "networkd", "lo cannot have dhcp4"),
+        ({"ethernets": {"e": {"match": {"name": "lo"}, "dhcp4": True}}}, "networkd", "lo cannot have dhcp4"),
+        (
+            {"ethernets": {"e": {"match": {"name": "lo", "macaddress": "02:00:00:00:00:01"}}}},
+            "NetworkManager",
+            "lo cannot be found by macaddress",
+        ),
+        (
+            {"ethernets": {"e": {"match": {"name": "lo"}}}},
+            "ifupdown",
+            "ifupdown does not support lo, as it would take it down",
+        ),
         ({"ethernets": {"lo": {}}}, "ifupdown", "ifupdown does not support lo, as it would take it down"),
     ],
 )
@@ -410,11 +421,12 @@ def test_virtual_functions_of_sriov_are_made_by_udev_or_network_manager() -> Non
     assert not any(path.endswith("pf.link") for path in compiled(network, "NetworkManager")[0])
 
 
-def test_lo_can_have_addresses() -> None:
-    network: Section = {"ethernets": {"lo": {"addresses": ["192.0.2.1/32"]}}}
+@pytest.mark.parametrize(("name", "match"), [("lo", {}), ("back", {"match": {"name": "lo"}})])
+def test_lo_can_have_addresses(name: str, match: Section) -> None:
+    network: Section = {"ethernets": {name: {"addresses": ["192.0.2.1/32"], **match}}}
 
-    assert "\nName=lo\n" in content(network, "networkd", "lo.network")
-    keyfile = content(network, "NetworkManager", "lo.nmconnection")
+    assert "\nName=lo\n" in content(network, "networkd", f"{name}.network")
+    keyfile = content(network, "NetworkManager", f"{name}.nmconnection")
     assert "\ntype=loopback\ninterface-name=lo\n" in keyfile
     assert "[ethernet]" not in keyfile
 
@@ -487,6 +499,7 @@ GRE = {"mode": "gre", "local": "192.0.2.1", "remote": "192.0.2.2"}
     ],
 )
 @pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.thorough
 def test_devices_that_the_kernel_does_not_allow_together_are_refused(
     network: Section, what: str, renderer: str
 ) -> None:
@@ -540,6 +553,7 @@ def test_a_gateway_that_the_kernel_refuses_is_warned_of() -> None:
         {**own, "routes": [{**far, "via": "192.0.2.1"}]},
         {**own, "routes": [{**far, "on-link": True}]},
         {**own, "routes": [{"to": "198.51.100.1/32"}, far]},
+        {**own, "routes": [{"to": "198.51.100.7/24", "type": "unicast", "scope": "link"}, far]},
         {**own, "dhcp4": True, "routes": [far]},
         {"routes": [far]},
         {"addresses": ["2001:db8::2/64"], "routes": [{"to": "2001:db8:9::/48", "via": "fe80::1"}]},
@@ -590,7 +604,7 @@ def test_an_mtu_that_switches_ipv6_off_is_warned_of() -> None:
     (text,) = warnings_of({"ethernets": {"a": {"addresses": ["2001:db8::1/64"], "mtu": 1000}}})
 
     assert text.startswith("with an MTU below 1280, the kernel has no IPv6")
-    assert warnings_of({"ethernets": {"a": {"addresses": ["192.0.2.1/24"], "mtu": 1000}}}) == []
+    assert warnings_of({"ethernets": {"a": {"addresses": ["192.0.2.1/24"], "mtu": 1000, "link-local": []}}}) == []
     assert warnings_of({"ethernets": {"a": {"addresses": ["2001:db8::1/64"], "mtu": 1280}}}) == []
 
 

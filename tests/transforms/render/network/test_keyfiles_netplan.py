@@ -62,6 +62,7 @@ SAMPLES = {
     "cdma": "modems: {wan: {number: '#777', mtu: 1542, username: me, password: pw}}",
     "infiniband": "ethernets: {ib0: {infiniband-mode: connected}}",
 }
+pytestmark = pytest.mark.thorough
 Keyfile = dict[str, dict[str, str]]
 
 

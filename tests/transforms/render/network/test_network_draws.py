@@ -21,6 +21,8 @@ from support import network_roots
 from support.network_compile import compiled, refusals
 from support.samples.network_draws import section
 
+pytestmark = pytest.mark.thorough
+
 DRAWS = int(os.environ.get("ORDAIN_DRAWS", "60"))
 BLOCKS = 10
 """Tests into which the draws are divided, so that a failure shows the first wrong draw of each."""

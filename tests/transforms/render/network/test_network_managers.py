@@ -24,6 +24,8 @@ from rig import debian_roots
 from support import network_roots
 from support.samples.network_samples import SAMPLES
 
+pytestmark = pytest.mark.thorough
+
 DEFAULTS = {
     # Values that NetworkManager does not print because they are its defaults.
     *(

@@ -25,6 +25,8 @@ from ordain.transforms.systemd import unit_file
 from support import network_roots
 from support.samples.network_samples import SAMPLES
 
+pytestmark = pytest.mark.thorough
+
 Assignments = tuple[tuple[str, str], ...]
 Sections = dict[str, list[Assignments]]
 Files = dict[str, Sections]

@@ -13,7 +13,7 @@ from functools import partial
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 from ordain.transforms.systemd import value_checks, values
-from ordain.transforms.systemd.doubtful_values import LEAST, NO_DOUBT, Doubt
+from ordain.transforms.systemd.checks.doubtful_values import LEAST, NO_DOUBT, Doubt
 from ordain.transforms.systemd.machine_words import ALIKE, ARCHITECTURES, VIRTUAL
 
 _KEY = lazy_pattern(r"(?:Condition|Assert)([A-Z][A-Za-z]+)")
@@ -116,6 +116,16 @@ def _capability(text: str) -> Doubt:
     return _unreadable(text, "a capability", hint)
 
 
+def _kernel_word(text: str) -> Doubt:
+    """Return the doubt about a word of the kernel command line, whose name has no blank (kernel-command-line(7))."""
+    name = text.partition("=")[0]
+    if name and not any(char.isspace() for char in name):
+        return NO_DOUBT
+    words = text.split()
+    hint = f"write one, such as {words[0]}" if words else "write NAME or NAME=VALUE"
+    return _unreadable(text, "one word of the kernel command line", hint)
+
+
 def _kernel(text: str) -> Doubt:
     """Return the doubt about comparisons with the release of the kernel, and shell patterns for it."""
     words = text.replace('"', "").split()
@@ -214,6 +224,7 @@ _CHECKS: Mapping[str, Callable[[str], Doubt]] = {
         _matching, pattern=_HOST, what="a host name, a machine ID or a pattern", hint="write one, such as web1 or web*"
     ),
     "IOPressure": _pressure,
+    "KernelCommandLine": _kernel_word,
     "KernelVersion": _kernel,
     "Memory": _memory,
     "MemoryPressure": _pressure,

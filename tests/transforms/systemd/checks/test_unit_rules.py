@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ordain.transforms.systemd import unit_file
-from ordain.transforms.systemd.unit_rules import RULES, UnitSettings, broken_rules
+from ordain.transforms.systemd.checks.unit_rules import RULES, UnitSettings, broken_rules
 
 ANALYZE = shutil.which("systemd-analyze")
 REFUSED = [

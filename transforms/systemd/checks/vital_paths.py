@@ -13,7 +13,7 @@ from ordain.transforms.forbidden_paths import (
     why_not_mounted,
     why_not_owned,
 )
-from ordain.transforms.systemd.unit_rules import UnitSettings
+from ordain.transforms.systemd.checks.unit_rules import UnitSettings
 
 DIRECTORIES = {
     "RuntimeDirectory": "/run",
@@ -65,6 +65,10 @@ def _of_socket(unit: UnitSettings) -> Iterator[VitalPath]:
                 if path.startswith("/") and "%" not in path and (why := why_not_listened(path)):
                     what = f"no socket can be at {path}: {why}, and PID 1 would replace it"
                     yield VitalPath(key=key, what=what, hint="choose another path, such as /run/NAME.sock")
+                elif real_path(path).startswith("/run/user/"):
+                    what = f"systemd mounts the directory of a session over {path} when that user logs in"
+                    hint = "choose another path, such as /run/NAME.sock"
+                    yield VitalPath(key=key, what=what, hint=hint, certain=False)
 
 
 def _of_service(unit: UnitSettings) -> Iterator[VitalPath]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ordain.transforms.lazy_patterns import lazy_pattern
-from ordain.transforms.systemd.unit_rules import UnitSettings
+from ordain.transforms.systemd.checks.unit_rules import UnitSettings
 
 _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")

@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from ordain.transforms.errors import did_you_mean
-from ordain.transforms.systemd.doubtful_values import Doubt
+from ordain.transforms.systemd.checks.doubtful_values import Doubt
 
-_DATA = Path(__file__).parents[1] / "data/directive-words.json"
+_DATA = Path(__file__).parents[2] / "data/directive-words.json"
 _ALIKE = {"SystemCallLog": "SystemCallFilter"}
 """Settings with the words of another one."""
 _NAMES = {

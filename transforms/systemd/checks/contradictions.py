@@ -7,8 +7,8 @@ from functools import partial
 
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd.checks.unit_rules import Rule, UnitSettings
 from ordain.transforms.systemd.machine_words import VIRTUALIZATIONS
-from ordain.transforms.systemd.unit_rules import Rule, UnitSettings
 from ordain.transforms.systemd.values import EncodeError, size, timespan
 
 _MACHINE_ID = lazy_pattern(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from ordain.transforms.systemd.condition_values import of_condition
+from ordain.transforms.systemd.checks.condition_values import of_condition
 
 ANALYZE = shutil.which("systemd-analyze")
 UNREADABLE = (
@@ -77,6 +77,7 @@ def test_a_condition_that_can_hold_is_not(condition: str) -> None:
 
 @pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here to ask")
 @pytest.mark.parametrize("condition", [*UNREADABLE, *NEVER, *GOOD])
+@pytest.mark.thorough
 def test_systemd_says_the_same(condition: str) -> None:
     done = subprocess.run(
         [str(ANALYZE), "condition", f"Condition{condition}"], capture_output=True, text=True, check=False
