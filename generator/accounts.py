@@ -38,7 +38,11 @@ def main(argv: list[str]) -> int:
     """Create and change the accounts; return the exit status 1 if an account is not as the documents want it."""
     root = Path(argv[1] if len(argv) > 1 else "/")
     accounts = Accounts(root, _run)
-    problems = accounts.apply()
+    problems = accounts.problems
+    try:
+        accounts.apply()
+    except OSError as error:  # without its record, no account could be given its previous state later
+        problems["users"] = f"its previous state cannot be kept: {error.filename}: {error.strerror}"
     target = root / REPORTS["users"]
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_synced(target, json.dumps({"problems": problems}).encode())

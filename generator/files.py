@@ -19,7 +19,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def place(top: str, phase: str, cache: Cache) -> int:
     except CacheError as error:
         print(f"ordain-files: {error}", file=sys.stderr)
         return 1
-    except OSError as error:  # the record cannot be written, and without it no file could be restored later
+    except OSError as error:  # the report cannot be written
         print(f"ordain-files: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     for path, what in (*report.problems.items(), *report.notes.items()):
@@ -147,11 +147,22 @@ class FilePlacement:
         self.held = _held_files(root)
 
     def run(self, wanted: Iterable[PlacedFile]) -> PlacementReport:
-        """Place ``wanted``, in the order of their paths, and restore the other paths that we have placed."""
+        """Place ``wanted``, in the order of their paths, and restore the other paths that we have placed.
+
+        If the record cannot be read or written, all files have this problem: without it, none could be restored later.
+        """
         wanted = sorted(wanted, key=_path)
-        self.placed = dict(self._read())
-        if not wanted and not self.placed:
-            return self.report
+        try:
+            self.placed = dict(self._read())
+            if wanted or self.placed:
+                self._place(wanted)
+        except OSError as error:
+            what = f"its previous state cannot be kept: {error.filename}: {error.strerror}"
+            paths = {file.path for file in wanted} | self.placed.keys()
+            self.report.problems |= {path: what for path in sorted(paths - self.report.problems.keys())}
+        return self.report
+
+    def _place(self, wanted: Collection[PlacedFile]) -> None:
         ready = [(file, ours) for file in wanted if (ours := self._prepare(file)) is not None]
         self._write()
         for file, ours in ready:
@@ -160,7 +171,6 @@ class FilePlacement:
         for path in sorted(self.placed.keys() - paths, reverse=True):
             self._restore(path, self.placed[path])
         self._write()
-        return self.report
 
     def _prepare(self, file: PlacedFile) -> PathState | None:
         """Return the wanted state of a file, or None if it cannot be placed. Record the previous state once."""

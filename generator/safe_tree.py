@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ordain.generator import selinux_label
+
 SIZE_MAX = 64 << 20
 """The most bytes of a file that is replaced, because it is read and kept; a sparse file of a user may have any size."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -75,7 +77,8 @@ def write_state(root: Path, path: str, wanted: PathState, *, restores: bool = Fa
             os.mkdir(name, 0o755, dir_fd=folder)
             # In a directory of a user, root's directory would be in the way of that user, and no protection.
             parent = os.fstat(folder)
-            _own(folder, name, PathState("directory", 0o755, parent.st_uid, parent.st_gid))
+            made = PathState("directory", 0o755, parent.st_uid, parent.st_gid)
+            _own(folder, name, made, _label(root, above, made))
             os.fsync(folder)
     with _parent(root, path) as (folder, name):
         # Checked here again, since the user may have exchanged the directories after `user_above` looked at them.
@@ -91,13 +94,14 @@ def write_state(root: Path, path: str, wanted: PathState, *, restores: bool = Fa
         elif wanted.kind == "directory":
             if current.kind not in ("nothing", "directory"):
                 os.unlink(name, dir_fd=folder)
-            if current.kind != "directory":
+            is_new = current.kind != "directory"
+            if is_new:
                 os.mkdir(name, 0o700, dir_fd=folder)
-            _own(folder, name, wanted)
+            _own(folder, name, wanted, _label(root, path, wanted) if is_new else b"")
         else:
             if current.kind == "directory":
                 _remove_empty(folder, name)
-            _replace(folder, name, wanted)
+            _replace(folder, name, wanted, _label(root, path, wanted))
         os.fsync(folder)
 
 
@@ -242,8 +246,17 @@ def _state(folder: int, name: str) -> PathState:
         return PathState("other", mode, uid, gid)
     if status.st_size > SIZE_MAX:
         raise PlacementError(f"the file at this path has {status.st_size:,} bytes, and {SIZE_MAX:,} can be kept")
-    with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
-        return PathState.of("file", file.read(SIZE_MAX), mode=mode, uid=uid, gid=gid)
+    return PathState.of("file", _content(folder, name), mode=mode, uid=uid, gid=gid)
+
+
+def _content(folder: int, name: str) -> bytes:
+    """Return the content of a file; a directory that a user puts there meanwhile is an OSError."""
+    descriptor = os.open(name, _READ, dir_fd=folder)
+    try:  # fdopen refuses a directory, and leaves it open
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(SIZE_MAX)
+    finally:
+        os.close(descriptor)
 
 
 def _remove_empty(folder: int, name: str) -> None:
@@ -255,7 +268,15 @@ def _remove_empty(folder: int, name: str) -> None:
         raise PlacementError("a directory with files of others is at this path; move it away") from None
 
 
-def _replace(folder: int, name: str, wanted: PathState) -> None:
+def _label(root: Path, path: str, wanted: PathState) -> bytes:
+    kind = {"directory": stat.S_IFDIR, "link": stat.S_IFLNK}.get(wanted.kind, stat.S_IFREG)
+    try:
+        return selinux_label.label_of(root, path, kind | wanted.mode)
+    except selinux_label.PolicyError as error:
+        raise PlacementError(str(error)) from None
+
+
+def _replace(folder: int, name: str, wanted: PathState, label: bytes) -> None:
     """Replace a file or link atomically. It is made under a hidden name, which a killed run may have left behind."""
     beside = f".ordain-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
     with contextlib.suppress(FileNotFoundError):
@@ -264,12 +285,14 @@ def _replace(folder: int, name: str, wanted: PathState) -> None:
         if wanted.kind == "link":
             os.symlink(wanted.data, beside, dir_fd=folder)
             os.chown(beside, wanted.uid, wanted.gid, dir_fd=folder, follow_symlinks=False)
+            selinux_label.set_label(f"/proc/self/fd/{folder}/{beside}", label, is_link=True)
         else:
             with os.fdopen(os.open(beside, _NEW, 0o600, dir_fd=folder), "wb") as file:
                 file.write(wanted.data)
                 file.flush()
                 os.fchown(file.fileno(), wanted.uid, wanted.gid)
                 os.fchmod(file.fileno(), wanted.mode)
+                selinux_label.set_label(file.fileno(), label)
                 os.fsync(file.fileno())
         os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError:
@@ -278,10 +301,11 @@ def _replace(folder: int, name: str, wanted: PathState) -> None:
         raise
 
 
-def _own(folder: int, name: str, wanted: PathState) -> None:
+def _own(folder: int, name: str, wanted: PathState, label: bytes) -> None:
     fd = os.open(name, _FOLDER, dir_fd=folder)
     try:
         os.fchown(fd, wanted.uid, wanted.gid)
         os.fchmod(fd, wanted.mode)
+        selinux_label.set_label(fd, label)
     finally:
         os.close(fd)

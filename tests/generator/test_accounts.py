@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from ordain.generator.accounts import RECORD, Accounts
+from ordain.generator.accounts import RECORD, Accounts, main
+from ordain.generator.phases import REPORTS
 from ordain.transforms.account_lines import FOLDER
 
 PASSWD = "root:x:0:0::/root:/bin/bash\nwww:x:33:33::/var/www:/bin/sh\nann:x:1000:1000::/home/ann:/bin/bash\n"
@@ -153,3 +155,17 @@ def test_an_account_that_was_made_with_another_number_is_removed_again(machine: 
 
     assert machine.changes == ["userdel web", "groupdel web"]
     assert problems["users/web"] == "systemd-sysusers gave it the uid 994 instead of 70; it was removed again"
+
+
+def test_accounts_whose_previous_state_cannot_be_kept_have_a_problem(tmp_path: Path) -> None:
+    Machine(tmp_path).wants({"name": "ann", "shell": "/bin/sh"})
+    (tmp_path / RECORD).unlink(missing_ok=True)
+    folder = (tmp_path / RECORD).parent
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("in the way")
+
+    assert main(["ordain-users", str(tmp_path)]) == 1
+
+    report = json.loads((tmp_path / REPORTS["users"]).read_bytes())
+    assert report["problems"]["users"].startswith("its previous state cannot be kept: ")

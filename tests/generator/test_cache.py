@@ -42,6 +42,7 @@ entries = st.lists(
 ids = st.text("0123456789abcdef", min_size=32, max_size=32) | st.just("")
 
 
+@pytest.mark.thorough
 @given(number=st.integers(0, 10**17), hash=st.text(string.hexdigits), machine_id=ids, boot_id=ids, entries=entries)
 def test_a_packed_cache_is_unpacked_unchanged(
     number: int, hash: str, machine_id: str, boot_id: str, entries: list[Entry]
@@ -51,6 +52,7 @@ def test_a_packed_cache_is_unpacked_unchanged(
     assert values(unpack(pack(cache))) == values(cache)
 
 
+@pytest.mark.thorough
 @given(entries=entries, seed=st.randoms())
 def test_the_order_of_entries_does_not_change_the_bytes(entries: list[Entry], seed: object) -> None:
     shuffled = list(entries)

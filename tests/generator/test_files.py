@@ -449,3 +449,16 @@ def test_a_directory_that_was_exchanged_after_the_check_gets_no_file_of_another(
 
     assert "belongs to another user" in report.problems["/srv/app/a"]
     assert not (root / "srv/app/a").exists()
+
+
+def test_no_file_is_placed_if_its_previous_state_cannot_be_kept(root: Path) -> None:
+    (root / "etc/motd").write_text("old")
+    wanted = [RegularFile(path="/etc/motd", content="new"), RegularFile(path="/etc/other", content="new")]
+    (root / "var").write_text("in the way")
+
+    report = place(root, *wanted)
+
+    reason = f"its previous state cannot be kept: {root}/var/lib/ordain/files/placed.json: Not a directory"
+    assert report.problems == {"/etc/motd": reason, "/etc/other": reason}
+    assert (root / "etc/motd").read_text() == "old"
+    assert not (root / "etc/other").exists()

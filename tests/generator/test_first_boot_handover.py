@@ -29,6 +29,8 @@ from ordain.generator.main import main as generate
 from support.generator_machine import cache
 from support.samples.agent_yaml_samples import BAD, GOOD
 
+pytestmark = pytest.mark.thorough
+
 LAYER = b'{"ordain": "v1", "kind": "Layer", "name": "a", "services": {"a": {"command": ["/bin/true"]}}}\n'
 OTHER = LAYER.replace(b'"a"', b'"b"')
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.http_server import QuietHandler, serving
+from support.initrd_programs import programs_without_busybox
 
 HANDOVER = Path(__file__).parents[2] / "packaging/initrd/handover"
 DOCUMENT = b"ordain: v1\nkind: Layer\nname: a\n"
@@ -28,9 +29,8 @@ def run(
     loud = 'ordain_say() { echo "said: $*"; }\n'
     code = f"set -u\n{ours}. {HANDOVER}\n{loud}{script}\n"
     environment = {**os.environ, "PATH": path or os.environ["PATH"]}
-    return subprocess.run(
-        [*shell, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=30
-    )
+    command = [shutil.which(shell[0]) or shell[0], *shell[1:], "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
 
 
 def handed(home: Path) -> dict[str, bytes]:
@@ -78,9 +78,11 @@ def test_only_documents_and_a_boot_cache_are_delivered(shell: list[str], tmp_pat
     done = run(shell, tmp_path, f"umask 0; ordain_directory '{folder}'")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert set(handed(tmp_path)) == {"documents/a.yaml", "documents/b c.json", "documents/d.yml", "boot/handed"}
-    assert (tmp_path / "run/documents/a.yaml").stat().st_mode & 0o777 == 0o644
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert modes == {0o600}, "documents may hold secrets, as those in /etc/ordain/documents"
 
 
+@pytest.mark.thorough
 def test_a_file_that_is_too_large_for_memory_is_not_taken_from_a_disk(shell: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -116,12 +118,25 @@ def test_json_is_recognized_by_its_first_character(shell: list[str], tmp_path: P
     assert set(handed(tmp_path)) == {"documents/source.json"}
 
 
+@pytest.mark.parametrize("words", ["ordain.source=URL/a.yaml", "ordain.disk=NONE"])
+def test_an_initrd_without_busybox_has_the_programs(shell: list[str], tmp_path: Path, words: str) -> None:
+    (tmp_path / "ordain").mkdir()
+    (tmp_path / "ordain/web.yaml").write_bytes(b"ordain: v1\n")
+    with served(b"ordain: v1\n") as (url, _):
+        script = f"ordain_directory '{tmp_path}/ordain'; ordain_handover {tmp_path}"
+        path = programs_without_busybox(tmp_path)
+        done = run(shell, tmp_path, script, words=words.replace("URL", url), path=path)
+
+    assert "not found" not in done.stdout + done.stderr
+    assert handed(tmp_path)["documents/web.yaml"] == b"ordain: v1\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ("ordain.source=URL/gone.yaml", "URL/gone.yaml: "),
         ("ordain.source=http://127.0.0.1:1/x", "http://127.0.0.1:1/x: "),
-        ("ordain.source=URL/{machine-id}.yaml", "does not know so early who it is"),
+        ("ordain.source=URL/{machine-id}.yaml", "URL/{machine-id}.yaml: this machine does not know so early who it is"),
         ("ordain.disk=NONE", "no disk labelled NONE after 1 s"),
     ],
 )
@@ -227,6 +242,14 @@ def test_curl_does_not_follow_a_redirect(shell: list[str], tmp_path: Path) -> No
     assert handed(tmp_path) == {}
 
 
+def test_brackets_and_braces_of_a_url_make_one_request(shell: list[str], tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    with served(DOCUMENT) as (url, asked):
+        run(shell, tmp_path, f"ordain_fetch {tmp_path}", words=f"ordain.source={url}/[1-3]/{{a,b}}.yaml")
+    assert [path for path, _ in asked] == ["/[1-3]/{a,b}.yaml"]
+
+
 def test_https_without_curl_is_refused(tmp_path: Path) -> None:
     """busybox wget fetches https without any check of the certificate."""
     tools = busybox_tools(tmp_path)
@@ -245,6 +268,7 @@ def test_https_without_curl_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "hostname", ["{hostname}", "a{machine-id}", "web\r\nOrdain-Mac: 00:00:00:00:00:00", "a b", "a/../b"]
 )
+@pytest.mark.thorough
 def test_a_host_name_that_is_not_one_is_not_sent(shell: list[str], tmp_path: Path, hostname: str) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)

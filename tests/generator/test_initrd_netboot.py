@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
 from support.http_server import QuietHandler, serving
+from support.initrd_programs import programs_without_busybox
 
 FOLDER = Path(__file__).parents[2] / "packaging/initrd"
 TOOLS = ("curl", "zstd", "tar", "sha256sum", "mkfifo")
@@ -23,6 +27,7 @@ Answer = Callable[[int, int, bytes], bytes]
 """From the number of the request, its first byte, and the right bytes, to the bytes that are sent."""
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.skipif(not FOLDER.exists(), reason="needs the source tree"),
     pytest.mark.skipif(bool(ABSENT), reason=f"needs {', '.join(ABSENT)}"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: tar gives files their owners"),
@@ -64,7 +69,15 @@ def served(data: bytes, answer: Answer = lambda number, first, right: right, *, 
 
 
 def run(
-    shell: list[str], home: Path, url: str, data: bytes, *, words: str = "", free_kb: int = 1 << 20, tries: str = ""
+    shell: list[str],
+    home: Path,
+    url: str,
+    data: bytes,
+    *,
+    words: str = "",
+    free_kb: int = 1 << 20,
+    tries: str = "",
+    path: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run ordain_root for an archive ``data`` at ``url``; ``home/root`` is the root."""
     digest = hashlib.sha256(data).hexdigest()
@@ -86,8 +99,16 @@ sleep() {{ :; }}
 {tries}
 ordain_root {home}/root && echo mounted
 """
+    environment = {**os.environ, "PATH": path or os.environ["PATH"]}
+    command = [shutil.which(shell[0]) or shell[0], *shell[1:], "-c", code]
     return subprocess.run(
-        [*shell, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -99,6 +120,19 @@ def test_the_root_is_unpacked_and_its_digest_is_right(shell: list[str], tmp_path
     assert (tmp_path / "root/sbin/init").read_bytes() == b"init"
     assert (tmp_path / "root/big").stat().st_size == 350_000
     assert list((tmp_path / "run").iterdir()) == [], "the pieces take no memory of the machine"
+
+
+def test_an_initrd_without_busybox_has_the_programs(shell: list[str], tmp_path: Path, archive: bytes) -> None:
+    def answer(number: int, first: int, right: bytes) -> bytes:
+        return right[:40_000] if number == 1 else right
+
+    with served(archive, answer) as url:
+        path = programs_without_busybox(tmp_path)
+        done = run(shell, tmp_path, url, archive, tries="ORDAIN_STALL=60", path=path)
+
+    assert "not found" not in done.stdout
+    assert "mounted" in done.stdout, done.stdout
+    assert (tmp_path / "root/sbin/init").read_bytes() == b"init"
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(shell: list[str], tmp_path: Path, archive: bytes) -> None:
@@ -133,6 +167,53 @@ def test_another_archive_than_the_named_one_is_never_started(shell: list[str], t
 
     assert "mounted" not in done.stdout
     assert f"its digest is {hashlib.sha256(archive).hexdigest()}, and should be {'0' * 64}" in done.stdout
+
+
+def hostile(outside: Path) -> bytes:
+    """Return an archive whose members lead out of the directory that it is unpacked into, each in another way."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+
+        def add(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> None:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mode = kind, target, 0o4755
+            member.size = 4 if kind == tarfile.REGTYPE else 0
+            archive.addfile(member, io.BytesIO(b"evil") if member.size else None)
+
+        up = "/".join([".."] * 20)
+        add(f"{up}{outside}/parent")
+        add(f"{outside}/absolute")
+        for name, target in (("link", f"{outside}"), ("relative", f"{up}{outside}")):
+            add(name, tarfile.SYMTYPE, target)
+            add(f"{name}/through")
+        add("here", tarfile.SYMTYPE, ".")
+        add("here/above", tarfile.SYMTYPE, "..")
+        add("here/above/above-through")
+        for name, target in (("hard", f"{outside}/victim"), ("hard-up", f"{up}{outside}/victim"), ("both", "link")):
+            add(name, tarfile.LNKTYPE, target)
+            add(name)
+        add("victim", tarfile.SYMTYPE, f"{outside}/victim")
+        add("victim")
+        add("link", tarfile.DIRTYPE)  # its mode and owner are set at the end
+    return subprocess.run(["zstd", "-q", "-c"], input=data.getvalue(), capture_output=True, check=True).stdout
+
+
+def test_an_archive_of_somebody_else_changes_nothing_outside_the_root(shell: list[str], tmp_path: Path) -> None:
+    """It is unpacked before its digest is known."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o700)
+    (outside / "victim").write_text("of the initrd")
+    data = hostile(outside)
+    with served(data) as url:
+        done = run(shell, tmp_path, url, data, words=f"ordain.root.sha256={'0' * 64}")
+
+    assert "mounted" not in done.stdout
+    assert done.stdout.count("try\n") == 3
+    assert [path.name for path in outside.iterdir()] == ["victim"], done.stdout
+    status = (outside / "victim").stat()
+    assert ((outside / "victim").read_text(), status.st_mode & 0o7777, status.st_nlink) == ("of the initrd", 0o644, 1)
+    assert outside.stat().st_mode & 0o7777 == 0o700
+    assert not (tmp_path / "above-through").exists()
 
 
 def test_a_damaged_download_is_fetched_again(shell: list[str], tmp_path: Path, archive: bytes) -> None:
@@ -209,3 +290,81 @@ def test_the_name_servers_of_dhcp_are_used(shell: list[str], tmp_path: Path) -> 
     done = subprocess.run([*shell, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "nameserver 10.0.2.3\n"
+
+
+def run_install(
+    shell: list[str], home: Path, outcome: str, *, kernel: bytes = b"kernel"
+) -> tuple[list[str], list[dict[str, str]]]:
+    """Install an unpacked root whose program leaves ``outcome``; return the output, and the reports to the server."""
+    reports: list[dict[str, str]] = []
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            data = {"/files/images/proof/1/kernel": kernel, "/files/images/proof/1/initrd": b"initrd"}[self.path]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_POST(self) -> None:
+            assert self.path == "/installed"
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            reports.append({name: values[0] for name, values in parse_qs(body, keep_blank_values=True).items()})
+            self.send_response(204)
+            self.end_headers()
+
+    digests = {"kernel": hashlib.sha256(b"kernel").hexdigest(), "initrd": hashlib.sha256(b"initrd").hexdigest()}
+    words = " ".join(f"ordain.install.{name}={digest}" for name, digest in digests.items())
+    (home / "cmdline").write_text(f"ordain.install=once {words}\n")
+    with serving(Handler) as port:
+        code = f"""
+ordain_run={home}/run ordain_cmdline={home}/cmdline
+. {FOLDER}/handover
+. {FOLDER}/netboot
+ordain_say() {{ echo "said: $*"; }}
+ordain_error() {{ echo "error: $*"; }}
+ordain_macs() {{ echo 52:54:00:12:34:56; }}
+ordain_root() {{ ordain_url=http://127.0.0.1:{port}/files/images/proof/1/root; }}
+ordain_reboot() {{ echo reboot; exit; }}
+sleep() {{ :; }}
+sync() {{ :; }}
+mount() {{ :; }}
+chroot() {{ mkdir -p {home}/run/install; {outcome}; }}
+ordain_start {home}/root
+echo started
+"""
+        done = subprocess.run([*shell, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    return done.stdout.splitlines(), reports
+
+
+def test_an_unpacked_root_installs_itself_and_the_server_knows(shell: list[str], tmp_path: Path) -> None:
+    said, reports = run_install(shell, tmp_path, f"printf 'installed\\n9f\\n' >{tmp_path}/run/install/outcome")
+
+    assert said == ["said: installed; this machine boots again now", "reboot"]
+    assert reports == [
+        {"mac": "52:54:00:12:34:56,", "state": "begun", "text": ""},
+        {"mac": "52:54:00:12:34:56,", "state": "installed", "text": "9f"},
+    ]
+    release = os.uname().release
+    assert (tmp_path / f"root/boot/vmlinuz-{release}").read_bytes() == b"kernel"
+    assert (tmp_path / f"root/boot/initrd.img-{release}").read_bytes() == b"initrd"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kernel", "reason"),
+    [
+        ("printf 'refused\\nthe disk & = is full\\n' >{home}/run/install/outcome", b"kernel", "the disk & = is full"),
+        ("echo Traceback; false", b"kernel", "Traceback"),
+        ("false", b"other", f"should be {hashlib.sha256(b'kernel').hexdigest()}: it was damaged or replaced"),
+    ],
+)
+def test_a_machine_that_does_not_install_says_why_and_boots_again(
+    shell: list[str], tmp_path: Path, outcome: str, kernel: bytes, reason: str
+) -> None:
+    said, reports = run_install(shell, tmp_path, outcome.format(home=tmp_path), kernel=kernel)
+
+    assert said[0].startswith("error: not installed: ")
+    assert reason in said[0]
+    assert said[-1] == "reboot"
+    assert [report["state"] for report in reports] == ["begun", "refused"]
+    assert reason in reports[1]["text"]

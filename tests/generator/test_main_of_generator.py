@@ -217,6 +217,7 @@ def test_a_read_only_file_system_is_reported(machine: Machine, full: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGALRM])
+@pytest.mark.thorough
 def test_a_kill_at_any_moment_leaves_only_complete_files(machine: Machine, number: signal.Signals) -> None:
     machine.put(CURRENT, many())
     random.seed(number)
