@@ -5,16 +5,20 @@ OrdainError
 │   ├── Unavailable             no bus, no systemd, or no answer in time
 │   │   ├── BusError            the other side of the bus answered with an error (`system.bus`)
 │   │   ├── Disconnected        the connection to the bus was lost (`system.bus`)
-│   │   └── AgentLost           the agent ended while it had a call (`daemon.clients.remote`)
+│   │   ├── AgentLost           the agent ended while it had a call (`daemon.clients.remote`)
+│   │   └── NoRoom              the previous state of files cannot be kept (`apply.room`)
 │   ├── Busy                    another apply is running
 │   ├── Denied                  the caller is not authorized
 │   ├── RemovalLimitExceeded    a source removed too many services at once
 │   ├── AlreadyRejected         the generation was rolled back before, and the documents have not changed since
 │   ├── ShuttingDown            the machine is shutting down
 │   ├── UnreadableHolds         the file of holds cannot be read (`state.holds`)
+│   ├── UnknownMachine          no machine of this name has asked the boot server (`netboot.machine_records`)
 │   ├── NaclMissing             PyNaCl is not installed (`delivery.identity.decryption_key`)
 │   └── LockedKey               a private key needs its passphrase (`delivery.release.signing`)
 ├── SourceError                 the documents cannot be fetched now (`delivery.protocol`)
+│   ├── StoreAway               a relay answers, and its store does not: no slots can be taken (`delivery.protocol`)
+│   ├── _BadRequest             a request to a relay has another form (`server.relay.relay_requests`)
 │   └── _NotSent                the request certainly did not reach the server (`delivery.database.http_transport`)
 ├── StoreError                  an answer of a document store that its client handles itself
 │   ├── MalformedAnswer         the answer does not follow the store's protocol
@@ -31,6 +35,7 @@ OrdainError
 ├── NotAnswering                a mount does not answer in time; also a TimeoutError (`system.bounded_reads`)
 ├── NotInGeneration             the generation holds no such unit, file or pointer (`plan.explain`)
 ├── NotPrebuilt                 a boot cache cannot be prebuilt for a machine (`server.prebuilt_caches`)
+├── RequestRefused              a request of the API is refused, with a status of HTTP (`server.api`)
 ├── Usage                       the arguments of ordainctl are wrong (`cli.parse`)
 └── Help                        the help of ordainctl was asked for (`cli.parse`)
 

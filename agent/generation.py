@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.transforms.artifacts import Artifact, PlacedFile, UnitLink, needed_secrets, row
 from ordain.transforms.document.text.plain_data import plain, plain_value
@@ -28,6 +29,7 @@ from ordain.transforms.model import (
     Tree,
     Wanted,
 )
+from ordain.transforms.package_set import NO_PACKAGES, PackageSet
 from ordain.transforms.systemd.unit_name import template_of
 
 TRANSFORMS = "transforms/"
@@ -42,15 +44,16 @@ def generation(compiled: Compiled, number: int = 0) -> Generation:
     tree = compiled.resolved.tree
     document = plain(tree)
     assert isinstance(document, dict)
-    return Generation(
+    new = Generation(
         number=number,
-        hash=digest(document, compiled.artifacts, compiled.members),
         artifacts=compiled.artifacts,
         members=compiled.members,
+        packages=compiled.packages,
         document=document,
         provenance={**dict(_provenance(tree, ())), **dict(_rules(compiled.catalog_uses))},
         transforms=compiled.transforms,
     )
+    return identified(new)
 
 
 def keep_running(
@@ -78,23 +81,50 @@ def keep_running(
     placed = {a.path: a for a in old.artifacts if not isinstance(a, UnitLink) and _unit_of(a.path) in names}
     artifacts = {**placed, **{a.path: a for a in new.artifacts}}
     artifacts |= {a.path: a for a in needed_secrets(artifacts.values(), old.artifacts)}
-    return replace(
-        new,
-        artifacts=tuple(artifacts[path] for path in sorted(artifacts)),
-        members=tuple(sorted((*new.members, *kept), key=lambda m: m.unit)),
-        hash=digest(new.document, artifacts.values(), (*new.members, *kept)),
+    return identified(
+        replace(
+            new,
+            artifacts=tuple(artifacts[path] for path in sorted(artifacts)),
+            members=tuple(sorted((*new.members, *kept), key=lambda m: m.unit)),
+        )
     )
 
 
-def digest(document: Mapping[str, Any], artifacts: Iterable[Artifact], members: Iterable[Member]) -> str:
+def identified(generation: Generation) -> Generation:
+    """Return ``generation`` with its own hash, after a change."""
+    return replace(generation, hash=identity(generation))
+
+
+def identity(generation: Generation) -> str:
+    """Return the hash of everything in ``generation``."""
+    return digest(generation.document, generation.artifacts, generation.members, generation.packages)
+
+
+def digest(
+    document: Mapping[str, Any],
+    artifacts: Iterable[Artifact],
+    members: Iterable[Member],
+    packages: PackageSet = NO_PACKAGES,
+) -> str:
     """Return the identity of a generation: the SHA-256, in hex, of a canonical JSON text. The order does not matter."""
     body = {
         "format": FORMAT,
         "document": dict(document),
         "artifacts": [row(a) for a in sorted(artifacts, key=lambda a: a.path)],
         "members": [to_json(m) for m in sorted(members, key=lambda m: m.unit)],
+        **packages_json(packages),
     }
     return hashlib.sha256(canonical(body)).hexdigest()
+
+
+def packages_json(packages: PackageSet) -> dict[str, Any]:
+    """Return the packages under their key in a hash or file; nothing if there are none, as in earlier versions."""
+    return {"packages": to_json(packages)} if packages else {}
+
+
+def packages_from_json(data: Mapping[str, Any]) -> PackageSet:
+    """Return the packages of which `packages_json` made a part of ``data``. Raises `ValueError`."""
+    return from_json(PackageSet, data["packages"]) if "packages" in data else NO_PACKAGES
 
 
 def canonical(data: object) -> bytes:

@@ -20,6 +20,7 @@ from ordain.agent.instruction import Instruction
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Member
+from ordain.transforms.package_set import NO_PACKAGES, PackageSet
 from ordain.transforms.render.cause_comments import Cause
 
 RawDocument = tuple[str, bytes]
@@ -62,6 +63,7 @@ class Generation:
     document: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     transforms: str = ""
+    packages: PackageSet = NO_PACKAGES
 
 
 RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
@@ -159,6 +161,8 @@ class Observed:
     ``lost`` units were stopped because the source is lost, ``overdue`` units have to be. ``kept_out`` and ``keeps_out``
     are the units that the old and the new generation keep out in addition to their members (`apply.kept_out_units`).
     ``hidden`` are units of ours that a unit file of somebody else replaces, each with the path of that file.
+    ``outdated`` are the changes of unit files of somebody else that running units do not have (their ``artifact`` is
+    the path of the file).
     ``displaced`` are the placed files that somebody has changed (`apply.differences.read_back`), each with the changes
     back.
     ``left_over`` are files and accounts that no document has any more, and that could not be removed.
@@ -177,6 +181,7 @@ class Observed:
     kept_out: tuple[Member, ...] = ()
     keeps_out: tuple[Member, ...] = ()
     hidden: Mapping[str, str] = field(default_factory=dict)
+    outdated: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
     displaced: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
     left_over: frozenset[str] = frozenset()
     dependents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -236,6 +241,29 @@ class FileChange:
     causes: tuple[Cause, ...] = ()
 
 
+class PackageAction(StrEnum):
+    """The changes of a package."""
+
+    INSTALL = "install"
+    REMOVE = "remove"
+    HOLD = "hold"
+    UNHOLD = "unhold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageChange:
+    """A package that is installed, removed or held by the package manager of the system.
+
+    ``version`` is "" if the lists of the repositories that the machine has do not name it. ``item`` is its entry in the
+    documents, "" for a package that comes along with others.
+    """
+
+    name: str
+    action: PackageAction
+    version: str = ""
+    item: str = ""
+
+
 class NoteReason(StrEnum):
     """The reasons to leave a unit alone."""
 
@@ -250,6 +278,8 @@ class NoteReason(StrEnum):
     REBOOT = "reboot"  # its changes take effect at the next boot
     LOST = "lost"  # stopped because of on-source-loss
     LATER = "later"  # its changes take effect at its next start
+    OUTDATED = "outdated"  # somebody else has changed its unit file since it was started
+    BUSY = "busy"  # the apply that is under way has a job for it
     OTHER = "other"
 
 
@@ -271,7 +301,8 @@ class Plan:
     generation, and the ``files`` are placed. Then ``jobs`` are queued together. ``consequences`` are the jobs that
     PID 1 does by itself because of both; they are not waited for, and not judged. ``settings`` are changed values of
     documents that no line of a unit or file has. ``removed`` are the entries that the documents in force have and the
-    new ones do not. ``problems`` are the blocked items and the warnings of the compile.
+    new ones do not. ``packages`` are changed before all of this, and not rolled back. ``problems`` are the blocked
+    items and the warnings of the compile.
     """
 
     from_hash: str = ""
@@ -285,11 +316,12 @@ class Plan:
     settings: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
     removed: tuple[str, ...] = ()
+    packages: tuple[PackageChange, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     def __bool__(self) -> bool:
         """Return whether there is anything to do."""
-        return bool(self.reload or self.stops or self.jobs or self.files)
+        return bool(self.reload or self.stops or self.jobs or self.files or self.packages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ Labels are settings too, but documents match on those of the facts, which a Node
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -24,7 +23,7 @@ from ordain.transforms.document.formats.agent_formats import PEERS
 from ordain.transforms.document.formats.maintenance_windows import Window, parse_window
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.machine import rootfs
-from ordain.transforms.machine.agent_yaml import CODE, PATH, read, read_in_force
+from ordain.transforms.machine.agent_yaml import CODE, PATH, read, read_in_force, read_written
 from ordain.transforms.machine.facts import kernel_command_line
 from ordain.transforms.systemd.values import timespan
 
@@ -80,9 +79,13 @@ def read_settings(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
     except OSError as error:
         return UNREADABLE_SETTINGS, (unreadable_problem(error),)
     settings, problems = parse_settings(data, root)
-    with contextlib.suppress(OSError):
-        if (written := rootfs.read(root, PATH)) != data:  # the agent keeps following an earlier text
+    try:
+        if (written := read_written(root)) != data:  # the agent keeps following an earlier text
             problems = refusal_problems(written, data, root) or problems
+    except rootfs.UnsafeFile as error:
+        problems = (unreadable_problem(error), *problems)
+    except OSError:
+        pass
     return settings, problems
 
 
@@ -120,6 +123,8 @@ def refusal_problems(data: bytes | None, before: bytes | None, root: Path) -> tu
 
 def unreadable_problem(error: OSError) -> Problem:
     """Return the problem of a file that exists and cannot be read."""
+    if isinstance(error, rootfs.UnsafeFile):
+        return _problem(f"the file is not used: {error.filename}: {error.strerror}", error.hint)
     return _problem(f"cannot read the file: {error.strerror or error}")
 
 

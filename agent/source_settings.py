@@ -24,6 +24,7 @@ class SourceKind(StrEnum):
     DIRECTORY = "directory"
     ETCD = "etcd"
     COUCHDB = "couchdb"
+    RELAY = "relay"
     HTTP = "http"
     NONE = "none"
 
@@ -83,7 +84,14 @@ class SourceSettings:
         return tuple(filter(None, (self.credential, self.key)))
 
 
-_URL_SHAPES = {SourceKind.HTTP: BOOT_SERVER, SourceKind.ETCD: SERVER, SourceKind.COUCHDB: SERVER_WITH_PATH}
+STORES = (SourceKind.ETCD, SourceKind.COUCHDB, SourceKind.RELAY)
+"""The sources on a server that take the reports of machines."""
+_URL_SHAPES = {
+    SourceKind.HTTP: BOOT_SERVER,
+    SourceKind.ETCD: SERVER,
+    SourceKind.COUCHDB: SERVER_WITH_PATH,
+    SourceKind.RELAY: SERVER,
+}
 NO_SOURCE = SourceSettings(type=SourceKind.NONE, path="")
 
 
@@ -109,21 +117,25 @@ def source_from_url(text: str, base: SourceSettings, where: Where) -> tuple[Sour
     The credential and the certificates stay those of ``base``, if that is a source of the same type.
 
     ``https://boot/{machine-id}.yaml``, ``etcd+https://a:2379,b:2379/ordain/``, ``couchdb+https://db:6984/ordain``
-    (a proxy may serve it below a path: ``couchdb+https://proxy/couch/ordain``), or ``/a/directory``.
+    (a proxy may serve it below a path: ``couchdb+https://proxy/couch/ordain``), ``relay+https://a:8443,b:8443``, or
+    ``/a/directory``.
     """
     if text.startswith("/"):
         return replace(SourceSettings(), path=text), []
     word, plus, rest = text.partition("+")
-    kind = SourceKind.HTTP if not plus or word not in ("etcd", "couchdb") else SourceKind(word)
+    kind = SourceKind.HTTP if not plus or word not in STORES else SourceKind(word)
     scheme, _, place = (text if kind is SourceKind.HTTP else rest).partition("://")
     hosts, _, below = place.partition("/")
     kept = replace(base, type=kind) if base.type is kind else SourceSettings(type=kind)
     path, _, database = below.strip("/").rpartition("/") if kind is SourceKind.COUCHDB else ("", "", "")
     path = f"/{path}" if path else ""
+    if kind is SourceKind.RELAY and below:
+        path = f"/{below}"  # a relay has none, and the check of the URL says so
     urls = [text] if kind is SourceKind.HTTP else [f"{scheme}://{host}{path}" for host in hosts.split(",")]
     faults = [fault for url in urls if (fault := url_fault(url, _URL_SHAPES[kind]))]
     if faults:
         hint = "https://boot.example/{machine-id}.yaml, etcd+https://a:2379/ordain/, couchdb+https://db:6984/ordain"
+        hint += ", or a directory with its whole path: /srv/store"
         what = f"not the URL of a source: {faults[0]}"
         problem = Problem(where=replace(where, pointer=SOURCE_PARAMETER), what=what, hint=hint, code="Settings")
         return NO_SOURCE, [problem]

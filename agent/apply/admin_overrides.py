@@ -114,7 +114,7 @@ def overridden_values(
     placed = placed_units(generation) if files else {}
     for unit in sorted(files.keys() & placed.keys()):
         ours, drop_ins = placed[unit], [path for path in files[unit] if ".d/" in path]
-        actual = replace(ours, files=_in_order(ours, root, drop_ins))
+        actual = with_drop_ins(ours, drop_in_texts(root, drop_ins))
         assigned = {(s, key): path for path, text in actual.files if path in drop_ins for s, key, _ in parse(text)}
         for (section, key), path in sorted(assigned.items()):
             wanted, now = ours.values.get((section, key), ()), actual.values.get((section, key), ())
@@ -134,16 +134,21 @@ def overridden_values(
                 )
 
 
-def _in_order(ours: PlacedUnit, root: Path, drop_ins: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Return the files of a unit, with ``drop_ins`` of an administrator, in the order in which PID 1 reads them.
+def drop_in_texts(root: Path, files: Iterable[str]) -> Mapping[str, str]:
+    """Return the content of those ``files`` (`administrator_files`) that are drop-ins, by path."""
+    return {path: _text(root, path.lstrip("/")) for path in files if ".d/" in path}
+
+
+def with_drop_ins(ours: PlacedUnit, drop_ins: Mapping[str, str]) -> PlacedUnit:
+    """Return a unit with ``drop_ins`` of an administrator, its files in the order in which PID 1 reads them.
 
     Drop-ins are read by name; of two with the same name PID 1 reads only that of the first directory.
     """
     fragment = tuple(file for file in ours.files if file[0] == ours.fragment)
     named = {path.rpartition("/")[2]: (path, text) for path, text in ours.files if path != ours.fragment}
     for path in reversed(tuple(drop_ins)):
-        named[path.rpartition("/")[2]] = path, _text(root, path.lstrip("/"))
-    return (*fragment, *(named[name] for name in sorted(named)))
+        named[path.rpartition("/")[2]] = path, drop_ins[path]
+    return replace(ours, files=(*fragment, *(named[name] for name in sorted(named))))
 
 
 def _is_overridden(section: str, wanted: Values, actual: Values) -> bool:

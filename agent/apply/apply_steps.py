@@ -7,7 +7,8 @@
         phase PLACE             │
           place                 commit the generation to /run: every generator run places it from now on
           reload                PID 1 runs the generators and reads all units, once
-          place_files           files that are not units, checked by the services that read them
+          place_files           files that are not units, checked by the services that read them; PID 1 reads its units
+                                again if other generators make units from one of the files
         phase ACT               │
           act                   jobs with the new definitions, a verdict for each
           check_reachability    the network must not have cut the machine off
@@ -71,6 +72,7 @@ from ordain.agent.state.store import Store
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.journal_socket import send
 from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
+from ordain.transforms.machine.generated_units import is_read_by_generators
 from ordain.transforms.systemd.unit_name import is_template
 
 _ASKED = frozenset({ChangeCause.APPLY, ChangeCause.FILE, ChangeCause.ROLLBACK})
@@ -304,8 +306,25 @@ class ApplySteps:
             asked=progress.entry.origin.cause in _ASKED,
             rolls_back=progress.rolls_back,
         )
-        jobs = without_units(progress.jobs, {verdict.unit for verdict in wrong})
+        jobs = progress.jobs
+        if any(is_read_by_generators(file.path) for file in progress.plan.files):
+            wrong += await self._repair.read(progress.new)
+            jobs = await self._without_lost_units(jobs, progress.new)
+        jobs = without_units(jobs, {verdict.unit for verdict in wrong})
         return replace(progress.judged(wrong), jobs=jobs)
+
+    async def _without_lost_units(self, jobs: tuple[Job, ...], new: Generation) -> tuple[Job, ...]:
+        """Return ``jobs``, with a stop in place of each restart of a unit that no generator makes any more."""
+        members = {member.unit for member in new.members}
+        states = await self._machine.systemd.list_units(job.unit for job in jobs)
+        return tuple(
+            replace(job, verb=Verb.STOP, reason="nothing makes its unit any more")
+            if job.verb in (Verb.RESTART, Verb.RELOAD)
+            and job.unit not in members
+            and states[job.unit].load_state == "not-found"
+            else job
+            for job in jobs
+        )
 
     async def _act(self, progress: Progress) -> Progress:
         if await self._has_failed(progress):  # before any process had to hear of it

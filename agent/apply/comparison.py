@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ordain.agent.apply.admin_overrides import administrator_files, hiding_files, overridden_values
+from ordain.agent.apply.differences.difference import Difference
 from ordain.agent.apply.observe import Observer, look
 from ordain.agent.apply.place_files import placement_conditions
+from ordain.agent.apply.unread_sources import unread_sources
 from ordain.agent.condition import StatusCondition
-from ordain.agent.model import Generation, Observed
-from ordain.agent.plan.unit_status import differences, unit_statuses
+from ordain.agent.model import Generation, Observed, Plan
+from ordain.agent.plan.unit_status import differences, in_progress, outdated, unit_statuses
 from ordain.agent.state.holds import UnreadableHolds
 from ordain.agent.status import UnitStatus
 from ordain.agent.system.systemd1 import Systemd
@@ -35,9 +37,18 @@ class MachineComparison:
 
 
 async def compare(
-    generation: Generation, *, systemd: Systemd, root: Path, observer: Observer, caller: int = 0
+    generation: Generation,
+    *,
+    systemd: Systemd,
+    root: Path,
+    observer: Observer,
+    caller: int = 0,
+    under_way: Plan | None = None,
 ) -> MachineComparison:
-    """Compare the machine below ``root`` with ``generation``. ``caller`` is the process that asks, 0 if nobody does."""
+    """Compare the machine below ``root`` with ``generation``. ``caller`` is the process that asks, 0 if nobody does.
+
+    There is no condition for what the plan of an apply ``under_way`` is about to change.
+    """
     generation = await asyncio.to_thread(observer.with_kept_out, generation)
     names = [member.unit for member in generation.members]
     observed = await look(systemd, names)
@@ -53,6 +64,9 @@ async def compare(
     edited = administrator_files(root, names)
     unread = {unit for unit, paths in edited.items() if await systemd.unread(unit, paths)}
     units = unit_statuses(generation, observed, oneshots, edited, unread)
+    if under_way:
+        units = in_progress(units, under_way.jobs)
+        changed_values = tuple(value for value in changed_values if not _is_under_way(value, under_way))
     return MachineComparison(
         observed=observed,
         units=units,
@@ -61,9 +75,19 @@ async def compare(
             *placement_conditions(generation, root),
             *(difference.condition for difference in changed_values),
             *differences(units),
+            *outdated(units),
             *overridden_values(root, generation, edited, unread),
+            *[condition async for condition in unread_sources(systemd, root, generation)],
+            *await observer.packages.conditions(generation),
         ),
     )
+
+
+def _is_under_way(difference: Difference, plan: Plan) -> bool:
+    """Return whether a job, or a file to be placed, of ``plan`` corrects ``difference``."""
+    units = {change.unit for change in difference.changes}
+    paths = {file.path for file in plan.files}
+    return difference.path in paths or (bool(units) and units <= {job.unit for job in plan.jobs})
 
 
 async def _with_obstacles(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ordain.agent.apply.reachability import NetworkPeer, PeerKind, lost_peers, reached_peers
 from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
-from ordain.agent.generation import digest
+from ordain.agent.generation import identified
 from ordain.agent.model import Generation, Observed, Plan, UnitVerdict
 from ordain.agent.plan.changes.network_changes import network_change, touches_network
 from ordain.agent.settings import CALLER_HOST, GATEWAY, SOURCE, Settings, read_settings
@@ -42,7 +42,7 @@ class ConnectivityGuard:
         """Return ``old``; on a machine without a generation that gets a network, an empty one to roll back to."""
         if old.hash or not network_change(old, new):
             return old
-        return self._store.save(Generation(hash=digest({}, (), ())))[0]
+        return self._store.save(identified(Generation()))[0]
 
     async def watch(self, planned: Plan, observed: Observed, number: int, *, caller: int) -> None:
         """Before ``planned`` places generation ``number``: note the peers that are reached, start the dead-man."""

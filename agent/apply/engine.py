@@ -8,9 +8,10 @@ The agent uses this engine, and so does ordainctl when no agent runs; the lock k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
 from ordain.agent.apply.change_origin import changed_documents, user_of_process
@@ -19,6 +20,7 @@ from ordain.agent.apply.differences.placed_file_differences import is_mended
 from ordain.agent.apply.machine_parts import MachineParts
 from ordain.agent.apply.observe import as_it_is
 from ordain.agent.apply.place_files import read_reports
+from ordain.agent.apply.room import require_room
 from ordain.agent.apply.secret_checks import SecretChecks
 from ordain.agent.apply.trial import TrialRequest, begin_trial
 from ordain.agent.compile.compile_cache import CompileCache
@@ -34,13 +36,16 @@ from ordain.agent.model import (
     NoteReason,
     Observed,
     Outcome,
+    PackageChange,
     Plan,
     RawDocument,
 )
 from ordain.agent.plan.changes.network_changes import without_repairs
 from ordain.agent.state.decisions import DecisionState, RejectedGeneration
 from ordain.agent.system.apply_lock import locked
-from ordain.transforms.errors import Problem
+from ordain.transforms.errors import Problem, Where, blocked, sorted_problems
+from ordain.transforms.model import Wanted
+from ordain.transforms.package_set import PackageSet
 
 Units = frozenset[str]
 NO_UNITS: Units = frozenset()
@@ -54,6 +59,19 @@ RESUME_SEC = 60.0
 def _without_network(observed: Observed) -> Observed:
     """Return ``observed`` without devices that somebody has changed: only an administrator has them repaired."""
     return replace(observed, displaced=without_repairs(observed.displaced))
+
+
+def _package_problems(new: Generation, impossible: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield a problem for each package of ``new`` that cannot be had, or cannot be removed."""
+    items = {package.name: package.item for package in new.packages.wanted}
+    for name, why in sorted(impossible.items()):
+        item = items.get(name, "")
+        placed: Mapping[str, Any] = next(
+            (place for at, place in new.provenance.items() if f"{at}/".startswith(f"{item}/")), {}
+        )
+        where = Where(path=placed.get("path", ""), line=placed.get("line", 0), pointer=item)
+        hint = "correct the documents, or do it with the package manager"
+        yield blocked(item, where, f"{name}: {why}", hint, "PackageFailed")
 
 
 def accept_any(old: Generation, new: Generation) -> None:
@@ -101,6 +119,7 @@ class Engine:
         self._compiler = CompileCache(machine.root, executor)
         self._guard = guard
         self._steps = steps
+        self._packages = machine.observer.packages
         self.secrets = SecretChecks(machine.systemd, machine.root)
 
     async def plan(self, texts: Sequence[RawDocument], *, caller: int = 0) -> Plan:
@@ -108,10 +127,59 @@ class Engine:
         new, problems = await self._compile(texts, caller)
         old = self._machine.store.applied()
         planned, _ = await self._machine.observer.plan(old, new, caller=caller)
-        return replace(planned, problems=problems)
+        packages, impossible = await self._packages.preview(new.packages)
+        problems = sorted_problems((*problems, *_package_problems(new, impossible)))
+        return replace(planned, problems=problems, packages=packages)
 
     async def apply(self, request: ApplyRequest) -> Outcome:
-        """Apply documents. Raises `Refused`, or a `Failure` if nothing was changed."""
+        """Apply documents. Raises `Refused`, or a `Failure` if nothing was changed.
+
+        If an administrator has asked for it, the packages are installed before, and removed afterwards; else the agent
+        does both beside it (`daemon.minders.package_installation`), as nothing may wait for a repository.
+        """
+        if not request.by_administrator:
+            return await self._apply(request)
+        installed = await self._install_packages(request)
+        outcome = await self._apply(request)
+        return await self._remove_packages(outcome, request, installed)
+
+    async def settle_packages(self, packages: PackageSet, *, asked: bool, removes: bool) -> tuple[PackageChange, ...]:
+        """Settle packages (`MachinePackages.settle`), and stop services that they started against the documents."""
+        members = self._machine.store.applied().members
+        stopped = [member.unit for member in members if member.wanted is Wanted.STOPPED]
+        before = await self._machine.systemd.list_units(stopped)
+        changes = await self._packages.settle(packages, asked=asked, removes=removes)
+        after = await self._machine.systemd.list_units(stopped) if changes else {}
+        started = frozenset(unit for unit, state in after.items() if state.running and not before[unit].running)
+        if started:
+            await self.reconcile(released=started)
+        return changes
+
+    async def _install_packages(self, request: ApplyRequest) -> tuple[PackageChange, ...]:
+        """Install the packages that the documents want, if the boot is complete, and return what was changed."""
+        self._machine.trials.require_none()
+        new, _ = await self._compile(request.texts, request.caller)
+        if not new.packages or not await self._machine.systemd.boot_complete():
+            return ()
+        return await self.settle_packages(new.packages, asked=True, removes=False)
+
+    async def _remove_packages(
+        self, outcome: Outcome, request: ApplyRequest, changes: tuple[PackageChange, ...]
+    ) -> Outcome:
+        """Remove packages that no document wants any more, and return the outcome with all ``changes`` of packages.
+
+        They are removed last, once the services that used them have stopped.
+        """
+        applied = self._machine.store.applied()
+        in_force = not outcome.rejected and not outcome.confirm_by
+        if in_force and self._packages.concern(applied.packages) and await self._machine.systemd.boot_complete():
+            removed = await self.settle_packages(applied.packages, asked=False, removes=True)
+            changes += removed
+            if removed:
+                outcome = await self._steps.compared(outcome, applied, caller=request.caller)
+        return replace(outcome, plan=replace(outcome.plan, packages=changes)) if changes else outcome
+
+    async def _apply(self, request: ApplyRequest) -> Outcome:
         async with locked(self._machine.root, request.patience_sec, caller=request.caller):
             await self._steps.resume(caller=request.caller)
             self._machine.trials.require_none()
@@ -124,6 +192,7 @@ class Engine:
             adjust = as_it_is if request.by_administrator else _without_network
             planned, observed = await self._machine.observer.plan(old, new, caller=request.caller, adjust=adjust)
             planned = replace(planned, problems=problems)
+            require_room(self._machine.root, (file.path for file in planned.files))
             self._machine.decisions.reject(None)
             before = self._machine.decisions.now
             if not request.by_administrator:  # the source has changed, and with that the pin is over
@@ -198,6 +267,15 @@ class Engine:
                 PlannedApply(plan=planned, new=now, observed=observed, decided=decided, caller=caller, origin=origin)
             )
 
+    def facts_digest(self) -> bytes:
+        """Return a hash of the observed facts that the documents use (`CompileCache.facts_digest`)."""
+        return self._compiler.facts_digest()
+
+    @property
+    def observes_facts(self) -> bool:
+        """True if the documents use facts that the agent must observe."""
+        return self._compiler.observes_facts
+
     async def machine_digest(self) -> bytes:
         """Return a hash of everything on the machine that documents may depend on (`CompileCache.machine_digest`)."""
         return await asyncio.to_thread(self._compiler.machine_digest)
@@ -225,7 +303,7 @@ class Engine:
             raise AlreadyRejected(f"generation {bad.number} is not tried again while the documents are the same")
 
     def _is_in_force(self, planned: Plan, old: Generation, new: Generation) -> bool:
-        """Return whether there is nothing to do, and the next boot starts with ``new`` as well.
+        """Return whether there is nothing to do, the next boot starts with ``new`` as well, and the history has it.
 
         A generation without a number came with the boot or the image: it is neither in the history nor proven. On a
         clone of a machine, the generations of the history are not proven either until a boot could start with one.
@@ -234,7 +312,8 @@ class Engine:
         # One that could not be written, or of which a unit had failed, is proven now that nothing is wrong any more.
         failed = any(note.why is NoteReason.FAILED for note in planned.notes)
         stays_proven = proven == new.hash or (bool(proven) and failed)
-        return not planned and old.hash == new.hash and bool(old.number) and stays_proven
+        in_history = self._machine.store.has_whole(new.hash)
+        return not planned and old.hash == new.hash and bool(old.number) and stays_proven and in_history
 
     def _decided(self, request: ApplyRequest, new: Generation) -> DecisionState:
         """Return the decisions that apply once ``new`` is in force."""

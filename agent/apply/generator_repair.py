@@ -83,7 +83,8 @@ class GeneratorRepair:
     async def read(self, generation: Generation) -> list[UnitVerdict]:
         """Have PID 1 read the generation that is placed now; return a verdict for each file that was not placed.
 
-        This is the one reload of an apply. If the generator leaves a file out, it runs a second time.
+        This is the one reload of an apply, if no other generator makes units from files of the documents. If our
+        generator leaves a file out, it runs a second time.
         """
         began = time.monotonic()
         await self._systemd.reload()

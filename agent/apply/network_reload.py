@@ -19,6 +19,7 @@ from typing import Any
 
 from ordain.agent.apply import network_snapshot
 from ordain.agent.apply.differences.network_differences import (
+    UNITS,
     DeviceFinding,
     ReadNetwork,
     Repair,
@@ -45,15 +46,12 @@ from ordain.agent.system.netlink import KernelNetwork
 from ordain.agent.system.systemd1 import Systemd
 from ordain.agent.system.transient_units import run
 
-NETWORKD, NETWORK_MANAGER, IFUPDOWN, UDEV = (
-    *("systemd-networkd.service", "NetworkManager.service", "networking.service", "systemd-udevd.service"),
-)
+NETWORKD, NETWORK_MANAGER, IFUPDOWN = (UNITS[name] for name in ("systemd-networkd", "NetworkManager", "ifupdown"))
+UDEV = "systemd-udevd.service"
 NAME, PATH = "org.freedesktop.network1", "/org/freedesktop/network1"
 COMMANDS = "ordain-network.service"
 SNAPSHOT = "run/ordain/network/before"
 """The network before a repair, while that may still be undone."""
-UNITS = {"systemd-networkd": NETWORKD, "NetworkManager": NETWORK_MANAGER, "ifupdown": IFUPDOWN}
-"""By program, its unit."""
 COMMANDS_OUTPUT, OLD_STANZAS = "run/ordain/network/said", "run/ordain/network/interfaces"
 COMMANDS_SEC = 120.0
 SETTLE_SEC = 10.0

@@ -14,10 +14,15 @@ from ordain.agent.apply.admin_overrides import hiding_files
 from ordain.agent.apply.differences.difference import BY_APPLY, Difference
 from ordain.agent.apply.differences.read_back import ReadBack
 from ordain.agent.apply.kept_out_units import KeptOutUnits
+from ordain.agent.apply.outdated_processes import outdated_processes
 from ordain.agent.apply.place_files import left_over, read_reports, unplaced_files
 from ordain.agent.apply.protected_units import roles
+from ordain.agent.apply.stale_overrides import look_for_stale
+from ordain.agent.apply.unseen_starts import look_for_unseen
 from ordain.agent.generation import holds_with_starters, keep_running
 from ordain.agent.model import Change, Effect, Generation, Observed, Plan, Verb
+from ordain.agent.packages.machine_packages import MachinePackages
+from ordain.agent.packages.service_runs import ServiceRuns
 from ordain.agent.plan.changes.diff import PlacedUnit, diff, placed_units, same_generation
 from ordain.agent.plan.changes.file_changes import unchanged_files
 from ordain.agent.plan.consequences import CONFLICTS, PULLS_IN, STOPS_WITH, Dependencies
@@ -86,6 +91,7 @@ class Observer:
         self._store = store
         self._kept_out = KeptOutUnits(root)
         self.read_back = ReadBack(systemd, root)
+        self.packages = MachinePackages(ServiceRuns(systemd, root), root)
 
     async def plan(
         self, old: Generation, new: Generation, *, caller: int, adjust: Callable[[Observed], Observed] = as_it_is
@@ -222,13 +228,18 @@ class Observer:
         behind = [unit for unit, was in applied.units.items() if was.waits] if applied else []
         states = await self._systemd.inspect(behind, INVOCATION_ID)
         waiting = pending_changes(applied, {name: s.invocation_id for name, s in states.items() if s.running})
+        for unit, stale in (await look_for_stale(self._systemd, self._root, new)).items():
+            waiting[unit] = (*waiting.get(unit, ()), *stale)
+        outdated = await outdated_processes(self._systemd, self._root, new)
+        waiting = {**await look_for_unseen(self._systemd, self._root, new), **waiting}
         changed = {c.unit for c in changes if c.effect in (Effect.RELOAD, Effect.RESTART)}
         changed |= {m.unit for m in new.members if m.wanted in (Wanted.STOPPED, Wanted.MASKED) or not m.item}
         started = {m.starts for m in new.members if m.unit in changed}
-        candidates = (changed | started | waiting.keys()) & observed.units.keys()
+        candidates = (changed | started | waiting.keys() | outdated.keys()) & observed.units.keys()
         return replace(
             observed,
             waits=waiting,
+            outdated=outdated,
             holds=read_holds(self._root),
             lost=frozenset(read_source_loss(self._root).stopped),
             protected=await roles(self._systemd, candidates, self._root, caller=caller),

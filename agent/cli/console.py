@@ -122,7 +122,7 @@ class Console:
         from rich.console import Console as Terminal
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
         with Progress(*columns, console=Terminal(file=self.err), transient=True) as progress:
             task = progress.add_task(text, total=None)
             yield lambda words: progress.update(task, description=_visible(words))

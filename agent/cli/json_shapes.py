@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired, TypedDict, cast
 
 from ordain.transforms.errors import Problem
+from ordain.transforms.package_set import PackageSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,50 @@ class JsonArtifact(TypedDict):
     home: str
 
 
+class JsonWantedPackage(TypedDict):
+    """A package that documents want, by its ``name`` on the system.
+
+    ``argument`` is what the package manager takes to install it: its name, and the version if there is one. ``state``
+    is present or absent, ``item`` the entry in the documents.
+    """
+
+    name: str
+    argument: str
+    state: str
+    version: str
+    hold: bool
+    item: str
+
+
+class JsonPackages(TypedDict):
+    """The packages that documents want on a system, and the ``manager`` that installs them, "" if there are none."""
+
+    manager: str
+    packages: Sequence[JsonWantedPackage]
+
+
+def json_packages(packages: PackageSet) -> JsonPackages:
+    """Return the packages as JSON data."""
+    rows = [
+        JsonWantedPackage(
+            name=package.name,
+            argument=packages.manager.argument(package),
+            state=package.state,
+            version=package.version,
+            hold=package.hold,
+            item=package.item,
+        )
+        for package in packages.wanted
+    ]
+    return JsonPackages(manager=packages.manager.name, packages=rows)
+
+
 class JsonRendered(TypedDict):
     """The files and units of one machine, and the ``layers`` that match it."""
 
     artifacts: Sequence[Annotated[Mapping[str, Any], JsonOf("JsonArtifact")]]
     members: Sequence[Annotated[Mapping[str, Any], JsonOf("Member")]]
+    packages: JsonPackages
     layers: Sequence[str]
     problems: Sequence[JsonProblem]
 
@@ -195,11 +235,14 @@ class JsonNetbootMachine(TypedDict):
     ``first`` and ``last`` are the times of its requests, in seconds since 1970. ``said`` are the facts that it sent.
     ``script`` is its last good script, and ``image`` the image in it. ``boots`` counts its boots of that script since
     one completed, ``good_image`` is the image of the last boot that completed, and ``reported`` the time when the
-    machine said so, 0 if it never did. ``problems`` keep it from what the documents say, or are warnings.
+    machine said so, 0 if it never did. ``problems`` keep it from what the documents say, or are warnings. ``channel``
+    is that of the URL that it asked, and ``log`` has its latest steps, the last one at the end. ``installed`` is the
+    identity of the installation on its disk, "" for none, and ``not_installed`` the reason why there is none.
     """
 
     machine: str
     node: str
+    channel: str
     image: str
     first: float
     last: float
@@ -208,7 +251,10 @@ class JsonNetbootMachine(TypedDict):
     boots: int
     good_image: str
     reported: float
+    installed: str
+    not_installed: str
     problems: Sequence[str]
+    log: Sequence[Annotated[Any, JsonOf("NetbootEvent")]]
 
 
 class JsonAdopted(TypedDict):
@@ -221,9 +267,12 @@ class JsonAdopted(TypedDict):
 class JsonImage(TypedDict):
     """The generation in an image, the number of its documents, the files ``written``, the facts ``unknown`` there.
 
-    ``netboot`` is the image for boots from the network, with --netboot. Without documents, ``hash`` is "".
+    ``netboot`` is the image for boots from the network, with --netboot. ``packages`` are those that were installed, and
+    ``conditions`` those that were not, with --install. Without documents, ``hash`` is "".
     """
 
+    packages: NotRequired[Sequence[Annotated[Mapping[str, Any], JsonOf("PackageChange")]]]
+    conditions: NotRequired[Sequence[Annotated[Mapping[str, Any], JsonOf("StatusCondition")]]]
     netboot: NotRequired[JsonNetbootImage]
     hash: str
     documents: int
@@ -334,7 +383,10 @@ class JsonDocumentText(TypedDict):
 
 
 class JsonDocumentVersion(TypedDict):
-    """An earlier text of a document; ``change`` is who wrote it and why, null if that is not known."""
+    """A version of a document, or its deletion; ``change`` is who made it and why, null if that is not known.
+
+    ``version`` and ``text`` are empty for a deletion, and for a change whose text the store has no longer.
+    """
 
     version: str
     text: str

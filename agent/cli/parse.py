@@ -65,6 +65,10 @@ def _help_about(words: Sequence[str]) -> str:
 
     if words[0] in COMMANDS or words[0] in FAMILIES:
         return parser(_command(words)[0]).format_help()
+    if words[0] == "systems":
+        from ordain.agent.cli.systems_help import systems_help
+
+        return systems_help()
     if help_of_key := key_help(words[0]):
         return help_of_key
     hint = did_you_mean(words[0], {known.partition(" ")[0] for known in COMMANDS}) or near_keys(words[0])

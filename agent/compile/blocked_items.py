@@ -6,16 +6,17 @@ the documents of two generations, and the values of the machine are compared wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from ordain.agent.generation import digest
+from ordain.agent.generation import identified
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import needed_secrets
 from ordain.transforms.document.text.node import unescape_key
 from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.package_set import PackageSet
 
 _NOTHING = object()
 """The value at a pointer where a document has none."""
@@ -31,16 +32,23 @@ def keep_last_form(new: Generation, last: Generation, blocked: Iterable[str]) ->
     units = {member.unit for member in new.members}
     kept = [a for a in last.artifacts if a.item in items and a.path not in paths]
     members = [m for m in last.members if m.item in items and m.unit not in units]
-    if not kept and not members:
+    packages = _with_last_packages(new.packages, last.packages, items)
+    if not kept and not members and packages == new.packages:
         return new
     kept += needed_secrets((*new.artifacts, *kept), last.artifacts)
     artifacts = tuple(sorted((*new.artifacts, *kept), key=lambda a: a.path))
     all_members = tuple(sorted((*new.members, *members), key=lambda m: m.unit))
-    return replace(
-        new,
-        artifacts=artifacts,
-        members=all_members,
-        hash=digest(new.document, artifacts, all_members),
+    return identified(replace(new, artifacts=artifacts, members=all_members, packages=packages))
+
+
+def _with_last_packages(new: PackageSet, last: PackageSet, items: Container[str]) -> PackageSet:
+    """Return ``new`` with the packages that the blocked ``items`` wanted in ``last``."""
+    wanted = {package.name: package for package in last.wanted if package.item in items}
+    if not wanted:
+        return new
+    wanted |= {package.name: package for package in new.wanted}
+    return PackageSet(
+        manager=new.manager if new else last.manager, wanted=tuple(wanted[name] for name in sorted(wanted))
     )
 
 
@@ -51,7 +59,7 @@ def keep_last_values(new: Generation, last: Generation, problems: Iterable[Probl
     if document == new.document:
         return new
     places = _with_last_places(new, last, document, items)
-    return replace(new, document=document, provenance=places, hash=digest(document, new.artifacts, new.members))
+    return identified(replace(new, document=document, provenance=places))
 
 
 def _with_last_values(new: Mapping[str, Any], last: Mapping[str, Any], items: Iterable[str]) -> Mapping[str, Any]:

@@ -12,16 +12,20 @@ from pathlib import Path
 
 from ordain.agent.compile.blocked_items import keep_last_values
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, missing_credentials
-from ordain.agent.compile.executor import COMPILE, Executor
+from ordain.agent.compile.executor import COMPILE_WITH_INPUTS, Executor
 from ordain.agent.compile.supported_types import unsupported_types
 from ordain.agent.compile.unopened_secrets import UnopenedSecret
 from ordain.agent.model import Generation, RawDocument
 from ordain.transforms.catalog.local_transforms import local_transforms
 from ordain.transforms.errors import Problem
+from ordain.transforms.machine.fact_readers import is_observed, read_details, unknown_details
 from ordain.transforms.machine.facts import survey
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.machine.machine_accounts import read_accounts
 from ordain.transforms.model import Facts, Installed, MachineAccounts
+
+NOT_INSTALLED = "NotInstalled"
+"""The code of the problem with an item whose unit, or the program in its ``subject``, is not installed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +76,30 @@ class CompileCache:
         self._made_from = b""
         self._hash = ""
         self._problems: tuple[Problem, ...] = ()
+        self._used_facts: frozenset[str] = frozenset()
 
     def machine_digest(self) -> bytes:
         """Return a hash of the inputs from the machine: another one means that a compile could have another result."""
-        return hashlib.sha256(repr(read_machine(self._root)).encode("utf-8", "surrogateescape")).digest()
+        return _digest(read_machine(self._root), self._details())
+
+    def facts_digest(self) -> bytes:
+        """Return a hash of the observed facts that the documents of the last compile use, b"" if they use none."""
+        observed = sorted(filter(is_observed, self._used_facts))
+        return (
+            _digest(read_details(self._root, observed), sorted(unknown_details(self._root, observed)))
+            if observed
+            else b""
+        )
+
+    @property
+    def observes_facts(self) -> bool:
+        """True if the documents of the last compile use facts that the agent must observe."""
+        return any(map(is_observed, self._used_facts))
+
+    def _details(self) -> tuple[object, ...]:
+        """Return the further facts that the documents of the last compile use, and that the compile reads itself."""
+        unknown = sorted(unknown_details(self._root, self._used_facts))
+        return (*sorted(read_details(self._root, self._used_facts).items()), *unknown)
 
     def compile(
         self, texts: Iterable[RawDocument], last: Generation, unopened: tuple[UnopenedSecret, ...] = ()
@@ -87,17 +111,26 @@ class CompileCache:
         """
         machine = replace(read_machine(self._root), unopened=unopened)
         texts = tuple(texts)
-        made_from = hashlib.sha256(repr((texts, machine)).encode("utf-8", "surrogateescape")).digest()
-        if made_from == self._made_from and last.hash == self._hash and not self._credentials_missing(last):
+        made_from = _digest(texts, machine, self._details())
+        if made_from == self._made_from and last.hash == self._hash and not self._waits(last):
             return last, self._problems
         # The compiler needs only the units of the last generation, for blocked items: the rest is large to send.
-        bare = Generation(number=last.number, hash=last.hash, artifacts=last.artifacts, members=last.members)
-        new, problems = self._executor(COMPILE, texts, machine, bare)
+        bare = replace(last, document={}, provenance={})
+        new, problems, used = self._executor(COMPILE_WITH_INPUTS, texts, machine, bare)
         new = keep_last_values(new, last, problems)
+        if used != self._used_facts:
+            self._used_facts = used
+            made_from = _digest(texts, machine, self._details())
         self._made_from, self._hash, self._problems = made_from, new.hash, problems
         return new, problems
 
-    def _credentials_missing(self, last: Generation) -> bool:
-        """Return whether credentials are or were missing: they are not among the inputs, so compile again."""
-        was_missing = any(problem.code == CREDENTIAL_MISSING for problem in self._problems)
+    def _waits(self, last: Generation) -> bool:
+        """Return whether credentials or programs are or were missing: they are not among the inputs."""
+        was_missing = any(
+            p.code == CREDENTIAL_MISSING or (p.code == NOT_INSTALLED and p.subject) for p in self._problems
+        )
         return was_missing or bool(missing_credentials(last, self._root))
+
+
+def _digest(*inputs: object) -> bytes:
+    return hashlib.sha256(repr(inputs).encode("utf-8", "surrogateescape")).digest()

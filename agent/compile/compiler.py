@@ -13,16 +13,21 @@ from functools import partial
 from pathlib import Path
 
 from ordain.agent.compile.blocked_items import keep_last_form, keep_last_values
-from ordain.agent.compile.compile_cache import MachineInputs, read_machine
+from ordain.agent.compile.compile_cache import NOT_INSTALLED, MachineInputs, read_machine
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredential, missing_credentials
 from ordain.agent.compile.load_check import unloadable_units
-from ordain.agent.compile.missing_programs import missing_environment_files, missing_programs, similar_programs
+from ordain.agent.compile.missing_programs import (
+    missing_environment_files,
+    missing_programs,
+    similar_programs,
+    unusable_programs,
+)
 from ordain.agent.compile.missing_requirements import missing_requirements
 from ordain.agent.compile.past_calendars import never_comes, past_calendars
 from ordain.agent.compile.supported_types import unsupported_units
 from ordain.agent.compile.unopened_secrets import unopened_problems, without_unused_secrets
 from ordain.agent.errors import Failure
-from ordain.agent.generation import digest, generation
+from ordain.agent.generation import generation, identified
 from ordain.agent.model import Generation, RawDocument
 from ordain.transforms.catalog.machine_catalog import read_documents
 from ordain.transforms.catalog.shipped import shipped
@@ -41,8 +46,10 @@ from ordain.transforms.errors import (
     warning,
 )
 from ordain.transforms.machine import time_zones
+from ordain.transforms.machine.fact_readers import read_details, unknown_details
 from ordain.transforms.memo import Memo
 from ordain.transforms.model import Compiled, Kind
+from ordain.transforms.resolve.used_facts import further_facts
 
 
 def compile_texts(
@@ -72,9 +79,26 @@ def compile_generation(
     ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
     (docs/design/documents.md, rule 3). The document of the result still has its new values; see `keep_last_values`.
     """
+    new, problems, _ = compile_with_inputs(texts, machine, last, memo)
+    return new, problems
+
+
+def compile_with_inputs(
+    texts: Iterable[RawDocument], machine: MachineInputs, last: Generation, memo: Memo = _MEMO
+) -> tuple[Generation, tuple[Problem, ...], frozenset[str]]:
+    """Return the same as `compile_generation`, and the further facts that the documents use. Raises `Refused`.
+
+    Only these facts are read, so that documents without them cost nothing.
+    """
     documents, reading = read_documents([*texts, *machine.transforms], memo)
     if only_errors(reading):
         raise Refused([*machine.problems, *reading])
+    reads = memo.table("used facts")
+    of_each = (reads.get_or_make(str(d.where), d, partial(further_facts, (d,))) for d in documents)
+    used = frozenset(name for names in of_each for name in names)
+    details = {**read_details(machine.root, used), **machine.facts.details}
+    unknown = unknown_details(machine.root, used) - details.keys()
+    machine = replace(machine, facts=replace(machine.facts, details=details, unknown=unknown))
     # The compile reports a fault in a Transform again if that is for this machine, and with every item that needs it.
     reading = tuple(problem for problem in reading if problem.severity is not Severity.BLOCKED)
     compiled = compile(
@@ -93,6 +117,8 @@ def compile_generation(
     new = _without_items(new, {problem.item for problem in missing})
     missing += tuple(_impossible_units(compiled, new, last, machine) if machine.live else ())
     new = _without_items(new, {problem.item for problem in missing})
+    missing += tuple(_awaited_programs(compiled, new, machine.root) if machine.live and new.packages else ())
+    new = _without_items(new, {problem.item for problem in missing})
     items = {p.item for p in (*compiled.problems, *missing) if p.severity is Severity.BLOCKED and p.item}
     new = without_unused_secrets(keep_last_form(new, last, items))
     left_out = items - {member.item for member in new.members}
@@ -107,7 +133,7 @@ def compile_generation(
         of_documents = (*(p for p in of_documents if p.code != "TimeZone"), *_missing_zone(compiled, machine.root))
     of_machine = (*missing, *required, *programs, *environment, *units, *past)
     problems = sorted_problems([*machine.problems, *reading, *of_documents, *of_machine])
-    return new, problems
+    return new, problems, used
 
 
 def require_document(texts: Iterable[RawDocument]) -> None:
@@ -120,6 +146,8 @@ def require_document(texts: Iterable[RawDocument]) -> None:
         return
     if problems := [problem for _, (_, problems) in readings for problem in problems]:
         raise Refused(problems)
+    if not readings:
+        raise Failure("no documents were found there: their names end with .yaml, .yml or .json, in the folder itself")
     paths = ", ".join(path for path, _ in readings)
     message = f"{paths}: there is no layer, so applying it would remove everything"
     raise Failure(f"{message}; to do that, run `ordainctl apply --nothing {paths.replace(',', '')}`")
@@ -130,7 +158,7 @@ def _without_items(new: Generation, items: Container[str]) -> Generation:
     members = tuple(member for member in new.members if member.item not in items)
     if len(members) == len(new.members) and len(artifacts) == len(new.artifacts):
         return new
-    return replace(new, artifacts=artifacts, members=members, hash=digest(new.document, artifacts, members))
+    return identified(replace(new, artifacts=artifacts, members=members))
 
 
 def _missing_credentials(compiled: Compiled, missing: Iterable[MissingCredential]) -> Iterator[Problem]:
@@ -177,6 +205,16 @@ def _place(compiled: Compiled, item: str) -> Where:
     return replace(compiled.resolved.tree.branch(section).branch(unescape_key(name)).where, pointer=item)
 
 
+def _awaited_programs(compiled: Compiled, new: Generation, root: Path) -> Iterator[Problem]:
+    """Yield a problem that blocks the item of each missing program, where packages may bring it.
+
+    They are installed beside the applies, and one that started the service before would be rolled back.
+    """
+    for item, path in missing_programs(new, root):
+        what, hint = f"program not found: {path}", "it starts once a package has brought the program"
+        yield replace(blocked(item, _place(compiled, item), what, hint, NOT_INSTALLED), subject=path)
+
+
 def _missing_programs(compiled: Compiled, new: Generation, root: Path) -> Iterator[Problem]:
     for item, path in missing_programs(new, root):
         where = _place(compiled, item)
@@ -184,6 +222,9 @@ def _missing_programs(compiled: Compiled, new: Generation, root: Path) -> Iterat
         if near := similar_programs(path, root):
             hint = f"{near} Else {hint}"
         yield warning(item, where, f"program not found: {path}", hint, "ProgramMissing")
+    for item, path, fault in unusable_programs(new, root):
+        what, hint = f"{path} cannot be run: {fault}", "name the program, or make it executable with chmod"
+        yield warning(item, _place(compiled, item), what, hint, "ProgramMissing")
 
 
 _HINTS_OF_NEEDS = {

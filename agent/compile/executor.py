@@ -9,6 +9,7 @@ import importlib
 from typing import Any, Protocol
 
 COMPILE = "ordain.agent.compile.compiler:compile_generation"
+COMPILE_WITH_INPUTS = "ordain.agent.compile.compiler:compile_with_inputs"
 REQUIRE_DOCUMENT = "ordain.agent.compile.compiler:require_document"
 ADMIT = "ordain.agent.delivery.release.admission:admit_snapshot"
 

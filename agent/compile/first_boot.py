@@ -22,7 +22,9 @@ from ordain.generator.first_boot import TRUST_LINE
 from ordain.transforms.catalog.machine_catalog import read_documents
 from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.machine import rootfs
+from ordain.transforms.machine.fact_readers import unknown_details
 from ordain.transforms.machine.facts import read_facts
+from ordain.transforms.resolve.used_facts import further_facts
 
 WAIT = "the documents wait for the agent"
 
@@ -63,6 +65,8 @@ def _compile(root: Path, settings: Settings) -> str:
     documents, _ = read_documents(texts)
     if any("mac" in document.match for document in documents) and not read_facts(root).mac:
         return f"documents match on mac, and no network device has appeared yet; {WAIT}"
+    if unknown := sorted(unknown_details(root, further_facts(documents))):
+        return f"documents use {', '.join(unknown)}, which only the agent observes; {WAIT}"
     generation, _ = compile_texts(texts, root, Generation())
     Store(root).commit_handed(generation)
     return ""
@@ -72,7 +76,7 @@ def _own(folder: str, root: Path) -> RawDocuments:
     """Return the documents in the machine's own directory. Raises `SourceError`."""
     real = rootfs.chase(root, folder)
     # For the agent, a missing directory is a lost source. At a first boot, it is an image without documents.
-    documents = read_folder(real, folder) if real.is_dir() else ()
+    documents = read_folder(root, folder) if real.is_dir() else ()
     if documents is None:
         raise SourceError(f"{folder}: a file changed while the documents were being read")
     return documents

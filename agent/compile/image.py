@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ordain.agent.compile.boot_time_facts import boot_time_facts
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.local_files import read_folder
@@ -25,10 +24,12 @@ from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
 from ordain.generator.choose import BASELINE, TRUST, trust_record
 from ordain.transforms.catalog.machine_catalog import read_documents
+from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.text.node import SUFFIXES, is_document_name
 from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.agent_yaml import PATH
+from ordain.transforms.resolve.used_facts import boot_time_facts
 
 GENERATOR = "usr/lib/systemd/system-generators/ordain-generator"
 BOOTED = "run/systemd/system"
@@ -74,7 +75,7 @@ def bake(root: Path, texts: Iterable[RawDocument]) -> BakedImage:
         generation=generation,
         documents=len(read),
         written=tuple(written),
-        unknown=tuple(sorted(boot_time_facts(read))),
+        unknown=tuple(sorted(boot_time_facts(read, shipped()))),
         problems=problems,
     )
 
@@ -96,7 +97,7 @@ def check_tree(root: Path) -> None:
 def _documents_in(folder: str, root: Path) -> Mapping[str, bytes]:
     real = rootfs.chase(root, folder)
     try:
-        documents = read_folder(real, folder) if real.is_dir() else ()
+        documents = read_folder(root, folder) if real.is_dir() else ()
     except SourceError as failure:
         raise Failure(str(failure)) from None
     if documents is None:

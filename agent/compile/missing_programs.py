@@ -1,4 +1,6 @@
-"""Programs and environment files that services need and that do not exist: a warning before the apply touches anything.
+"""Programs and environment files that services need and that do not exist, and programs that are not executable.
+
+They are a warning before the apply touches anything. Commands of ``check`` and ``health`` count like those of units.
 
 PID 1 would notice only when it starts the service (203/EXEC), and the apply would be rolled back. It is not more than a
 warning, since an earlier step of the service itself may install the program.
@@ -7,6 +9,7 @@ warning, since an earlier step of the service itself may install the program.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from ordain.transforms.artifacts import UnitFile, placed_paths
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import rootfs
+from ordain.transforms.model import Probe
 
 _EXEC = lazy_pattern(
     r"^Exec(?:StartPre|Start|StartPost)=[@:+!|]*(/?[^\s%\"'\\@:+!|-][^\s%\"'\\]*)(?=\s|$)", re.MULTILINE
@@ -32,12 +36,7 @@ _OTHER_ROOT = lazy_pattern(rf"^(?:{_ROOTS.replace(' ', '|')})=", re.MULTILINE)
 def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, str]]:
     """Yield item and path or name of each missing program, except those that the documents place or mount."""
     placed = placed_paths(generation.artifacts)
-    programs = [
-        (artifact.item, path)
-        for artifact in generation.artifacts
-        if isinstance(artifact, UnitFile) and not _OTHER_ROOT.search(artifact.content)
-        for path in _EXEC.findall(artifact.content)
-    ]
+    programs = list(_programs(generation))
     paths = dict.fromkeys(path for _, path in programs)  # many services run one program
     exists = {path: any(place in placed or rootfs.exists(root, place) for place in _places(path)) for path in paths}
     missing = sorted({(item, path) for item, path in programs if not exists[path]})
@@ -45,6 +44,43 @@ def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, 
         return
     mounts = tuple(f"{mount.rstrip('/')}/" for mount in generation.document.get("mounts") or ())
     yield from ((item, path) for item, path in missing if not path.startswith(mounts))
+
+
+def _programs(generation: Generation) -> Iterator[tuple[str, str]]:
+    """Yield item and path or name of each program of a unit, of a ``health``, and of a ``check`` of the documents.
+
+    The checks of the transformation database are left out: a service that is not installed lacks theirs as well.
+    """
+    services = generation.document.get("services") or {}
+    for artifact in generation.artifacts:
+        if isinstance(artifact, UnitFile) and not _OTHER_ROOT.search(artifact.content):
+            yield from ((artifact.item, path) for path in _EXEC.findall(artifact.content))
+    for member in generation.members:
+        checked = "check" in (services.get(member.item.removeprefix("services/")) or {})
+        words = [command[0].lstrip("-") for command in member.check] if checked else []
+        if member.health and member.health.probe is Probe.COMMAND:
+            words.append(member.health.target[0])
+        yield from ((member.item, word) for word in words)
+
+
+def unusable_programs(generation: Generation, root: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield item, path and fault of each program that exists, and that PID 1 cannot run.
+
+    Those of the documents are left out: `transforms.graph.unusable_programs` knows their modes.
+    """
+    placed = placed_paths(generation.artifacts)
+    for item, program in sorted(set(_programs(generation))):
+        path = next((place for place in _places(program) if place not in placed and rootfs.exists(root, place)), "")
+        if not path or placed.intersection(_places(program)):
+            continue
+        try:
+            mode = rootfs.chase(root, path).stat().st_mode
+        except OSError:  # a link that leads nowhere
+            continue
+        if stat.S_ISDIR(mode):
+            yield item, path, "it is a directory"
+        elif not mode & 0o111:
+            yield item, path, f"it is not executable (mode {stat.S_IMODE(mode):04o})"
 
 
 def missing_environment_files(generation: Generation, root: Path) -> Iterator[tuple[str, str]]:

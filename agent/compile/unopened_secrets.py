@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from ordain.agent.generation import digest
+from ordain.agent.generation import identified
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import CredentialFile, is_sealed, used_secrets
 from ordain.transforms.document.text.node import unescape_key
@@ -65,4 +65,4 @@ def without_unused_secrets(new: Generation) -> Generation:
     artifacts = tuple(a for a in new.artifacts if not is_sealed(a) or a.path in used)
     if len(artifacts) == len(new.artifacts):
         return new
-    return replace(new, artifacts=artifacts, hash=digest(new.document, artifacts, new.members))
+    return identified(replace(new, artifacts=artifacts))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import pickle
 import resource
 import signal
@@ -25,15 +26,20 @@ from typing import Any, NoReturn
 from ordain.agent.compile.executor import run_inline
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure
+from ordain.agent.system.priority import NORMAL, leave_session, set_nice
 from ordain.transforms import set_budget
 from ordain.transforms.errors import Refused
 
 LONGEST_SEC = 600
 """The time that one call may take, whatever it waits for; a compile of a thousand services takes one second."""
+HURRY_SEC = 2.0
+"""The CPU time for which a call has the priority of the agent: documents that take long must not slow down services."""
 CPU_SEC = 120
 """The CPU time of one call."""
 MEMORY = 1 << 30
 """The private memory of the worker, in bytes (RLIMIT_DATA)."""
+_AGAIN_SEC = 1
+"""CPU time after which a call that has not ended is told again: Python ignores exceptions in finalizers."""
 _END_SEC = 5.0
 
 
@@ -99,6 +105,9 @@ def main() -> int:
     with contextlib.suppress(OSError):
         # The kernel must kill the worker before the agent, and before any service.
         Path("/proc/self/oom_score_adj").write_text("500")
+    leave_session()
+    priority = os.getpriority(os.PRIO_PROCESS, 0)  # of the agent when it started this process; at boot it has none
+    signal.signal(signal.SIGVTALRM, lambda *_: set_nice(NORMAL))
     limit_memory()
     signal.signal(signal.SIGPROF, _end_call)
     while True:
@@ -107,10 +116,14 @@ def main() -> int:
         except EOFError:
             return 0
         signal.alarm(LONGEST_SEC)
+        if priority < NORMAL:
+            set_nice(priority)
+            signal.setitimer(signal.ITIMER_VIRTUAL, HURRY_SEC)
         gc.disable()  # a compile keeps nearly all of its objects until the answer, so collecting on the way is a waste
         answer = _answer(function, arguments)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.alarm(0)
-        pickle.dump(answer, sys.stdout.buffer)
+        sys.stdout.buffer.write(answer)
         sys.stdout.buffer.flush()
         gc.enable()
 
@@ -122,20 +135,32 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _answer(function: str, arguments: Sequence[object]) -> object:
-    """Return the result of the function or its error; a set of documents that needs too much is refused there."""
+def _answer(function: str, arguments: Sequence[object]) -> bytes:
+    """Return the result of the function or its error, as a pickle; a set of documents that needs too much is refused.
+
+    The signal may come at any moment until the timer is stopped, also between the result and that.
+    """
     with set_budget.one_set() as budget:
-        signal.setitimer(signal.ITIMER_PROF, CPU_SEC)
         try:
-            return run_inline(function, *arguments)
-        except (Refused, SourceError, Failure) as error:
-            return error
+            try:
+                signal.setitimer(signal.ITIMER_PROF, CPU_SEC, _AGAIN_SEC)
+                return pickle.dumps(_outcome(function, arguments))
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
         except KeyboardInterrupt:  # from `_end_call`
-            return set_budget.exceeded(budget.where, f"more than {CPU_SEC} s of CPU time")
+            needed = f"more than {CPU_SEC} s of CPU time"
         except MemoryError:
-            return set_budget.exceeded(budget.where, f"more than {MEMORY >> 20:,} MiB of memory")
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
+            needed = f"more than {MEMORY >> 20:,} MiB of memory"
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        return pickle.dumps(set_budget.exceeded(budget.where, needed))
+
+
+def _outcome(function: str, arguments: Sequence[object]) -> object:
+    """Return the result of the function, or the error that it reports."""
+    try:
+        return run_inline(function, *arguments)
+    except (Refused, SourceError, Failure) as error:
+        return error
 
 
 def _end_call(_: int, __: FrameType | None) -> NoReturn:

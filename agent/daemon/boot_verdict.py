@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime
 
 from ordain.agent.apply.machine_parts import MachineParts
 from ordain.agent.daemon.status.boot_chart import BOOT_GOOD_UNIT
 from ordain.agent.errors import DamagedGeneration, Failure
+from ordain.agent.model import ChangeCause, ChangeOrigin
+from ordain.agent.plan.outcome import ROLLED_BACK
 from ordain.agent.state.boot_record import read_boot_record
 from ordain.agent.state.decisions import RejectedGeneration
+from ordain.agent.state.history_events import HistoryEvent, read_events, record_event
 from ordain.generator.choose import MAX_ATTEMPTS
 
 COMPLETE = "boot-complete.target"
@@ -58,6 +62,27 @@ class BootVerdict:
             if proven and proven.hash in self._passed_over and proven.hash != applied:
                 why = f"{MAX_ATTEMPTS} boots with it did not complete"
                 self._machine.decisions.reject(RejectedGeneration(number=proven.number, hash=proven.hash, why=why))
+
+    def record_rejection(self) -> None:
+        """Add an event to the history if a generation was rejected by a boot: no apply and no rollback has told it."""
+        rejected, root = self._machine.decisions.rejected, self._machine.root
+        trials = self._machine.trials
+        if not rejected or trials.pending() or trials.confirmed() or trials.expired():
+            return
+        events = [event for event in read_events(root) if not event.is_instruction]
+        latest = next((e for e in reversed(events) if rejected.number in (e.generation, e.rejected)), None)
+        if latest and latest.rejected == rejected.number:
+            return
+        event = HistoryEvent(
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            generation=self._machine.store.applied().number,
+            rejected=rejected.number,
+            exit_status=ROLLED_BACK,
+            why=rejected.why,
+            origin=ChangeOrigin(cause=ChangeCause.ROLLBACK),
+        )
+        with contextlib.suppress(OSError):
+            record_event(root, event)
 
     async def tick(self, now: float) -> float | None:
         """Record that this boot is good as soon as its checks have ended, see `Minder.tick`.

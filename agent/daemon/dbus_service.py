@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable
 from errno import EIO
@@ -37,6 +36,7 @@ from ordain.agent.errors import REFUSED, Failure, Unavailable
 from ordain.agent.instruction import NO_TERMS, Instruction, Terms
 from ordain.agent.model import Outcome, Plan, RawDocument, UnitVerdict, to_json
 from ordain.agent.status import Status as Status_
+from ordain.agent.system import atomic_files
 from ordain.agent.system.dbus_guard import GuardedMessageBus, current_call
 from ordain.agent.system.polkit import PolkitAuthority, Question
 from ordain.transforms.errors import Refused
@@ -77,7 +77,9 @@ def _answered(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             raise DBusError(failure.name, str(failure)) from None
         except OSError as error:  # a file of ours that is not as we left it, or a full disk: not a fault of the program
             log.error("%s: %s", call.__qualname__, error)
-            raise DBusError(Failure.name, f"{error.filename or 'a file'}: {os.strerror(error.errno or EIO)}") from None
+            remedy = atomic_files.REMEDIES.get(error.errno or EIO, "see `journalctl -u ordain-agent`")
+            text = f"{atomic_files.describe_error(error, Path('a file of the agent'))} ({remedy})"
+            raise DBusError(Failure.name, text) from None
         except Exception as error:  # dbus-next would send the caller a traceback
             log.exception("internal error in %s", call.__qualname__)
             raise DBusError(INTERNAL, f"internal error ({error!r}); see the journal of the agent") from None

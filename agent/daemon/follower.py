@@ -19,23 +19,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.apply.engine import ApplyRequest
+from ordain.agent.apply.stale_overrides import look_for_stale
 from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.boot_verdict import BootVerdict
 from ordain.agent.daemon.clients.client import Documents
 from ordain.agent.daemon.file_watch import FileWatch
 from ordain.agent.daemon.minders.credential_rotation import CredentialRotation
 from ordain.agent.daemon.minders.drift_enforcement import DriftEnforcement
+from ordain.agent.daemon.minders.fact_observer import FactObserver
 from ordain.agent.daemon.minders.idle_release import IdleRelease
 from ordain.agent.daemon.minders.instruction_end import InstructionEnd
 from ordain.agent.daemon.minders.late_installation import LateInstallation
+from ordain.agent.daemon.minders.late_writes import LateWrites
 from ordain.agent.daemon.minders.minder import REAPPLY, Minder, Work
 from ordain.agent.daemon.minders.network_boot import NetworkBoot
 from ordain.agent.daemon.minders.outcome_log import OutcomeLog
+from ordain.agent.daemon.minders.package_installation import PackageInstallation
 from ordain.agent.daemon.minders.source_loss import SourceLoss
 from ordain.agent.daemon.source_watch import SourceWatch
 from ordain.agent.daemon.status.source_reader import SourceReader
@@ -46,9 +51,12 @@ from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExce
 from ordain.agent.model import RUNNING, ChangeCause, Outcome
 from ordain.agent.settings import Settings
 from ordain.agent.state.last_outcome import read_last_outcome
+from ordain.agent.state.override_record import read_override_record
 from ordain.agent.status import AgentState, Status
+from ordain.agent.system import atomic_files
 from ordain.agent.system.rate_limit import RateLimit
 from ordain.transforms.errors import NOWHERE, Problem, Refused
+from ordain.transforms.machine.rootfs import UnsafeFile
 
 log = logging.getLogger(__name__)
 LOOK_SEC = 0.5
@@ -95,6 +103,7 @@ class Follower:
         self._rounds = 0
         self._deferred = False
         self._anew = False
+        self._overridden = False
         self._failures: dict[object, StatusCondition] = {}
         self._reloads = RateLimit(RELOADS, RELOADS_SEC)
         self._idle = IdleRelease(dismiss)
@@ -106,15 +115,19 @@ class Follower:
         self._loss = SourceLoss(parts=parts, source=source)
         self._credentials = CredentialRotation(parts=parts, log=self._log, request=self.request)
         self._drift = DriftEnforcement(parts=parts, status=self.status)
+        self._facts = FactObserver(parts=parts, request=self.request)
         self._minders: tuple[Minder, ...] = (
             self._boot,
             NetworkBoot(parts.root, lambda: self._boot.is_good),
             self._loss,
+            self._facts,
             self._credentials,
             self.status,
             self._drift,
             InstructionEnd(parts=parts, request=self.request),
             LateInstallation(parts=parts, status=self.status),
+            LateWrites(parts=parts, status=self.status),
+            PackageInstallation(parts=parts, status=self.status, request=self.request),
         )
 
     async def run(self) -> None:
@@ -176,6 +189,8 @@ class Follower:
 
     def _on_changed(self, unit: str) -> None:
         if self.status.shows(unit):
+            # PID 1 forgets the drop-ins of its process at the next reload.
+            self._overridden |= unit in read_override_record(self._parts.root)
             self.request(Work.LOOK)
 
     # The loop
@@ -183,7 +198,9 @@ class Follower:
     async def _loop(self) -> None:
         self._log.restore(read_last_outcome(self._parts.root))
         await self._attempt(self._resume, Work.RESUME)
+        await self._attempt(self._facts.prime, Work.LOOK)
         self._boot.reject_passed_over()
+        self._boot.record_rejection()
         while True:
             self._wake.clear()
             work, self._pending = self._pending, Work.LOOK
@@ -195,6 +212,8 @@ class Follower:
 
     async def _do(self, work: Work) -> float | None:
         """Do ``work``, then have each minder look. Return when the first minder is due again."""
+        self._overridden = False
+        await self._attempt(self._note_overrides, Work.LOOK)
         for flag, step, again in (
             (Work.RESUME, self._resume, Work.RESUME),
             (Work.REPAIR, self._repair, Work.REPAIR),
@@ -215,7 +234,7 @@ class Follower:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(due):
                 await self._wake.wait()
-        if not self._pending:
+        if not (self._pending or self._overridden):
             await asyncio.sleep(LOOK_SEC)
 
     async def _attempt(self, step: Callable[[float], Awaitable[float | None]], again: Work) -> float | None:
@@ -235,9 +254,15 @@ class Follower:
 
     def _note(self, step: object, failure: Exception, level: int, text: str) -> None:
         """Keep the failure of a step for the status until the step succeeds, and log it if it is news."""
-        condition = StatusCondition(code=type(failure).__name__, what=str(failure), fault=True)
+        kind = OSError if isinstance(failure, OSError) and not isinstance(failure, UnsafeFile) else type(failure)
+        what, hint = str(failure), ""
+        if kind is OSError and isinstance(failure, OSError) and failure.errno:
+            reason = os.strerror(failure.errno)
+            what = f"{failure.filename}: {reason}" if failure.filename else reason
+            hint = f"{atomic_files.REMEDIES.get(failure.errno, 'correct the cause')}; the agent tries again"
+        condition = StatusCondition(code=kind.__name__, what=what, hint=hint, fault=True)
         if self._failures.get(step) != condition:
-            log.log(level, text, failure)
+            log.log(level, text, what)
         self._failures[step] = condition
 
     async def _resume(self, now: float) -> None:
@@ -249,6 +274,10 @@ class Follower:
         undone = await self._parts.rollback.recover()
         if undone is not None:
             self._log.record(undone)
+
+    async def _note_overrides(self, now: float) -> None:
+        """Note the drop-ins of administrators that PID 1 has read, before anything that takes time."""
+        await look_for_stale(self._parts.systemd, self._parts.root, self._parts.store.applied())
 
     async def _repair(self, now: float) -> None:
         """Repair what a reload of the manager lost."""
@@ -356,6 +385,7 @@ class Follower:
             conditions=(
                 *self._failures.values(),
                 *self._log.conditions,
+                *self._facts.conditions,
                 *((UNSTABLE,) if self._rounds >= ROUNDS else ()),
             ),
         )

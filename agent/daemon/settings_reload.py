@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import grp
 import logging
+import stat
 from pathlib import Path
 
 from ordain.agent.daemon.follower import RETRY_SEC, Follower
@@ -23,10 +25,11 @@ from ordain.agent.settings import parse_settings, refusal_problems, unreadable_p
 from ordain.agent.state.boot_trust import record_trust
 from ordain.agent.system import atomic_files
 from ordain.agent.system.systemd1 import Systemd
-from ordain.transforms.machine import rootfs
-from ordain.transforms.machine.agent_yaml import IN_FORCE, PATH, read_in_force
+from ordain.transforms.machine.agent_yaml import IN_FORCE, PATH, read_in_force, read_written
 
 log = logging.getLogger(__name__)
+SOURCE_GROUP = "ordain-source"
+"""The group of ordain-source.service, which reads the text in force itself."""
 
 
 class SettingsReload:
@@ -44,7 +47,7 @@ class SettingsReload:
         with contextlib.suppress(OSError):
             self._in_force = read_in_force(root)
             self._publish()
-            self._record_trust(rootfs.read(root, PATH))
+            self._record_trust(read_written(root))
 
     def reload(self) -> None:
         """Read the file now, and configure ordain-source.service again: there may be a new credential."""
@@ -74,7 +77,7 @@ class SettingsReload:
     def _read(self) -> bool:
         """Read the file, and return whether other settings are in force now."""
         try:
-            written = rootfs.read(self._root, PATH)
+            written = read_written(self._root)
             refused = refusal_problems(written, self._in_force, self._root)
         except OSError as error:
             refused = (unreadable_problem(error),)
@@ -100,9 +103,22 @@ class SettingsReload:
         """Write the text in force to the place where other programs find it."""
         try:
             atomic_files.make_folder((self._root / IN_FORCE).parent)
-            atomic_files.replace(self._root / IN_FORCE, self._in_force or b"", atomic_files.PUBLIC)
+            mode, group = self._readers()
+            atomic_files.replace(self._root / IN_FORCE, self._in_force or b"", mode, group)
         except OSError as error:
             log.error("%s", atomic_files.describe_error(error, self._root / IN_FORCE))
+
+    def _readers(self) -> tuple[int, int]:
+        """Return the mode and the group of the text in force: only ordain-source reads more than the file allows.
+
+        The group is -1 for that of this process.
+        """
+        try:
+            if not self._in_force or (self._root / PATH).stat().st_mode & stat.S_IROTH:
+                return atomic_files.PUBLIC, -1
+            return 0o640, grp.getgrnam(SOURCE_GROUP).gr_gid
+        except (OSError, KeyError):  # the file is missing, or the group, so that there is no ordain-source
+            return atomic_files.PRIVATE, -1
 
     def _record_trust(self, written: bytes | None) -> None:
         """Tell the generator how the next boot will understand the file, which may not be the text in force now."""

@@ -49,8 +49,9 @@ class SourceHealth:
     """The state of a connection to a source.
 
     While it is not ``connected``, ``code`` is a `SourceFault`, and ``what`` and ``hint`` describe the fault and the
-    remedy. While it is, ``code`` is ``""``, or `SourceFault.SERVER` if only some of its servers answer. ``since`` is
-    the start of this state in seconds of CLOCK_BOOTTIME, which setting the clock does not move.
+    remedy. While it is, ``code`` is ``""``, `SourceFault.SERVER` if only some of its servers answer, or
+    `SourceFault.SERVER_REFUSES` if the server has documents that it does not serve. ``since`` is the start of this
+    state in seconds of CLOCK_BOOTTIME, which setting the clock does not move.
     """
 
     connected: bool
@@ -89,6 +90,8 @@ class SourceFault(StrEnum):
     """The server cannot be connected to, does not answer in time, or answers with a server error (5xx)."""
     SERVER = "SourceServerFailed"
     """One of several servers fails, and another one answers."""
+    SERVER_REFUSES = "ServerRefuses"
+    """The boot server refuses newer documents, and serves the last valid ones."""
     THROTTLED = "Throttled"
     TLS = "TlsFailed"
     """The server's certificate is not valid, or the server rejected ours."""
@@ -128,9 +131,10 @@ REFUSED_DOCUMENTS = frozenset(
         SourceFault.RELEASE_REPLAYED,
         SourceFault.SCHEMA_TOO_NEW,
         SourceFault.WRONG_MACHINE,
+        SourceFault.SERVER_REFUSES,
     }
 )
-"""The source has answered, and this machine does not accept its documents: other ones stay in force."""
+"""The source has answered, and this machine or the boot server refuses documents: others stay in force."""
 DEFAULT_HINTS = {
     SourceFault.UNREACHABLE: "check the address, the server and the network",
     SourceFault.TLS: "check the certificates of both sides, and the clocks",
@@ -151,6 +155,10 @@ class SourceError(OrdainError):
         self.code = code
         self.hint = hint or DEFAULT_HINTS.get(code, "")
         self.retry_after_sec = retry_after_sec
+
+
+class StoreAway(SourceError):
+    """A relay answers, and its store does not: documents can be read, and slots of rollouts cannot be taken."""
 
 
 class Source(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ordain.agent.model import Change, Effect, FileAction, Job, Plan, Verb
+from ordain.agent.model import Change, Effect, FileAction, Job, PackageAction, Plan, Verb
 from ordain.agent.plan.changes.diff import FRAGMENT
 from ordain.transforms.render.cause_comments import Cause
 
@@ -21,6 +21,9 @@ _MAX_ANNOUNCED = 5
 class PlanStep(StrEnum):
     """The first word of a line that announces a step."""
 
+    INSTALL = "install"
+    HOLD = "hold"
+    UNHOLD = "unhold"
     STOP = "stop"
     MANAGER = "manager"
     PLACE = "place"
@@ -90,6 +93,7 @@ def _lines(plan: Plan) -> Iterator[PlanLine]:
     width = max(map(len, units), default=0)
     if not plan:
         yield PlanLine(text="Nothing to do.")
+    yield from _packages(plan)
     for job in plan.stops:
         yield from _job(job, width)
     if plan.reload:
@@ -141,6 +145,19 @@ def _causes(causes: tuple[Cause, ...]) -> str:
     return f"  ({last.path.rpartition('/')[2]}:{last.line} {last.pointer}{more})"
 
 
+def _packages(plan: Plan) -> Iterator[PlanLine]:
+    """Yield a line for each package of the documents, and one for all that come along with them."""
+    for change in plan.packages:
+        if change.item or change.action is not PackageAction.INSTALL:
+            step = _STEPS_OF_PACKAGES[change.action]
+            latest = "the version that its repository has then"
+            text = change.version if change.version or change.action is not PackageAction.INSTALL else latest
+            yield PlanLine(beginning=f"{step:8}package {change.name}", text=text, step=step)
+    along = [f"{c.name} {c.version}" for c in plan.packages if not c.item and c.action is PackageAction.INSTALL]
+    if along:
+        yield PlanLine(beginning=_BELOW, text=f"and {len(along)} more that they need: {', '.join(along)}")
+
+
 def _job(job: Job, width: int) -> Iterator[PlanLine]:
     yield PlanLine(beginning=f"{job.verb:8}{job.unit:{width}}", text=job.reason, step=_STEPS[job.verb])
     for change in job.changes:
@@ -149,6 +166,7 @@ def _job(job: Job, width: int) -> Iterator[PlanLine]:
 
 
 _STEPS = {verb: PlanStep(verb) for verb in Verb}
+_STEPS_OF_PACKAGES = {action: PlanStep(action) for action in PackageAction}
 
 
 def _changes_by_reload(plan: Plan) -> Iterator[PlanLine]:

@@ -40,6 +40,7 @@ class ProvenanceEntry:
     """The place that sets a value of the documents, or a row of the transformation database.
 
     ``overrode`` are the values that it replaced, latest first. ``match`` is the reason why a Transform matches.
+    ``known`` says how a shipped row is known, and since when.
     """
 
     pointer: str
@@ -48,11 +49,12 @@ class ProvenanceEntry:
     line: int = 0
     layer: str = ""
     match: str = ""
+    known: str = ""
     overrode: tuple[ProvenanceEntry, ...] = ()
 
     def __str__(self) -> str:
-        match = f"; {self.match}" if self.match else ""
-        return f"{self.path}:{self.line} ({self.layer}{match})"
+        words = [self.layer, self.match, f"known by {self.known}" if self.known else ""]
+        return f"{self.path}:{self.line} ({'; '.join(filter(None, words))})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +186,8 @@ def _pointer(pointer: str, generation: Generation) -> Explanation:
     for artifact in generation.artifacts:
         whole = _file(artifact)
         lines = tuple(line for line in whole.lines if line.pointer and _below(line.pointer, pointer))
+        if artifact.item == pointer and not any(line.pointer for line in whole.lines):
+            lines = whole.lines  # a file that names no places, all of which is made from this item
         if lines:
             files.append(ExplainedFile(path=whole.path, lines=lines))
     return Explanation(about=pointer, generation=generation.number, origins=values, files=tuple(files))

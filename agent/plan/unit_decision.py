@@ -183,6 +183,13 @@ def _runs(view: UnitView) -> Iterator[Decision]:
         yield _unless_masked(view, Verb.RESTART, "its socket was removed")
     if changes:
         yield _first(_CHANGED, view, f"{_list(changes)} since it was started" if view.waiting else _list(changes))
+    elif view.masked_by_administrator and view.wanted is Wanted.RUNNING:
+        yield view.note("runs, but is masked by an administrator: nothing can start it again", NoteReason.MASKED)
+    elif view.outdated:
+        file = view.outdated[0].artifact
+        when = f"takes effect at the next boot, because it is {view.role}" if view.role else "takes effect at a restart"
+        what = f"{file} has changed since the unit was started ({_list(view.outdated)}); {when}"
+        yield view.note(what, NoteReason.OUTDATED)
 
 
 def _first(table: Iterable[_Row], view: UnitView, changes: str) -> Decision:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ordain.agent.condition import StatusCondition
-from ordain.agent.model import Generation, Note, NoteReason, Observed, UnitState, UnitVerdict
+from ordain.agent.model import Generation, Job, Note, NoteReason, Observed, UnitState, UnitVerdict
 from ordain.agent.plan.exit_reason import NOT_STARTED
 from ordain.agent.plan.planner import plan
 from ordain.agent.status import UnitStatus
@@ -48,6 +48,17 @@ def unit_statuses(
     )
 
 
+def in_progress(units: Iterable[UnitStatus], jobs: Iterable[Job]) -> tuple[UnitStatus, ...]:
+    """Return ``units``, where those that wait for ``jobs`` of an apply that is under way say so."""
+    verbs = {job.unit: job.verb for job in jobs}
+    return tuple(
+        replace(unit, what=f"the apply that is under way has yet to {verbs[unit.unit]} it", why=str(NoteReason.BUSY))
+        if not unit.ok and unit.unit in verbs
+        else unit
+        for unit in units
+    )
+
+
 def reboots(units: Iterable[UnitStatus]) -> tuple[StatusCondition, ...]:
     """Return a condition for each change that waits for the next boot, until its unit is started again."""
     return tuple(
@@ -57,12 +68,25 @@ def reboots(units: Iterable[UnitStatus]) -> tuple[StatusCondition, ...]:
     )
 
 
+def outdated(units: Iterable[UnitStatus]) -> Iterator[StatusCondition]:
+    """Yield a condition for each unit that runs on with the unit file of before, which somebody else has changed.
+
+    It is not a fault: the documents do not define the unit.
+    """
+    for unit in units:
+        if unit.why == NoteReason.OUTDATED:
+            hint = f"run `systemctl restart {unit.unit}` when it suits; an apply leaves it alone"
+            yield StatusCondition(code="RestartNeeded", what=f"{unit.unit}: {unit.what}", hint=hint, item=unit.item)
+
+
 def differences(units: Iterable[UnitStatus]) -> Iterator[StatusCondition]:
-    """Yield the conditions for units that are not as the documents want them, except those that are held.
+    """Yield the conditions for units that are not as the documents want them, except those that an apply is starting.
+
+    Units that are held have conditions of their own.
 
     One condition names all units of a kind, because hundreds can fail together.
     """
-    wrong = [unit for unit in units if not unit.ok and unit.why != NoteReason.HELD]
+    wrong = [unit for unit in units if not unit.ok and unit.why not in (NoteReason.HELD, NoteReason.BUSY)]
     missing = [unit for unit in wrong if unit.load_state == "not-found" and not unit.ours]
     if missing:
         hint = "install the package that brings it, or remove the entry"
@@ -81,7 +105,7 @@ _REMEDIES: Sequence[tuple[Callable[[UnitStatus], bool], str]] = (
         "`ordainctl follow UNIT` returns it to the documents (an apply leaves it alone)",
     ),
     (
-        lambda unit: unit.why == NoteReason.MASKED,
+        lambda unit: unit.why == NoteReason.MASKED or (not unit.why and unit.load_state == "masked"),
         "`systemctl unmask UNIT` (with --runtime, if it was masked so), then `ordainctl follow UNIT`",
     ),
 )
@@ -140,6 +164,8 @@ def _judge(member: Member, state: UnitState, oneshot: bool) -> tuple[bool, str]:
         return not running, ""
     if running and member.wanted is Wanted.RUNNING and state.load_state == "not-found":
         return False, "runs, but its unit file is gone"
+    if running and member.wanted is Wanted.RUNNING and state.load_state == "masked":
+        return False, ""
     if member.wanted is not Wanted.RUNNING or not member.starter or running:
         return state.sub_state != "auto-restart", ""
     if state.load_state == "masked":

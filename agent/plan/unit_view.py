@@ -35,6 +35,7 @@ class UnitView:
     ``role`` is the reason why nobody expects the unit to be stopped, ``""`` if it may be stopped. ``released``: a
     manual stop or start, or a stop because of the lost source, no longer counts. ``lost``: the unit was stopped
     because the source is lost, ``overdue``: it has to be. ``hidden`` is the path of a unit file that replaces ours.
+    ``outdated`` are changes of a unit file of somebody else since the unit was started.
     """
 
     unit: str
@@ -55,6 +56,7 @@ class UnitView:
     lost: bool = False
     overdue: bool = False
     hidden: str = ""
+    outdated: tuple[Change, ...] = ()
 
     @property
     def item(self) -> str:
@@ -166,6 +168,7 @@ def unit_views(old: Generation, new: Generation, observed: Observed) -> Mapping[
             lost=unit in observed.lost,
             overdue=unit in observed.overdue,
             hidden=observed.hidden.get(unit, ""),
+            outdated=observed.outdated.get(unit, ()),
         )
         for unit in sorted(old_members.keys() | members.keys() | changes.keys())
         if not is_template(unit) and unit not in REPLACED_TARGETS

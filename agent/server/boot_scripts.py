@@ -3,6 +3,7 @@
     GET /boot.ipxe            the question of `ipxe_script.ASK`
     GET /boot.ipxe?mac=…      the script of the machine: `resolve_netboot` on the documents of its channel
     POST /booted?mac=…&root=… a machine says that its boot is good (agent/daemon/minders/network_boot.py)
+    POST /installed           a machine says how the installation to its disk went (packaging/initrd/netboot)
     GET /files/PATH           a kernel, initrd or other file below the directory of ``--files``, with ranges, and with
                               its digest (RFC 9530) if it belongs to an image
 
@@ -23,11 +24,19 @@ from typing import Any
 from aiohttp import web
 
 from ordain.agent.errors import Failure
-from ordain.agent.netboot.boot_count import completed, count_boot, roll_back_problem, rolls_back
+from ordain.agent.netboot.boot_count import (
+    InstallationReport,
+    completed,
+    count_boot,
+    installation_said,
+    roll_back_problem,
+    rolls_back,
+    starts_from_disk,
+)
 from ordain.agent.netboot.images import StoredImage, find_image, image_of, read_image, script_of
-from ordain.agent.netboot.machine_records import MachineRecords, NetbootRecord, said_by
+from ordain.agent.netboot.machine_records import MachineRecords, NetbootRecord, NetbootStep, said_by, with_step
 from ordain.transforms.document.formats.netboot_formats import netboot_file
-from ordain.transforms.errors import Refused, Severity, Where
+from ordain.transforms.errors import Problem, Refused, Severity, Where
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Document, Facts, Leaf
 from ordain.transforms.netboot import boot_image, ipxe_script
@@ -54,13 +63,71 @@ class BootScripts:
         self._files = files
         self._records = records
 
-    def script_for(self, documents: Iterable[Document], facts: Facts, now: float, *, again: bool = False) -> str:
+    def script_for(
+        self, documents: Iterable[Document], facts: Facts, now: float, *, channel: str = "", again: bool = False
+    ) -> str:
         """Return the script for the machine with ``facts``; ``documents`` are those of `netboot_documents`.
 
         ``again``: it asks in the same boot once more, because iPXE could not fetch a file.
         """
         documents = tuple(documents)
         name = next(iter(facts.mac), facts.system_uuid)
+        target, image, problems, wrong = self._decide(documents, facts)
+        before = self._records.get(name)
+        record = replace(
+            before,
+            node=target.node if target else node_of(documents, facts),
+            channel=channel,
+            first=before.first or now,
+            last=now,
+            said=said_by(facts),
+        )
+        faults = [*(str(problem) for problem in problems), *wrong]
+        reason = f"no document names the image that {name} boots"
+        step, started = NetbootStep.ASKED_AGAIN if again else NetbootStep.ASKED, ""
+        if wrong:
+            step = NetbootStep.LAST_GOOD
+            reason = f"the documents of {name} are wrong; the log of the server tells more"
+            script = record.script or ipxe_script.wait(reason)
+        elif target is None:
+            step = NetbootStep.WAITS
+            script = ipxe_script.wait(reason)
+            record = replace(record, script=script, image="", boots=0)
+        else:
+            reference = str(image.reference) if image else ""
+            record, script = count_boot(record, script_of(target, image), reference, again=again)
+            started = record.image
+            if rolls_back(record):
+                step, started = NetbootStep.ROLLED_BACK, record.good_image
+                faults.append(roll_back_problem(record))
+            if starts_from_disk(record, script):
+                step, script = NetbootStep.DISK, ipxe_script.local_disk(record.node or name)
+            if record.not_installed:
+                faults.append(f"not installed: {record.not_installed}")
+        once = self._records.once(name) if target is not None else ""
+        if target is not None and once and (script_once := self._script_once(target, once, name)):
+            step, started, script = NetbootStep.ONCE, once, script_once
+        record = with_step(replace(record, problems=tuple(dict.fromkeys(faults))), step, started, now)
+        if record.problems != before.problems:
+            _log_problems(record, wrong)
+        self._records.put(record)
+        return script
+
+    def next_script(self, documents: Iterable[Document], facts: Facts) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """Return the script that ``documents`` make for a machine now, its layers, and the problems.
+
+        The script is "" if there is none. Nothing is recorded.
+        """
+        target, image, problems, wrong = self._decide(documents, facts)
+        faults = tuple(dict.fromkeys([*map(str, problems), *wrong]))
+        if target is None or wrong:
+            return "", target.layers if target else (), faults
+        return script_of(target, image), target.layers, faults
+
+    def _decide(
+        self, documents: Iterable[Document], facts: Facts
+    ) -> tuple[BootTarget | None, StoredImage | None, Sequence[Problem], list[str]]:
+        """Return the target of a machine, its image, all problems of the documents, and all that is wrong."""
         try:
             target, problems = resolve_netboot(documents, facts)
         except Refused as refused:
@@ -73,34 +140,7 @@ class BootScripts:
                 image = self._image(target)
             except Failure as failure:
                 wrong.append(str(failure))
-        before = self._records.get(name)
-        record = replace(
-            before,
-            node=target.node if target else node_of(documents, facts),
-            first=before.first or now,
-            last=now,
-            said=said_by(facts),
-        )
-        faults = [*(str(problem) for problem in problems), *wrong]
-        reason = f"no document names the image that {name} boots"
-        if wrong:
-            reason = f"the documents of {name} are wrong; the log of the server tells more"
-            script = record.script or ipxe_script.wait(reason)
-        elif target is None:
-            script = ipxe_script.wait(reason)
-            record = replace(record, script=script, image="", boots=0)
-        else:
-            reference = str(image.reference) if image else ""
-            record, script = count_boot(record, script_of(target, image), reference, again=again)
-            if rolls_back(record):
-                faults.append(roll_back_problem(record))
-        if target is not None and (once := self._records.once(name)):
-            script = self._script_once(target, once, name) or script
-        record = replace(record, problems=tuple(dict.fromkeys(faults)))
-        if record.problems != before.problems:
-            _log_problems(record, wrong)
-        self._records.put(record)
-        return script
+        return target, image, problems, wrong
 
     def _script_once(self, target: BootTarget, once: str, name: str) -> str:
         """Return the script for a boot with the image ``once``, "" if the image is missing."""
@@ -113,13 +153,22 @@ class BootScripts:
         log.warning("%s: it starts %s once", name, image.reference)
         leaf = Leaf(value=once, where=Where(path="ordainctl fleet boot --once"), layer="once")
         part = BootPart(text=str(image.reference), leaf=leaf)
-        return script_of(replace(target, image=part, kernel=None), image)
+        return script_of(replace(target, image=part, kernel=None, disk=None), image)  # into RAM, beside the disk
 
     def note_completed(self, machines: Iterable[str], root: str, now: float) -> bool:
         """Note that one of ``machines`` completed a boot of the archive ``root``; return whether it is known."""
         asked = [record for name in machines if (record := self._records.get(name)).script]
         for record in asked:
             self._records.put(completed(record, root, now))
+        return bool(asked)
+
+    def note_installation(self, machines: Iterable[str], said: InstallationReport, now: float) -> bool:
+        """Note the state of the installation of one of ``machines``; return whether it is known."""
+        asked = [record for name in machines if (record := self._records.get(name)).script]
+        for record in asked:
+            self._records.put(installation_said(record, said, now))
+            if said.state == "refused":
+                log.error("%s: not installed: %s", record.node or record.machine, said.text)
         return bool(asked)
 
     def _image(self, target: BootTarget) -> StoredImage | None:

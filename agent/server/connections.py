@@ -17,8 +17,10 @@ import logging
 import resource
 import socket
 import ssl
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -36,6 +38,7 @@ LOG_SEC = 60.0
 """The shortest time between two lines on connections that were refused."""
 SHOWN_CHARACTERS = 200
 NOT_HTTP = "a request that is not HTTP: %s"
+INTERNAL = "internal error (%s at %s): %s; please report it with this line"
 MAX_AHEAD_BYTES = 256 << 10
 """The most bytes that a client may send after the head of a request that is being answered."""
 ACCEPT_AT_ONCE = 16
@@ -57,14 +60,19 @@ class ConnectionLimits:
 
 
 class WithoutTraceback(logging.Filter):
-    """Makes one line, without a control character, of what aiohttp logs for a request that is not HTTP."""
+    """Makes one line, without a control character, of what aiohttp logs for a request that it cannot answer.
+
+    Whoever reaches the server can send the request again and again, so that tracebacks would fill the disk.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See `logging.Filter.filter`."""
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             record.msg, record.args = NOT_HTTP, (_shown(getattr(error, "message", error)),)
-            record.exc_info = None
+        elif error is not None:
+            record.msg, record.args = INTERNAL, (type(error).__name__, _place(error), _shown(error))
+        record.exc_info = None
         return True
 
 
@@ -351,6 +359,13 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
         self._handler.resume_writing()
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and the line that raised ``error``, after those of ours that called it last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = [frame for frame in frames if "/ordain/" in frame.filename][-1:] + frames[-1:]
+    return " > ".join(dict.fromkeys(f"{Path(frame.filename).name}:{frame.lineno}" for frame in last))
 
 
 def _shown(error: object) -> str:

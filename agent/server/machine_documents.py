@@ -18,8 +18,9 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.document.text.yaml_reader import PLACE_MARK
 from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.lazy_patterns import lazy_pattern
-from ordain.transforms.model import Document, Facts
+from ordain.transforms.model import Document, Facts, Kind
 from ordain.transforms.resolve.match import match_layer
+from ordain.transforms.resolve.other_machines import mentions_machines
 from ordain.transforms.resolve.resolve import with_default_match
 
 _MARKER = lazy_pattern(rb"^---(?=\s|$)|^\.\.\.\s*$", re.MULTILINE)
@@ -47,13 +48,17 @@ class MachineDocuments:
     def for_machine(self, identity: MachineIdentity, *, proven: bool = False) -> bytes:
         """Return the documents that could match the machine, each with a comment that names its place.
 
-        If the identity is ``proven``, the machine has no other machine-id, host name or MAC address than it states.
+        If one of them calls `machines()`, the Nodes of all machines are among them. If the identity is ``proven``, the
+        machine has no other machine-id, host name or MAC address than it states.
         """
         facts = facts_of(identity)
+        chosen = [d for d in self.documents if could_match(d.document, facts, proven=proven)]
+        if mentions_machines(document.text for document in chosen):
+            numbers = {id(document) for document in chosen}
+            chosen = [d for d in self.documents if id(d) in numbers or d.document.kind is Kind.NODE]
         return b"".join(
             PLACE_MARK.encode() + document.place.encode() + b"\n" + document.text.rstrip(b"\n") + b"\n"
-            for document in self.documents
-            if could_match(document.document, facts, proven=proven)
+            for document in chosen
         )
 
 

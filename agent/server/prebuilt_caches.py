@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from ordain.agent.compile.boot_time_facts import boot_time_facts
 from ordain.agent.compile.compile_cache import read_machine
 from ordain.agent.compile.executor import COMPILE, Executor
 from ordain.agent.compile.image import check_tree
@@ -38,6 +37,7 @@ from ordain.transforms.errors import Refused
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.facts import pinned_labels, read_facts
 from ordain.transforms.model import Facts
+from ordain.transforms.resolve.used_facts import boot_time_facts
 
 log = logging.getLogger(__name__)
 BUILD_SEC = 10.0
@@ -45,7 +45,11 @@ BUILD_SEC = 10.0
 MAX_CACHES = 64
 """The limit for caches that are kept or being built."""
 _FILES = ("usr/lib/os-release", "var/lib/dpkg/status")
-_FOLDERS = ("usr/lib/systemd/system", "etc/systemd/system")
+_RPM_FOLDERS = ("usr/lib/sysimage/rpm", "var/lib/rpm")
+_RPM_FILES = ("rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db")
+"""The databases of rpm: SQLite, the log of writes that are not in it yet, and the database of SLES 15."""
+_FOLDERS = ("var/lib/pacman/local", "usr/lib/systemd/system", "etc/systemd/system")
+"""Folders whose names are the content: pacman has one for each version of a package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +189,10 @@ def image_digest(root: Path) -> str:
     digest = hashlib.sha256()
     for path in _FILES:
         digest.update(_content(root, path))
+    for folder in _RPM_FOLDERS:
+        if not (root / folder).is_symlink():  # the old name of the database is often a link to the new one
+            for name in _RPM_FILES:
+                digest.update(_content(root, f"{folder}/{name}"))
     for folder in _FOLDERS:
         names = sorted(os.fsencode(name) for name in rootfs.names(root, folder) if not name.startswith("."))
         digest.update(b"".join(name + b"\n" for name in names))
@@ -202,7 +210,7 @@ def _content(root: Path, path: str) -> bytes:
 def _used_facts(body: bytes, transforms: RawDocuments) -> frozenset[str]:
     """Return the facts that only a boot knows and that the documents or the transforms use."""
     documents, _ = read_documents([(SERVER_DOCUMENTS[0], body), *transforms])
-    return boot_time_facts(documents) | _facts_used_by_shipped_transforms()
+    return boot_time_facts(documents, shipped()) | _facts_used_by_shipped_transforms()
 
 
 @lru_cache(maxsize=1)

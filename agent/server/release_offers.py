@@ -22,6 +22,7 @@ from ordain.agent.server.machine_documents import could_match, facts_of
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, Severity, Where
 from ordain.transforms.model import Document
+from ordain.transforms.resolve.other_machines import mentions_machines
 
 _ReleaseId = tuple[str, int]
 """Channel and number."""
@@ -70,7 +71,7 @@ class OfferedReleases:
         offered = [head, *(self.releases[channel, pin] for pin in pins if (channel, pin) in self.releases)]
         offered = [release for n, release in enumerate(offered) if release not in offered[:n]]
         manifests = [(release.release.title, release.release.text()) for release in offered]
-        names = {hash: name for release in offered for name, hash in _names_for(release.release, identity, proven)}
+        names = {hash: name for release in offered for name, hash in _names_for(release, identity, proven)}
         blobs = {hash: data for release in offered for hash, data in release.blobs.items()}
         return bundle([*manifests, *((name, blobs[hash]) for hash, name in names.items())])
 
@@ -158,7 +159,21 @@ def _path(manifests: _Manifests, channel: str, number: int) -> str:
     return manifests[channel, number][0][0] if (channel, number) in manifests else f"{channel} {number}"
 
 
-def _names_for(release: Release, identity: MachineIdentity, proven: bool) -> Iterator[tuple[str, str]]:
+def _names_for(offered: OfferedRelease, identity: MachineIdentity, proven: bool) -> list[tuple[str, str]]:
+    """Return name and hash of each document for the machine.
+
+    If one of its documents calls `machines()`, those of all other machines are among them.
+    """
+    chosen = list(_own_names(offered.release, identity, proven))
+    if not mentions_machines(offered.blobs[hash] for _, hash in chosen):
+        return chosen
+    own = {name for name, _ in chosen}
+    documents = offered.release.documents.items()
+    of_one_machine = document_keys.is_of_one_machine
+    return [item for item in documents if item[0] in own or of_one_machine(item[0].partition("/")[0])]
+
+
+def _own_names(release: Release, identity: MachineIdentity, proven: bool) -> Iterator[tuple[str, str]]:
     """Yield name and hash of each document in a scope that may be the machine's; labels are known only to it."""
     scopes = document_keys.scopes_for(facts_of(identity))
     known = {"machine-id": identity.machine_id, "hostname": identity.hostname, "mac": identity.mac}

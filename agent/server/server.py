@@ -14,21 +14,37 @@ import hashlib
 import logging
 import ssl
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.protocol import Source, SourceError
 from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.source.directory_source import DirectorySource
-from ordain.agent.delivery.source.http_source import BOOT, CHANNEL, HOSTNAME, MAC, MACHINE, PREBUILT, MachineIdentity
+from ordain.agent.delivery.source.http_source import (
+    BOOT,
+    CHANNEL,
+    HOSTNAME,
+    MAC,
+    MACHINE,
+    PREBUILT,
+    REFUSED,
+    MachineIdentity,
+)
+from ordain.agent.netboot.boot_count import installation_report
 from ordain.agent.netboot.machine_records import PACE_SEC, MachineRecords
+from ordain.agent.server.api import BootApi
+from ordain.agent.server.api_shapes import ChannelHead
 from ordain.agent.server.boot_scripts import BootScripts
 from ordain.agent.server.certificate_identity import certificate_names, proven_identity
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.agent.server.prebuilt_caches import BootRequest, NotPrebuilt, PrebuiltCaches
+from ordain.agent.server.relay.copy_source import CopySource
+from ordain.agent.server.relay.relay import Relay
+from ordain.agent.server.relay.relay_requests import RelayRequests
 from ordain.agent.server.release_offers import OfferedReleases, offer_releases
 from ordain.transforms.document.text.node import MAX_BYTES
 from ordain.transforms.errors import Refused, only_errors
@@ -43,6 +59,7 @@ log = logging.getLogger(__name__)
 MAX_WAIT_SEC = 300
 VARY = ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL, BOOT))
 MAX_CARDS = 64
+MAX_REASON = 300
 _MAC = lazy_pattern(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
 _CHANNEL = lazy_pattern(r"[a-z0-9][a-z0-9-]{0,63}")
 _HOST = lazy_pattern(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -52,30 +69,46 @@ _WAIT = lazy_pattern(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
 class BootServer:
     """The server of one directory; `load` must be called before the first answer.
 
-    ``prebuilt`` builds boot caches of the documents for initrds that ask for one; None: they get documents only.
+    With a ``relay``, the documents are those of its copy, and machines use its store through this server; there is no
+    ``directory`` then. ``prebuilt`` builds boot caches of the documents for initrds that ask for
+    one; None: they get documents only.
     ``files`` is the directory of kernels and initrds for machines that boot from the network, and ``state`` that of the
     records of those machines.
-    With ``by_certificate``, a machine is who its certificate says (`certificate_identity`).
+    With ``by_certificate``, a machine is who its certificate says (`certificate_identity`). ``tokens`` is the file of
+    those who may use the API and its page; None: there are none. Raises `Failure` if that file cannot be read.
     """
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path | None,
         prebuilt: PrebuiltCaches | None = None,
         *,
+        relay: Relay | None = None,
         files: Path | None = None,
         state: Path | None = None,
         by_certificate: bool = False,
+        tokens: Path | None = None,
     ) -> None:
-        self._records = MachineRecords(state)
-        self._scripts = BootScripts(files, self._records)
+        self.files = files
+        self.directory = directory
+        self.relay = relay
+        self.records = MachineRecords(state)
+        self._scripts = BootScripts(files, self.records)
+        self._api = BootApi(self, tokens) if tokens else None
         self._netboot: dict[tuple[str, int], tuple[Document, ...]] = {}  # by channel and number of the release
         self._prebuilt = prebuilt
         self._by_certificate = by_certificate
-        self._source = DirectorySource(directory)
+        self._source: Source
+        if relay is not None:
+            self._source = CopySource(relay)
+        else:
+            assert directory is not None
+            self._source = DirectorySource(directory)
+        self._relay_requests = RelayRequests(relay) if relay else None
         self._content: MachineDocuments | OfferedReleases = MachineDocuments()
         self._changed = asyncio.Event()
         self._ended = False
+        self._refused = ""  # the first reason why newer documents are not served
 
     async def load(self) -> None:
         """Read the directory. Raises `SourceError`, and `Refused` for documents that are not valid.
@@ -95,49 +128,69 @@ class BootServer:
         else:
             self._content = split_documents(texts)
         self._netboot = {}
+        self._refused = ""
         self._wake()
 
     def load_records(self) -> None:
         """Read the records of machines that an earlier server has kept. Raises `Failure`."""
-        self._records.load()
+        self.records.load()
 
     async def keep_records(self) -> None:
         """Write the records of machines whenever they have changed, and once more when the server ends."""
         try:
             while True:
                 await asyncio.sleep(PACE_SEC)
-                if changes := self._records.take_changes():
-                    await asyncio.to_thread(self._records.write, changes)
+                if changes := self.records.take_changes():
+                    await asyncio.to_thread(self.records.write, changes)
         finally:
-            self._records.write(self._records.take_changes())
+            self.records.write(self.records.take_changes())
 
     def end(self) -> None:
         """Answer all requests that wait, because the server ends."""
         self._ended = True
         self._wake()
+        if self._relay_requests is not None:
+            self._relay_requests.end()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def follow(self) -> None:
-        """Read the directory again whenever it changes; after an error, serve the last valid documents."""
+        """Read the documents again whenever they change; after an error, serve the last valid ones."""
         async for _ in self._source.changes():
             try:
                 await self.load()
             except SourceError as error:
+                self._refuse("they cannot be read")
                 log.error("%s; the last valid documents are still served", error)
             except Refused as refused:
                 for problem in refused.problems:
                     log.error("%s", problem)
+                first = only_errors(refused.problems)[0]
+                self._refuse(f"{first.where.path.rpartition('/')[2]}:{first.where.line} [{first.code}]")
                 log.error("the documents are refused; the last valid documents are still served")
 
+    def _refuse(self, reason: str) -> None:
+        """Tell the machines, also those that wait for a change, that newer documents are not served.
+
+        ``reason`` has no value of a document, which may be for other machines. Machines of a relay read its store.
+        """
+        if self.relay is None:
+            self._refused = "".join(char if " " <= char <= "~" else "?" for char in reason)[:MAX_REASON]
+            self._wake()
+
     def app(self, *middlewares: Any) -> web.Application:
-        """Return the application, which answers GET and HEAD of any path, and POST of /booted."""
+        """Return the application: GET and HEAD of any path, reports of machines, the API, and requests to a relay."""
         app = web.Application(middlewares=middlewares)
+        if self._api is not None:
+            self._api.add_to(app.router)
+        if self._relay_requests is not None:
+            self._relay_requests.add_to(app.router)
         app.router.add_get(f"/{ipxe_script.SCRIPT}", self._answer_script)
         app.router.add_get(f"/{ipxe_script.FILES}/{{path:.+}}", self._answer_file)
         app.router.add_post("/booted", self._answer_booted)
+        app.router.add_post("/installed", self._answer_installed)
         app.router.add_get("/{path:.*}", self._answer)
         return app
 
@@ -165,13 +218,14 @@ class BootServer:
                 named = ", ".join(sorted(names)) or "nobody"
                 return web.json_response({"reason": f"the certificate names {named}: not this MAC address"}, status=403)
         again = ipxe_script.AGAIN in request.query
-        documents = self._netboot_documents(channel or STABLE, facts)
-        script = self._scripts.script_for(documents, facts, time.time(), again=again)
+        documents = self.documents(channel, facts)
+        script = self._scripts.script_for(documents, facts, time.time(), channel=channel, again=again)
         script = ipxe_script.with_channel(ipxe_script.with_base(script, _base_url(request)), channel)
         return web.Response(text=script, headers={"Cache-Control": "private, no-cache"})
 
-    def _netboot_documents(self, channel: str, facts: Facts) -> tuple[Document, ...]:
-        """Return the documents for a machine: those of the release that its Node pins it to, if that is offered."""
+    def documents(self, channel: str, facts: Facts) -> tuple[Document, ...]:
+        """Return the documents that decide what a machine starts, of a release: the one that its Node pins it to."""
+        channel = channel or STABLE
         latest = self._netboot_release(channel, 0)
         pin = pin_of(latest, facts)
         return (self._netboot_release(channel, pin) if pin else ()) or latest
@@ -181,17 +235,48 @@ class BootServer:
             self._netboot[channel, number] = netboot_documents(self._content.parsed(channel, number))
         return self._netboot[channel, number]
 
+    def next_script(self, documents: Iterable[Document], facts: Facts) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """See `api.BootView`."""
+        return self._scripts.next_script(documents, facts)
+
+    def channel_heads(self) -> tuple[ChannelHead, ...] | None:
+        """See `api.BootView`."""
+        if not isinstance(self._content, OfferedReleases):
+            return None
+        heads = [self._content.releases[head].release for head in sorted(self._content.heads.items())]
+        return tuple(
+            ChannelHead(
+                channel=release.channel,
+                number=release.number,
+                created=str(release.data.get("created", "")),
+                about=str(release.data.get("about", "")),
+                documents=len(release.documents),
+            )
+            for release in heads
+        )
+
     async def _answer_booted(self, request: web.Request) -> web.StreamResponse:
         began = time.monotonic()
-        machines = [mac for mac in map(parse_mac, request.query.get("mac", "").split(",")[:MAX_CARDS]) if mac]
-        if self._by_certificate:
-            names = certificate_names(request.get_extra_info("peercert") or {})
-            machines = [mac for mac in machines if mac.replace(":", "-") in names]
+        machines = self._machines_of(request, request.query.get("mac", ""))
         known = self._scripts.note_completed(machines, request.query.get("root", ""), time.time())
-        text = "" if known else "no machine with this address has asked here what to start\n"
-        response = web.Response(status=204 if known else 404, text=text or None)
-        _log(request, response, time.monotonic() - began)
-        return response
+        return _noted(request, began, known=known)
+
+    async def _answer_installed(self, request: web.Request) -> web.StreamResponse:
+        began = time.monotonic()
+        form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+        said = installation_report(form.get("state", ""), form.get("text", ""))
+        if said is None:
+            return web.Response(status=400, text="the form needs mac, state and text\n")
+        machines = self._machines_of(request, form.get("mac", ""))
+        return _noted(request, began, known=self._scripts.note_installation(machines, said, time.time()))
+
+    def _machines_of(self, request: web.Request, addresses: str) -> list[str]:
+        """Return the MAC addresses in a report, with `--client-ca` those in the certificate only."""
+        machines = [mac for mac in map(parse_mac, addresses.split(",")[:MAX_CARDS]) if mac]
+        if not self._by_certificate:
+            return machines
+        names = certificate_names(request.get_extra_info("peercert") or {})
+        return [mac for mac in machines if mac.replace(":", "-") in names]
 
     async def _answer_file(self, request: web.Request) -> web.StreamResponse:
         began = time.monotonic()
@@ -231,6 +316,8 @@ class BootServer:
         if cache := await self._prebuilt_cache(request, identity, body):
             body, etag, content_type = cache, _etag(cache), PREBUILT
         headers["ETag"] = etag
+        if self._refused:
+            headers[REFUSED] = self._refused
         if known_etag == etag:
             return web.Response(status=304, headers=headers)
         headers["Content-Type"] = content_type
@@ -251,7 +338,7 @@ class BootServer:
         if len(body) > MAX_BYTES:
             message = "the documents for machine %a have %d bytes; the machine accepts only %d"
             log.error(message, identity.machine_id, len(body), MAX_BYTES)
-        return body, _etag(body)
+        return body, _etag(body + self._refused.encode())
 
     async def _prebuilt_cache(self, request: web.Request, identity: MachineIdentity, body: bytes) -> bytes:
         """Return the boot cache for ``body`` if an initrd asks for one and it can be built, else b""."""
@@ -271,6 +358,13 @@ def _base_url(request: web.Request) -> str:
     """Return the URL of this server by the name that the machine knows it by, or what iPXE replaces by that."""
     host = request.headers.get("Host", "")
     return f"{request.scheme}://{host}/" if _HOST.fullmatch(host) else ipxe_script.BASE
+
+
+def _noted(request: web.Request, began: float, *, known: bool) -> web.Response:
+    text = "" if known else "no machine with this address has asked here what to start\n"
+    response = web.Response(status=204 if known else 404, text=text or None)
+    _log(request, response, time.monotonic() - began)
+    return response
 
 
 def _log(request: web.Request, response: web.StreamResponse, took_sec: float) -> None:

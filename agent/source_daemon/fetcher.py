@@ -91,7 +91,7 @@ class Fetcher:
                     minding = minding or asyncio.create_task(self._mind_servers(source))
                     async with contextlib.aclosing(_changes(source)) as changes:
                         async for _ in changes:
-                            self._hand_over(await source.read())
+                            self._hand_over(await source.read(), getattr(source, "refusal", None))
                 except SourceError as error:
                     failure = error
                 except Exception as error:  # answers of a server must not be able to cause a loop of restarts
@@ -106,8 +106,11 @@ class Fetcher:
             if close := getattr(source, "close", None):
                 await close()
 
-    def _hand_over(self, snapshot: Snapshot) -> None:
-        """Hand over the documents that were read. Raises `SourceError` if there are none, without a reason to wait."""
+    def _hand_over(self, snapshot: Snapshot, refusal: SourceError | None) -> None:
+        """Hand over the documents that were read. Raises `SourceError` if there are none, without a reason to wait.
+
+        ``refusal`` is the fault of newer documents that the server does not serve.
+        """
         if not snapshot.texts and not snapshot.waiting:
             message = f"{self._settings.location}: the source has no documents"
             raise SourceError(message, code=SourceFault.EMPTY, hint="check the path, prefix or database")
@@ -123,9 +126,13 @@ class Fetcher:
         last = self._health
         if last is None or not last.connected:
             log.info("%s: connected", self._settings.location)
-            self._set_health(SourceHealth(connected=True, since=boottime()))
-        elif is_new or waits_for_other:
-            self._set_health(last)
+            now = _with_refusal(SourceHealth(connected=True, since=boottime()), refusal)
+        else:
+            now = _with_refusal(last, refusal)
+        if refusal is not None and now != last:
+            log.warning("%s [%s]", refusal, refusal.code)
+        if is_new or waits_for_other or now != last:
+            self._set_health(now)
         if is_new and snapshot.texts:
             self._write(self._state / CACHE, None)
 
@@ -167,6 +174,15 @@ class Fetcher:
             atomic_files.replace(path, encode(handover))
         except OSError as error:
             log.error("%s", atomic_files.describe_error(error, path))
+
+
+def _with_refusal(health: SourceHealth, refusal: SourceError | None) -> SourceHealth:
+    """Return the health of a connected source whose server refuses newer documents, or does so no longer."""
+    if refusal is not None:
+        return replace(health, code=refusal.code, what=_printable(str(refusal)), hint=_printable(refusal.hint))
+    if health.code == SourceFault.SERVER_REFUSES:
+        return replace(health, code="", what="", hint="")
+    return health
 
 
 def _server_faults(faults: Mapping[str, SourceError]) -> tuple[str, str, str]:

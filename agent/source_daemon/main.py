@@ -18,15 +18,13 @@ from ordain.agent.delivery.source.service_credentials import read_secret
 from ordain.agent.delivery.source.source_factory import open_database, open_remote
 from ordain.agent.settings import read_settings
 from ordain.agent.source_daemon.fetcher import Fetcher
-from ordain.agent.source_settings import SourceKind
+from ordain.agent.source_settings import STORES
 from ordain.agent.system.journal_format import log_to_journal
 from ordain.agent.system.sd_notify import notify
 from ordain.agent.system.service_loop import ping_watchdog, run_until_first_ends, wait_for_stop_signal
 from ordain.transforms.machine.facts import read_facts
 
 log = logging.getLogger("ordain.source")
-STORES = (SourceKind.ETCD, SourceKind.COUCHDB)
-"""The sources that a status can be reported to."""
 STATE = "var/lib/ordain-source"
 
 
@@ -55,10 +53,11 @@ async def _run(root: Path) -> int:
         handed_over=lambda: fetcher.documents,
     )
     login = Login(user=key.user, password=lambda: key.password) if key and key.user else None
+    sign = key.sign if key else None
     fetcher = Fetcher(
-        lambda: open_remote(settings, root, gate, login), source, folder=root / FOLDER, state=root / STATE
+        lambda: open_remote(settings, root, gate, login, sign), source, folder=root / FOLDER, state=root / STATE
     )
-    publisher = ReportPublisher(root=root, open=lambda: open_database(source, login=login), key=key)
+    publisher = ReportPublisher(root=root, open=lambda: open_database(source, login=login, sign=sign), key=key)
     work = [wait_for_stop_signal(), _fetch(fetcher), ping_watchdog()]
     if source.type in STORES:
         work.append(_report_status(publisher))

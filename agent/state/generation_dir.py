@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ordain.agent.errors import DamagedGeneration
-from ordain.agent.generation import digest, member_from_json
+from ordain.agent.generation import identity, member_from_json, packages_from_json, packages_json
 from ordain.agent.model import Generation, to_json
 from ordain.agent.system import atomic_files
 from ordain.transforms.artifacts import Artifact, RegularFile, UnitFile, from_row, row
@@ -166,8 +166,9 @@ def _read(folder: Path) -> Generation:
         document=json.loads(atomic_files.read(folder / "document.json")),
         provenance=json.loads(provenance),
         transforms=manifest.get("transforms", ""),
+        packages=packages_from_json(manifest),
     )
-    if digest(generation.document, generation.artifacts, generation.members) != generation.hash:
+    if identity(generation) != generation.hash:
         raise ValueError("its content does not match its hash")
     return generation
 
@@ -189,6 +190,7 @@ def _manifest(generation: Generation, files: Mapping[str, bytes]) -> dict[str, A
         "saved": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "provenance": hashlib.sha256(files["provenance.json"]).hexdigest(),
         "members": to_json(generation.members),
+        **packages_json(generation.packages),
         "artifacts": [{k: v for k, v in row(a).items() if k != "content"} for a in generation.artifacts],
     }
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from ordain.agent.errors import DamagedGeneration
-from ordain.agent.generation import canonical, digest, member_from_json
+from ordain.agent.generation import canonical, identity, member_from_json, packages_from_json, packages_json
 from ordain.agent.model import Generation, to_json
 from ordain.agent.system import atomic_files
 from ordain.transforms.artifacts import from_row, row
@@ -25,6 +25,7 @@ def write(generation: Generation, path: Path) -> None:
         "provenance": dict(generation.provenance),
         "members": to_json(generation.members),
         "artifacts": [row(artifact) for artifact in generation.artifacts],
+        **packages_json(generation.packages),
     }
     atomic_files.replace(path, canonical(data))
 
@@ -40,9 +41,10 @@ def read(path: Path) -> Generation:
             provenance=data["provenance"],
             members=tuple(map(member_from_json, data["members"])),
             artifacts=tuple(map(from_row, data["artifacts"])),
+            packages=packages_from_json(data),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedGeneration(f"{path}: {error}") from error
-    if digest(generation.document, generation.artifacts, generation.members) != generation.hash:
+    if identity(generation) != generation.hash:
         raise DamagedGeneration(f"{path}: its content does not match its hash")
     return generation

@@ -7,7 +7,8 @@
     root/run/ordain/boot/handed                 made in this boot before the agent started, or delivered with the boot
     root/run/ordain/boot/handed.json            the same generation as a whole, if it was made in this boot
     root/run/ordain/applied.json                the running processes: definition and InvocationID by unit
-    root/run/ordain/unsaved.json                the last generation of this boot that is not in the history
+    root/run/ordain/unsaved.json                number and hash of the last one that is not in the history
+    root/run/ordain/unsaved/HASH                that generation, and the one before it, as a whole
 
 A power cut at any moment leaves the old or the new file. If a file cannot be written, the result is a `NotPersistent`:
 the apply continues, and lasts until the next boot.
@@ -81,6 +82,8 @@ class Store:
         self._baseline = root / BASELINE.lstrip("/")
         self._applied = root / "run/ordain/applied.json"
         self._unsaved = root / "run/ordain/unsaved.json"
+        self._unsaved_folder = root / "run/ordain/unsaved"
+        self._unsaved_in_memory: dict[str, Generation] = {}
         self._machine_id = root / "etc/machine-id"
         self._in_memory: dict[int, tuple[tuple[int, int], Generation]] = {}
         self._heads: dict[Path, CachedFile[Cache]] = {}
@@ -116,13 +119,38 @@ class Store:
             history.write(numbered, self._folder(number), last)
             self._keep_in_memory(numbered)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                atomic_files.make_folder(self._unsaved.parent)
-                atomic_files.replace(self._unsaved, json.dumps([number, generation.hash]).encode())
+            self._keep_unsaved(numbered)
             return numbered, NotPersistent(what=atomic_files.describe_error(error, self._history))
         with contextlib.suppress(OSError):  # leftovers are removed at the next save
             self._prune()
         return numbered, None
+
+    def _keep_unsaved(self, generation: Generation) -> None:
+        """Keep a generation for this boot that is not in the history, and the one before it, from which it leads."""
+        with contextlib.suppress(OSError):
+            atomic_files.make_folder(self._unsaved_folder, 0o700)
+            atomic_files.replace(self._unsaved, json.dumps([generation.number, generation.hash]).encode())
+            kept = {generation.hash, placed_hash(self._root)}
+            for path in self._unsaved_folder.iterdir():
+                if path.name not in kept:
+                    path.unlink()
+            generation_file.write(generation, self._unsaved_folder / generation.hash)
+        self._unsaved_in_memory = {generation.hash: generation}
+
+    def _whole_unsaved(self, head: Cache) -> Generation | None:
+        """Return the generation of a cache that is not in the history, if this boot has kept it as a whole."""
+        if head.hash not in self._unsaved_in_memory:
+            with contextlib.suppress(DamagedGeneration):
+                whole = generation_file.read(self._unsaved_folder / head.hash)
+                self._unsaved_in_memory = {head.hash: replace(whole, number=head.number)}
+        return self._unsaved_in_memory.get(head.hash)
+
+    def has_whole(self, hash: str) -> bool:
+        """Return whether the history has the generation with this hash."""
+        try:
+            return self.load_hash(hash).hash == hash
+        except KeyError:
+            return False
 
     def _new_number(self, numbers: Iterable[int], hash: str) -> int:
         """Return a number that only the generation with ``hash`` has had; ``numbers`` are in the history."""
@@ -393,6 +421,8 @@ class Store:
             return None
         with contextlib.suppress(KeyError):
             return self.load_hash(head.hash)
+        if whole := self._whole_unsaved(head):
+            return whole
         with contextlib.suppress(DamagedGeneration):
             if path == self._handed and (whole := generation_file.read(self._handed_whole)).hash == head.hash:
                 return whole

@@ -35,26 +35,38 @@ def make_way(path: Path) -> None:
         log.warning("%s was a directory, where a file of ours belongs; it is %s now", path, aside)
 
 
-def write(path: Path, data: bytes, mode: int = PRIVATE) -> None:
-    """Make the new file ``path`` and sync its content, but not its name (`sync_folder`). Raises `OSError`."""
+def write(path: Path, data: bytes, mode: int = PRIVATE, group: int = -1) -> None:
+    """Make the new file ``path`` and sync its content, but not its name (`sync_folder`). Raises `OSError`.
+
+    With ``group``, the file belongs to the group of that number.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
+        if group >= 0:
+            os.fchown(descriptor, -1, group)
         while data:
             data = data[os.write(descriptor, data) :]
         os.fsync(descriptor)
+    except OSError as error:  # of a descriptor, which has no name
+        error.filename = os.fspath(path)
+        raise
     finally:
         os.close(descriptor)
 
 
-def replace(path: Path, data: bytes, mode: int = PRIVATE) -> None:
-    """Replace the file at ``path`` by ``data``; at every moment it is the old file or the new one. Raises `OSError`."""
+def replace(path: Path, data: bytes, mode: int = PRIVATE, group: int = -1) -> None:
+    """Replace the file at ``path`` by ``data``, see `write`. Raises `OSError`.
+
+    At every moment it is the old file or the new one.
+    """
     beside = path.with_name(f".{path.name}.new")
     make_way(beside)
     make_way(path)
-    beside.unlink(missing_ok=True)
     try:
-        write(beside, data, mode)
-    except OSError:
+        beside.unlink(missing_ok=True)  # an overlay refuses that when it is read-only, also without the file
+        write(beside, data, mode, group)
+    except OSError as error:
+        error.filename = os.fspath(path)
         with contextlib.suppress(OSError):  # frees the space on a full disk
             beside.unlink()
         raise
@@ -91,6 +103,14 @@ def make_folder(folder: Path, mode: int = 0o755) -> None:
         make_folder(folder.parent)
         folder.mkdir(mode=mode, exist_ok=True)
         sync_folder(folder.parent)
+
+
+REMEDIES = {
+    errno.ENOSPC: "free some space there: `df` shows how much is left",
+    errno.EDQUOT: "free some space there, or raise the quota",
+    errno.EROFS: "make the file system writable",
+}
+"""By the number of an error, what an administrator can do about it."""
 
 
 def describe_error(error: OSError, path: Path) -> str:

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ordain.agent.errors import Unavailable
@@ -22,10 +23,24 @@ DBUS = "org.freedesktop.DBus"
 DBUS_PATH = "/org/freedesktop/DBus"
 
 
+RUNS_SYSTEMD = Path("/run/systemd/system")
+"""The directory that exists if systemd is PID 1 (sd_booted(3))."""
+
+
 def no_connection(address: str, reason: str) -> Unavailable:
     """Return the error that the bus at ``address`` cannot be connected to. In rescue mode there is no system bus."""
-    remedy = "; `systemctl start dbus.socket` starts it, also in rescue mode" if address == SYSTEM_BUS else ""
+    remedy = ""
+    if address == SYSTEM_BUS:
+        if not RUNS_SYSTEMD.is_dir():
+            return without_systemd()
+        remedy = "; `systemctl start dbus.socket` starts it, also in rescue mode"
     return Unavailable(f"cannot connect to the message bus: {reason}{remedy}")
+
+
+def without_systemd() -> Unavailable:
+    """Return the error for a command about a machine on which systemd does not run."""
+    what = "this command is about a machine that systemd runs, and systemd does not run here"
+    return Unavailable(f"{what}; commands on documents, stores, boot servers and runs work without it")
 
 
 class BusError(Unavailable):

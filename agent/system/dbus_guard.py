@@ -53,6 +53,7 @@ from dbus_next.errors import AuthError, DBusError
 from dbus_next.message import Message
 from dbus_next.service import ServiceInterface
 from dbus_next.signature import SignatureTree
+from dbus_next.validators import is_bus_name_valid
 
 from ordain.agent.system.rate_limit import RateLimit
 
@@ -446,6 +447,8 @@ class _Frame(Unmarshaller):
         if any(value.signature != _FIELDS[code] for code, value in known):
             raise ValueError("a header field of another type")
         fields: dict[str, Any] = {HeaderField(code).name: value.value for code, value in known}
+        if not is_bus_name_valid(fields.get("SENDER", ":1.0")):  # no answer could be sent
+            raise ValueError("the sender is not the name of a connection")
         self.align(8)
         message = Message(
             message_type=kind,

@@ -21,16 +21,30 @@ async def read_journal(*arguments: str, program: str = "journalctl") -> str:
     except OSError:
         return ""
     assert process.stdout is not None
+    output = b""
     try:
         async with asyncio.timeout(TIMEOUT_SEC):
             output = await _first_bytes(process.stdout)
+            if process.stdout.at_eof():
+                # kill() of a process that has just ended collects its status, which asyncio then warns of.
+                await process.wait()
     except TimeoutError:
-        output = b""
+        pass
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            with contextlib.suppress(TimeoutError):
+                await _collect(process, process.stdout)
     return output.decode(errors="replace")
+
+
+async def _collect(process: asyncio.subprocess.Process, stream: asyncio.StreamReader) -> None:
+    """Wait for the end of a process that was killed. For asyncio, this comes only after the end of its output."""
+    async with asyncio.timeout(TIMEOUT_SEC):
+        while await stream.read(MAX_BYTES):
+            pass
+        await process.wait()
 
 
 async def _first_bytes(stream: asyncio.StreamReader) -> bytes:

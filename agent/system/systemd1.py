@@ -313,6 +313,11 @@ class Systemd:
         """Return whether the machine is shutting down."""
         return bool(await get(self.bus, NAME, PATH, MANAGER, "SystemState") == "stopping")
 
+    async def boot_complete(self) -> bool:
+        """Return whether all jobs of the boot have ended, and the machine is not shutting down."""
+        finished = await get(self.bus, NAME, PATH, MANAGER, "FinishTimestampMonotonic")
+        return bool(finished) and not await self.stopping()
+
     async def wait(self, job: str, timeout_sec: float) -> str:
         """Return the result of a job in systemd's spelling.
 

@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path, path: str) -> No
     settings, problems = read_settings(tmp_path)
 
     assert settings == UNKNOWN
-    assert [problem.what for problem in problems] == ["cannot read the file: Is a directory"]
+    assert [problem.what for problem in problems] == ["cannot read the file: not a regular file"]
 
 
 def test_the_text_that_the_agent_follows_overrides_the_file(tmp_path: Path) -> None:

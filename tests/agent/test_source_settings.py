@@ -62,7 +62,7 @@ def test_a_source_is_read(tmp_path: Path, text: str, wanted: SourceSettings) -> 
 
 
 BAD = {
-    "{type: directry}": "type: expected one of directory, http, etcd, couchdb, found the string 'directry'",
+    "{type: directry}": "type: expected one of directory, http, etcd, couchdb, relay, found the string 'directry'",
     "{type: directory, url: 'https://a'}": "url: unknown key (known keys: path, type)",
     "{type: directory, path: srv}": "path: 'srv' is not an absolute path (write it with a leading /)",
     "{type: directory, path: '/a\n\n b'}": "path: ",
@@ -126,6 +126,14 @@ def test_a_password_in_plain_text_causes_a_warning(tmp_path: Path) -> None:
     assert "plain text" in problems
 
 
+def test_a_secret_in_the_query_of_a_url_causes_a_warning_because_it_is_shown(tmp_path: Path) -> None:
+    settings, problems = read(tmp_path, "source: {type: http, url: 'https://a/x?role=web&access-token=hunter2'}\n")
+
+    assert settings.type is SourceKind.HTTP
+    assert "warning: source: access-token in the URL looks like a secret" in problems
+    assert "hunter2" not in problems
+
+
 @pytest.mark.parametrize(
     ("url", "wanted"),
     [
@@ -147,6 +155,11 @@ def test_a_password_in_plain_text_causes_a_warning(tmp_path: Path) -> None:
             "couchdb+https://a,b:6984/",
             SourceSettings(type=SourceKind.COUCHDB, endpoints=("https://a", "https://b:6984"), database="ordain"),
         ),
+        (
+            "relay+https://a:8443,b:8443",
+            SourceSettings(type=SourceKind.RELAY, endpoints=("https://a:8443", "https://b:8443")),
+        ),
+        ("relay+https://a:8443/ordain/", SourceSettings(type=SourceKind.NONE, path="")),
         ("ftp://a", SourceSettings(type=SourceKind.NONE, path="")),
     ],
 )

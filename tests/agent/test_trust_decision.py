@@ -86,6 +86,7 @@ def is_placed(machine: Machine) -> bool:
 
 
 @pytest.mark.parametrize(("text", "trust"), TEXTS.values(), ids=TEXTS)
+@pytest.mark.thorough
 def test_the_generator_accepts_what_the_agent_accepts(machine: Machine, text: bytes, trust: Trust) -> None:
     machine.put(YAML, text)
     decided = read_settings(machine.root)[0].trust

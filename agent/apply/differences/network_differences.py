@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import ipaddress
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
@@ -73,6 +73,12 @@ WAITS = "NetworkWaits"
 WITHOUT_DEVICE = frozenset({"blackhole", "unreachable", "prohibit", "throw"})
 WITH_ADDRESS_OF_OTHERS = frozenset({"bond", "bridge", "ipvlan", "macvlan", "team", "vlan", "vrf"})
 """Kinds of virtual device that may have the hardware address of the device below them."""
+UNITS = {
+    "systemd-networkd": "systemd-networkd.service",
+    "NetworkManager": "NetworkManager.service",
+    "ifupdown": "networking.service",
+}
+"""By program, its unit."""
 JOURNALS = {
     "systemd-networkd": "`networkctl status {name}` and `journalctl -b -u systemd-networkd`",
     "NetworkManager": "`nmcli device status` and `journalctl -b -u NetworkManager`",
@@ -142,17 +148,22 @@ def network_reader(root: Path) -> ReadNetwork:
     return read_kernel_network if root == Path("/") else lambda: None
 
 
-def network_differences(generation: Generation, read: ReadNetwork, root: Path) -> Iterator[Difference]:
-    """Yield the differences between the network of the machine below ``root`` and ``generation``."""
+def network_differences(
+    generation: Generation, read: ReadNetwork, root: Path, idle: Collection[str] = ()
+) -> Iterator[Difference]:
+    """Yield the differences between the network of the machine below ``root`` and ``generation``.
+
+    ``idle`` are the units of `UNITS` that do not run: an apply cannot have such a program configure a device.
+    """
     shown: set[str] = set()
     for finding in machine_findings(expected_devices(generation), read, root):
         device = finding.device
         pointer = f"{device.item}/{finding.key}" if finding.key else device.item
         pointer = pointer if pointer in generation.provenance else device.item
         made = condition(
-            generation, finding.code, pointer, finding.what, _hint(finding), item=device.item, fault=finding.fault
+            generation, finding.code, pointer, finding.what, _hint(finding, idle), item=device.item, fault=finding.fault
         )
-        changes = tuple(_changes(finding)) if is_repaired(finding) else ()
+        changes = tuple(_changes(finding)) if is_repaired(finding) and UNITS[device.program] not in idle else ()
         yield Difference(
             condition=made,
             pointer=pointer,
@@ -193,9 +204,12 @@ def _changes(finding: DeviceFinding) -> Iterator[Change]:
         )
 
 
-def _hint(finding: DeviceFinding) -> str:
+def _hint(finding: DeviceFinding, idle: Collection[str]) -> str:
     """Return the remedy of a finding."""
     device = finding.device
+    unit = UNITS[device.program]
+    if unit in idle and (finding.fault or finding.repair is not Repair.NONE):
+        return f"{unit} does not run, so nothing configures it: run `systemctl start {unit}`"
     names = {"name": device.name or device.item.rpartition("/")[2], "uuid": device.uuid}
     if finding.code is WAITS and finding.repair is not Repair.NONE:
         return f"{device.program} has {SETTLE_SEC:.0f} s to do it; after that it is a fault"

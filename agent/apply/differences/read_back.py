@@ -19,7 +19,12 @@ from pathlib import Path
 from ordain.agent.apply.differences import host_differences
 from ordain.agent.apply.differences.difference import Difference, condition, section
 from ordain.agent.apply.differences.ignored_directives import IgnoredDirectives
-from ordain.agent.apply.differences.network_differences import ReadNetwork, network_differences, network_reader
+from ordain.agent.apply.differences.network_differences import (
+    UNITS,
+    ReadNetwork,
+    network_differences,
+    network_reader,
+)
 from ordain.agent.apply.differences.placed_file_differences import HIDDEN, PlacedFiles
 from ordain.agent.generation import holds_with_starters, use_of
 from ordain.agent.model import Change, Effect, Generation, Observed
@@ -70,7 +75,7 @@ class ReadBack:
             *host_differences.locale(generation, self._root, await self._environment(generation)),
             *host_differences.keymap(generation, observed, self._root),
             *host_differences.open_files(generation, self._root),
-            *network_differences(generation, self._read_network, self._root),
+            *network_differences(generation, self._read_network, self._root, await self._idle_programs(generation)),
             *[difference async for difference in self._units(generation, observed)],
             *await self._ignored.differences(generation, observed),
         )
@@ -81,6 +86,13 @@ class ReadBack:
         return tuple(
             _with_holds(difference, generation, observed) for difference in await self.files.differences(generation)
         )
+
+    async def _idle_programs(self, generation: Generation) -> frozenset[str]:
+        """Return the units of network programs that do not run; none if the documents have no network."""
+        if not section(generation, "network"):
+            return frozenset()
+        states = await self._systemd.list_units(UNITS.values())
+        return frozenset(unit for unit, state in states.items() if not state.running)
 
     async def _environment(self, generation: Generation) -> list[str] | None:
         """Return the environment that PID 1 passes on to services; None if nobody has to know it."""

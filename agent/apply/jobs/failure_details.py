@@ -14,8 +14,8 @@ from ordain.agent.plan.changes.diff import PlacedUnit
 from ordain.agent.plan.exit_status import SUBJECTS
 from ordain.agent.system.journal_reader import read_journal
 from ordain.transforms.lazy_patterns import lazy_pattern
-from ordain.transforms.systemd.hidden_paths import hidden_paths
-from ordain.transforms.systemd.unit_rules import UnitSettings
+from ordain.transforms.systemd.checks.hidden_paths import hidden_paths
+from ordain.transforms.systemd.checks.unit_rules import UnitSettings
 
 MAX_UNITS = 3
 """The failed units whose journal is read: one cause often makes many units fail."""

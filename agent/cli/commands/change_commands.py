@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.agent.cli.commands.shared_arguments import ENDS, EXIT_CODE, FILES, JSON, UNIT, UNITS, WHY
-from ordain.agent.cli.commands.subcommand import Argument, Exit, Subcommand
+from ordain.agent.cli.commands.subcommand import Argument, Completion, Exit, Subcommand
 
 GROUP = "Change this machine"
 
@@ -98,7 +98,15 @@ ROWS = (
             "If that generation fails, the machine keeps the one that it has, and the exit status is 4."
         ),
         run="machine.apply:rollback",
-        arguments=(Argument(metavar="N", help="the number of a generation, from `ordainctl history`"), WHY, JSON),
+        arguments=(
+            Argument(
+                metavar="N",
+                completion=Completion.GENERATIONS,
+                help="the number of a generation, from `ordainctl history`",
+            ),
+            WHY,
+            JSON,
+        ),
         examples=(("ordainctl rollback", "undo the last change"), ("ordainctl rollback 4", "to generation 4")),
         statuses=(
             Exit.OK,

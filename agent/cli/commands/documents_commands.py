@@ -105,12 +105,6 @@ ROWS = (
             Argument(flag="--netboot", help="print the iPXE script with which a machine boots from the network"),
             Argument(flag="--mac", metavar="MAC", help="with --netboot: the MAC address of the machine"),
             Argument(
-                flag="--fact",
-                metavar="NAME=VALUE",
-                many=True,
-                help="with --netboot: a fact that iPXE sends, such as system-product-name=R640",
-            ),
-            Argument(
                 flag="--files",
                 metavar="FILES",
                 completion=Completion.DIRECTORIES,
@@ -142,10 +136,31 @@ ROWS = (
         ),
     ),
     Subcommand(
+        name="packages",
+        group=GROUP,
+        purpose="list the packages that documents want, on any system",
+        text=(
+            "Prints one package a line, as the package manager of the system takes it: with its version, if the "
+            "documents name one. `ordainctl image --install` installs them in an image. "
+            "Without FILE, uses the documents of this machine, from whatever source it has. "
+            "The exit status is 3 if the system cannot have one of the packages."
+        ),
+        run="documents.packages:packages",
+        arguments=(FILES, *ANY_MACHINE, JSON),
+        examples=(
+            ("ordainctl packages --os rocky-9 documents/", "what an image of Rocky Linux 9 needs"),
+            ("ordainctl packages documents/", "what this machine needs"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Subcommand(
         name="schema",
         group=GROUP,
         purpose="print the JSON Schema of documents or of agent.yaml",
-        text="For editors and CI. Without KIND, prints one schema for all kinds of documents.",
+        text=(
+            "For editors and CI. Without KIND, prints one schema for all kinds of documents. The values of the shipped "
+            "settings are described in it; a setting of your own may have any value there."
+        ),
         run="documents.validate:schema",
         arguments=(
             Argument(
@@ -220,6 +235,8 @@ ROWS = (
             "Ordain must be installed in DIR. Root is needed only if root owns DIR. "
             "A second run writes only changed files; the same documents always give the same bytes. "
             "Some facts are known only in the boot (mac, machine-id, …); the agent then adds the layers that match. "
+            "With --install, the package manager of the system in DIR first installs the packages of the documents "
+            "there: apt of DIR itself, or dnf, zypper or pacman of this machine. "
             "With --netboot, the tree becomes an image that machines start from the network: its kernel, its initrd, "
             "and a compressed archive of it, with their digests. Documents may be in it or not. The initrd must be "
             "made with the package ordain-initramfs, curl and zstd in the tree. The same tree gives the same bytes "
@@ -235,6 +252,7 @@ ROWS = (
                 help="the root file system: a chroot, a mounted image, or the tree of mkosi or mmdebstrap",
             ),
             DOCUMENT_FILES,
+            Argument(flag="--install", help="install the packages of the documents in DIR"),
             Argument(
                 flag="--netboot",
                 metavar="FILES",

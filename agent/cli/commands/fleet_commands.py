@@ -115,7 +115,8 @@ ROWS = (
         purpose="serve a directory of documents to machines over HTTP",
         text=(
             "The reference boot server: sends every machine the documents that may match it, and sends them again "
-            "when they change. Documents with errors are not served; the last valid ones are. "
+            "when they change. Documents with errors are not served; the last valid ones are, and the machines "
+            "report [ServerRefuses]. "
             "If the directory contains releases (`ordainctl release create --output`), a machine gets only the latest "
             "release of its channel and the documents in it, as soon as all of them have the signed content. "
             "With --root, an initrd that boots TREE also gets a compiled generation, so that the "
@@ -127,15 +128,32 @@ ROWS = (
             "name. Documents that match on other machine-ids, host names or MAC addresses (written 52-54-00-12-34-56) "
             "than those in the certificate are not sent. "
             "A machine that boots from the network asks for /boot.ipxe, and gets the iPXE script that the `netboot` of "
-            "its documents makes; /files/PATH is a kernel or initrd below the directory of --files."
+            "its documents makes; /files/PATH is a kernel or initrd below the directory of --files. "
+            "With --store, the server is a relay: machines with `source: {type: relay, endpoints: "
+            "[https://HOST:8080]}` read the documents and releases of the store here, report their status, take their "
+            "turns in rollouts and enroll, and need no login of the store. The relay holds no key that could sign for "
+            "them. It keeps the last good copy of the store below --state, and serves that while the store does not "
+            "answer. Run two for a site: machines that know both use either. "
+            "With --tokens, /fleet/ is a page that shows the machines and their boots, and /api/v1/ has the same "
+            "as JSON."
         ),
         run="boot.serve:serve",
         arguments=(
             Argument(
                 metavar="DIR",
-                required=True,
                 completion=Completion.DIRECTORIES,
                 help="the directory of documents; it is read again after changes",
+            ),
+            Argument(
+                flag="--store",
+                metavar="URL",
+                help="instead of DIR: be a relay of this store, such as etcd+https://a:2379,b:2379/ordain/",
+            ),
+            *(argument for argument in STORE if argument.flag != "--store"),
+            Argument(
+                flag="--name",
+                metavar="NAME",
+                help="the name of this relay in `ordainctl fleet status`; default: the host name",
             ),
             Argument(
                 flag="--listen",
@@ -187,6 +205,13 @@ ROWS = (
                 ),
             ),
             Argument(
+                flag="--tokens",
+                metavar="FILE",
+                completion=Completion.FILES,
+                help="the file of `ordainctl netboot token`: those who may use the API below /api/v1/ and the page at "
+                "/fleet/; default: nobody",
+            ),
+            Argument(
                 flag="--max-per-address",
                 metavar="N",
                 help="the most connections of one address; default: a quarter of the limit of open files",
@@ -195,6 +220,11 @@ ROWS = (
         examples=(
             ("ordainctl serve /srv/documents --listen :8080", "in a test network"),
             ("ordainctl serve /srv/documents --root /srv/ram-image", "for machines that boot into RAM"),
+            (
+                "ordainctl serve --store etcd+https://a:2379/ordain/ --user relay --password-file relay.password "
+                "--state /var/lib/ordain-relay --listen :8443 --tls-cert srv.pem --tls-key srv.key",
+                "a relay for a site",
+            ),
             (
                 "ordainctl serve /srv/documents --listen :8443 --tls-cert srv.pem --tls-key srv.key --client-ca ca.pem",
                 "for known machines",

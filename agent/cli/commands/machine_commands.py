@@ -103,8 +103,8 @@ ROWS = (
         ),
         run="machine.generations:diff",
         arguments=(
-            Argument(metavar="N", help="the number of a generation"),
-            Argument(metavar="M", help="the number of another generation"),
+            Argument(metavar="N", completion=Completion.GENERATIONS, help="the number of a generation"),
+            Argument(metavar="M", completion=Completion.GENERATIONS, help="the number of another generation"),
             EXIT_CODE,
             JSON,
         ),

@@ -85,6 +85,50 @@ ROWS = (
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),
     Subcommand(
+        name="fleet relay",
+        group=FAMILY.name,
+        purpose="show the state of a relay on this machine",
+        text=(
+            "Prints the store of `ordainctl serve --store`, whether it answers, the age of the last good copy, and the "
+            "reports that wait for the store. Exits with 3 if the store does not answer, reports were dropped or are "
+            "not taken, or the relay does not run."
+        ),
+        run="boot.relay_state:relay",
+        arguments=(STATE, JSON),
+        examples=(("ordainctl fleet relay /var/lib/ordain-relay", "on the host of the relay"),),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Subcommand(
+        name="netboot token",
+        group=FAMILY.name,
+        purpose="make a token for the API and the page of a boot server",
+        text=(
+            "Prints a new token, once, and writes its name, rights and SHA-256 to the file of `ordainctl serve "
+            "--tokens`, where it takes effect at once; an earlier token of this name ends. The rights are `read`, "
+            "which each token has, `adopt` for new machines, and `boot` for the image of a next boot. The name `*` is "
+            "everybody without a token."
+        ),
+        run="boot.api_token:token",
+        arguments=(
+            Argument(metavar="NAME", required=True, help="the person or program that gets the token"),
+            Argument(
+                flag="--tokens",
+                metavar="FILE",
+                required=True,
+                completion=Completion.FILES,
+                help="the file of `ordainctl serve --tokens`; it is made if it is missing",
+            ),
+            Argument(flag="--rights", metavar="RIGHT,…", help="the rights of the token; default: read"),
+            Argument(flag="--remove", help="remove the token of this name"),
+        ),
+        examples=(
+            (
+                "ordainctl netboot token anna --rights adopt,boot --tokens /etc/ordain/netboot-tokens",
+                "an administrator",
+            ),
+        ),
+    ),
+    Subcommand(
         name="fleet discovered",
         group="fleet",
         purpose="list machines that boot from the network, without a Node",

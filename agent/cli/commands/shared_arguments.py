@@ -62,7 +62,7 @@ ANY_MACHINE = (
         flag="--os",
         metavar="ID-VERSION",
         completion=Completion.SYSTEMS,
-        help="another operating system, such as debian-13, rhel-9, arch",
+        help="another operating system, such as debian-13, rhel-9, arch; `ordainctl help systems` lists them",
     ),
     Argument(flag="--systemd", metavar="N", help="another systemd version than the operating system ships"),
     Argument(flag="--arch", metavar="ARCH", help="the architecture in systemd's spelling, such as x86-64, arm64"),
@@ -72,6 +72,12 @@ ANY_MACHINE = (
         metavar="FILE",
         completion=Completion.FILES,
         help="read the facts from FILE, the output of `ordainctl facts --json`",
+    ),
+    Argument(
+        flag="--fact",
+        metavar="NAME=VALUE",
+        many=True,
+        help="set a fact, such as cpus=8, gpu=nvidia or facts.rack=r12; with --netboot, one that iPXE sends",
     ),
     Argument(
         flag="--node", metavar="NAME", help="use the machine that the Node document NAME describes instead of this one"

@@ -27,12 +27,20 @@ ACCOUNTS = (
         metavar="NAME",
         help="a user that writes documents and releases, without being an administrator of the server",
     ),
+    Argument(
+        flag="--relay-user",
+        metavar="NAME",
+        help="the user that relays (`ordainctl serve --store`) log in as; it writes what machines write, and no more",
+    ),
 )
 _COPY = Argument(
     metavar="DIRECTORY", required=True, completion=Completion.DIRECTORIES, help="the directory of the backup"
 )
 NAME = Argument(
-    metavar="NAME", required=True, help="a document, such as web; or layer/web if several documents are called web"
+    metavar="NAME",
+    required=True,
+    completion=Completion.DOCUMENTS,
+    help="a document, such as web; or layer/web if several documents are called web",
 )
 FORCE = Argument(
     flag="--force", help="write the documents even if some machines would refuse them, by their last reports"
@@ -58,14 +66,17 @@ ROWS = (
         group=FAMILY.name,
         purpose="print a document as it was written",
         text="",
-        run="store.stored_documents:get",
+        run="store.document_history:get",
         arguments=(
             NAME,
             Argument(flag="--version", metavar="V", help="an earlier version, from `ordainctl documents history`"),
             *STORE,
             JSON,
         ),
-        examples=(("ordainctl documents get web >web.yaml", "save it to a file"),),
+        examples=(
+            ("ordainctl documents get web >web.yaml", "save it to a file"),
+            ("ordainctl documents get web --version 17 >web.yaml", "an earlier text, also of a deleted document"),
+        ),
     ),
     Subcommand(
         name="documents put",
@@ -113,9 +124,10 @@ ROWS = (
         text=(
             "Lists the versions that the store still keeps: etcd since its last compaction, CouchDB until it compacts; "
             "a directory keeps none. The time, the author and the reason come from the log of the store; versions "
-            "that other programs wrote have none."
+            "that other programs wrote have none. The log also has the deletions, and changes whose text the store has "
+            "no longer: these have no version. A document that does not exist any more has a history as well."
         ),
-        run="store.stored_documents:history",
+        run="store.document_history:history",
         arguments=(NAME, *STORE, JSON),
         examples=(("ordainctl documents history web", "find the version before a change"),),
     ),
@@ -151,7 +163,10 @@ ROWS = (
         text=(
             "Prints each change first and asks. Repairs what `ordainctl store check` reports, as far as that takes no "
             "right from anybody; what exists is kept. A password file that does not exist is created with a random "
-            "password. Exits with 3 if something is left for an administrator."
+            "password. Exits with 3 if something is left for an administrator. In an etcd whose machines have users "
+            "of their own, --slots own lets each of them write its own slot of a rollout (`max-parallel`) only: it "
+            "takes the right to write the slots of others from all machines. Before that, upgrade all machines: "
+            "earlier versions do not count these slots, and can take none any more. --slots shared undoes it."
         ),
         run="store.store_setup:init",
         arguments=(
@@ -167,6 +182,18 @@ ROWS = (
                 metavar="FILE",
                 completion=Completion.FILES,
                 help="the password of --writer-user, if that user has to be created",
+            ),
+            Argument(
+                flag="--relay-password-file",
+                metavar="FILE",
+                completion=Completion.FILES,
+                help="the password of --relay-user, if that user has to be created",
+            ),
+            Argument(
+                flag="--slots",
+                metavar="KIND",
+                choices=("own", "shared"),
+                help="who writes the slots of rollouts: each machine its own, or all of them; without it, as before",
             ),
             Argument(flag="--preview", help="print the changes and make none"),
             Argument(flag="--yes", help="make the changes without a question"),
@@ -226,7 +253,9 @@ ROWS = (
         text=(
             "Checks the backup first, prints what it will write and asks. Entries that the store holds in another "
             "version are overwritten only with --replace; entries that the backup does not have stay. Machines refuse "
-            "releases older than the one they have [ReleaseReplayed]: publish a new one with a higher number."
+            "releases older than the one they have [ReleaseReplayed]: publish a new one with a higher number. Join "
+            "tokens that were not used yet are left out. A machine that was revoked or enrolled again in the store "
+            "stays so."
         ),
         run="store.store_backup:restore",
         arguments=(

@@ -37,7 +37,9 @@ class Completion(StrEnum):
     TEXT = "text"
     FILES = "files"
     DIRECTORIES = "directories"
-    UNITS = "units"
+    UNITS = "units"  # of the documents
+    GENERATIONS = "generations"  # of the history
+    DOCUMENTS = "documents"  # of a store
     SYSTEMS = "systems"  # the operating systems of the transformation database
 
 

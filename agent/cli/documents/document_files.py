@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import stat
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from ordain.agent.delivery.source.local_files import NOT_READ, misnamed_documents
 from ordain.agent.model import RawDocument, RawDocuments
@@ -18,6 +20,8 @@ from ordain.transforms.errors import Problem, Refused, Where, only_errors, warni
 from ordain.transforms.model import Document
 
 STANDARD_INPUT = "-"
+LONGEST = 64 << 20
+"""The most bytes of a file that are read; documents are smaller, and so is what `import` converts."""
 SETTINGS = "agent.yaml"
 TESTS = "tests"
 """The folder beside documents that has their Tests. Sources, releases and stores read no folder below their own."""
@@ -168,15 +172,28 @@ def transforms(root: Path) -> tuple[Document, ...]:
 
 def _contents(name: str, suffixes: tuple[str, ...]) -> Iterator[RawDocument]:
     if name == STANDARD_INPUT:
-        yield "<stdin>", sys.stdin.buffer.read()
+        yield "<stdin>", _bounded(sys.stdin.buffer, "<stdin>")
         return
     path = Path(name)
     kind = stat.S_IFMT(read_in_time(name, path.stat).st_mode)
     if kind == stat.S_IFDIR:
         names = read_in_time(name, lambda: sorted(file.name for file in path.iterdir()))
         files = [path / file for file in names if file.endswith(suffixes) and not file.startswith(".")]
-        yield from read_in_time(name, lambda: [(str(file), file.read_bytes()) for file in files])
+        yield from read_in_time(name, lambda: [(str(file), _read_file(file)) for file in files])
     elif kind == stat.S_IFREG:
-        yield name, read_in_time(name, path.read_bytes)
+        yield name, read_in_time(name, partial(_read_file, path))
     else:  # a pipe is waited for as long as somebody writes to it
-        yield name, path.read_bytes()
+        yield name, _read_file(path)
+
+
+def _read_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return _bounded(file, str(path))
+
+
+def _bounded(file: BinaryIO, name: str) -> bytes:
+    """Return all of a file. Raises `OSError` for more than `LONGEST`, which /dev/zero would have, too."""
+    data = file.read(LONGEST + 1)
+    if len(data) > LONGEST:
+        raise OSError(errno.EFBIG, f"larger than {LONGEST >> 20} MiB", name)
+    return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
@@ -18,10 +19,16 @@ from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
 from ordain.transforms.catalog.names import shared_versions
+from ordain.transforms.document.formats.fact_table import FACT_TABLE
 from ordain.transforms.errors import Problem
+from ordain.transforms.machine.fact_readers import read_now
 from ordain.transforms.machine.facts import survey
+from ordain.transforms.machine.observed_facts import read_observed
 from ordain.transforms.model import Document
+from ordain.transforms.resolve.match import MAX_SHOWN
 from ordain.transforms.resolve.resolve import Candidate, candidates, with_node_labels
+
+_APART = frozenset(("labels", "pinned", "details", "unknown"))
 
 
 def match(request: Namespace, console: Console) -> Exit:
@@ -91,12 +98,16 @@ def _to_json(layer: Candidate) -> JsonLayerMatch:
 def facts(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl facts`."""
     surveyed, problems = survey(request.root)
+    observed = read_observed(request.root)
+    details = {**(observed.values if observed else {}), **read_now(request.root, FACT_TABLE)}
+    surveyed = replace(surveyed, details=dict(sorted(details.items())))
     by_name = facts_to_json(surveyed)
     console.problems(problems)
     if request.json:
         console.json(by_name)
         return Exit.OK
-    rows = [(name, _listed(value)) for name, value in by_name.items() if name not in {"labels", "pinned"}]
+    rows = [(name, _listed(value)) for name, value in by_name.items() if name not in _APART]
+    rows += [(name, _listed(values)) for name, values in surveyed.details.items() if values]
     for name, values in sorted(surveyed.labels.items()):
         pinned = " (from the kernel command line)" if name in surveyed.pinned else ""
         rows.append((f"label {name}", _listed(values) + pinned))
@@ -105,4 +116,7 @@ def facts(request: Namespace, console: Console) -> Exit:
 
 
 def _listed(value: object) -> str:
-    return ", ".join(value) if isinstance(value, (list, tuple)) else str(value)
+    if not isinstance(value, (list, tuple)):
+        return str(value)
+    more = f" and {len(value) - MAX_SHOWN:,} more" if len(value) > MAX_SHOWN else ""
+    return ", ".join(value[:MAX_SHOWN]) + more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from ordain.agent.cli.json_shapes import JsonBootScript, json_problems
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import Failure
 from ordain.agent.netboot.images import image_of, script_of
-from ordain.transforms.errors import Problem, is_blocked, sorted_problems
-from ordain.transforms.model import Document, Facts
+from ordain.transforms.errors import Problem, Refused, is_blocked, sorted_problems
+from ordain.transforms.model import Document, Facts, Kind
 from ordain.transforms.netboot.boot_target import (
     KNOWN,
+    SECTION,
     BootTarget,
     netboot_documents,
     resolve_netboot,
@@ -49,6 +50,33 @@ def render_script(
             name = next(iter(facts.mac), facts.system_uuid)
             console.note(f"no document names the image that {name} boots: it waits, and asks the server again")
     return Exit.DEGRADED if is_blocked(problems) else Exit.OK
+
+
+def problems_of_nodes(documents: Iterable[Document]) -> tuple[Problem, ...]:
+    """Return the problems of what the machines of all Nodes boot, and of a machine without a Node, each of them once.
+
+    Nodes with the same labels and without a netboot of their own boot the same.
+    """
+    kept = netboot_documents(documents)
+    if not any(document.sections.children.get(SECTION) for document in kept):
+        return ()
+    layers = [document for document in kept if document.kind is not Kind.NODE]
+    nodes = {
+        (*sorted(node.labels.items()), node.name * (SECTION in node.sections.children)): node
+        for node in kept
+        if node.kind is Kind.NODE
+    }
+    problems: dict[Problem, None] = {}
+    for node in (None, *nodes.values()):
+        own = [node] if node is not None else []
+        facts = as_node(BEFORE_ANY_SYSTEM, node.name, own) if node is not None else BEFORE_ANY_SYSTEM
+        try:
+            # With the other Nodes as well, the time would grow with the square of their number.
+            _, its_problems = resolve_netboot([*layers, *own], facts)
+        except Refused as refused:
+            its_problems = refused.problems
+        problems |= dict.fromkeys(its_problems)
+    return tuple(problems)
 
 
 def _script(target: BootTarget, files: str | None) -> str:

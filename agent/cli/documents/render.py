@@ -9,7 +9,7 @@ from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.documents.document_files import read_valid, transforms
 from ordain.agent.cli.documents.target_machine import machine
-from ordain.agent.cli.json_shapes import JsonRendered, JsonRenderedForAll, JsonSystemGroup, json_problems
+from ordain.agent.cli.json_shapes import JsonRendered, JsonRenderedForAll, JsonSystemGroup, json_packages, json_problems
 from ordain.agent.cli.parse import Usage
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
@@ -39,9 +39,11 @@ def render(request: Namespace, console: Console) -> Exit:
         from ordain.agent.cli.documents.netboot import render_script
 
         return render_script(request, documents, warnings, console)
-    if request.mac or request.fact or request.files:
-        raise Usage("--mac, --fact and --files are used with --netboot")
+    if request.mac or request.files:
+        raise Usage("--mac and --files are used with --netboot")
     if request.all_os:
+        if request.fact:
+            raise Usage("--fact is used with one system")
         return _render_all(request, documents, warnings, console)
     facts, installed = machine(request, documents)
     accounts = read_accounts(request.root) if installed else None
@@ -54,15 +56,16 @@ def render(request: Namespace, console: Console) -> Exit:
             JsonRendered(
                 artifacts=[row(a) for a in compiled.artifacts],
                 members=[to_json(m) for m in compiled.members],
+                packages=json_packages(compiled.packages),
                 layers=compiled.resolved.layers,
                 problems=json_problems(problems),
             )
         )
     else:
         if not request.output:
-            console.text(as_text(compiled.artifacts))
+            console.text(as_text(compiled.artifacts, compiled.packages))
         console.problems(problems)
-        if not compiled.artifacts and not problems:
+        if not compiled.artifacts and not compiled.packages and not problems:
             console.note("these documents configure nothing on this machine")
     blocked = any(p.severity is Severity.BLOCKED for p in problems)
     return Exit.DEGRADED if blocked else Exit.OK

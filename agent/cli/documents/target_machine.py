@@ -14,12 +14,17 @@ from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
 from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.document.formats.conditions import FACTS
+from ordain.transforms.document.formats.fact_table import FACT_TABLE, SITE, is_further_fact
 from ordain.transforms.errors import did_you_mean
+from ordain.transforms.machine.fact_readers import read_details, read_now
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Document, Facts, Installed, Kind, MatchCondition
+from ordain.transforms.resolve.used_facts import further_facts
 
 _GLOB = set("*?[")
+_TEXTS = frozenset(FACTS) - {"id", "os", "version", "systemd", "arch", "mac"}
 
 
 def machine(request: Namespace, documents: Iterable[Document]) -> tuple[Facts, Installed | None]:
@@ -44,8 +49,40 @@ def machine(request: Namespace, documents: Iterable[Document]) -> tuple[Facts, I
     if request.node:
         facts = as_node(facts, request.node, documents)
     labels = parse_labels(request.label)
+    further = {} if request.facts or request.os else _here(request.root, further_facts(documents))
+    facts = with_given(dataclasses.replace(facts, details={**further, **facts.details}), request.fact)
     facts = dataclasses.replace(facts, labels={**facts.labels, **labels}, pinned=facts.pinned | frozenset(labels))
     return facts, read_installed(request.root) if here else None
+
+
+def _here(root: Path, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the further facts of this machine: those that its agent keeps, or, where none runs, those of now."""
+    return {**read_now(root, names), **read_details(root, names)}
+
+
+def with_given(facts: Facts, words: Iterable[str]) -> Facts:
+    """Return ``facts`` with those that ``--fact NAME=VALUE`` sets; several values of one name are a list.
+
+    Raises `Usage`.
+    """
+    given: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise Usage(f"--fact must be NAME=VALUE, not {word!r}")
+        given[name] = (*given.get(name, ()), value)
+    for name, values in given.items():
+        if is_further_fact(name):
+            facts = dataclasses.replace(facts, details={**facts.details, name: values})
+        elif name in _TEXTS:
+            facts = dataclasses.replace(facts, **{name.replace("-", "_"): values[-1]})  # type: ignore[arg-type]
+        elif name == "mac":
+            facts = dataclasses.replace(facts, mac=tuple(value.lower() for value in values))
+        else:
+            hint = did_you_mean(name, {*_TEXTS, *FACT_TABLE, "mac"})
+            known = hint or f"for facts of the site, write {SITE}{name}; --os, --systemd and --arch set the others"
+            raise Usage(f"--fact: {name} is not a fact that can be set; {known}")
+    return facts
 
 
 def facts_to_json(facts: Facts) -> dict[str, object]:

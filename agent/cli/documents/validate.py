@@ -15,14 +15,19 @@ from ordain.agent.model import Generation, RawDocuments
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
+from ordain.transforms.catalog.setting_schema import settings_schema
+from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.keys import expectation_keys
 from ordain.transforms.document.keys.schema import DIALECT, for_editors
 from ordain.transforms.document.keys.schema import schema as schema_of
+from ordain.transforms.document.keys.shapes import Schema
 from ordain.transforms.errors import Problem, Severity, Where, sorted_problems, warning
 from ordain.transforms.model import Kind
-from ordain.transforms.netboot.boot_target import unknown_at_netboot
+from ordain.transforms.netboot.boot_target import SECTION, unknown_at_netboot
 from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
 from ordain.transforms.runs.run_layers import certain_run_problems
+
+NOTHING = "nothing was checked; names of documents end with .yaml, .yml or .json, and no folder below is read"
 
 
 def validate(request: Namespace, console: Console) -> Exit:
@@ -40,6 +45,10 @@ def validate(request: Namespace, console: Console) -> Exit:
         *unknown_at_netboot(documents),
     )
     wrong = any(problem.severity is not Severity.WARNING for problem in problems)
+    if not wrong and any(SECTION in document.sections.children for document in documents):
+        from ordain.agent.cli.documents.netboot import problems_of_nodes
+
+        problems = (*problems, *(problem for problem in problems_of_nodes(documents) if problem not in problems))
     if request.this_machine and not wrong:
         problems = (*problems, *_problems_here(request, read.texts))
     if request.json:
@@ -48,7 +57,8 @@ def validate(request: Namespace, console: Console) -> Exit:
     else:
         console.problems(problems)
         if not wrong and (documents or not (settings or read.tests)):
-            console.line(f"{plural(len(documents), 'document')}: valid", Style.GOOD)
+            what = "valid" if documents else NOTHING
+            console.line(f"{plural(len(documents), 'document')}: {what}", Style.GOOD if documents else Style.WARN)
         if not wrong and read.tests:
             console.line(f"{plural(read.tests, 'test')}: valid; `ordainctl test` runs them", Style.GOOD)
         for path in settings if not wrong else ():
@@ -94,8 +104,16 @@ def schema(request: Namespace, console: Console) -> Exit:
     elif request.kind == expectation_keys.KIND:
         console.json(for_editors(expectation_keys.schema()))
     elif request.kind:
-        console.json(for_editors(schema_of(Kind(request.kind))))
+        console.json(for_editors(_with_settings(Kind(request.kind))))
     else:
-        kinds = [for_editors(body) for body in (*map(schema_of, Kind), expectation_keys.schema())]
+        kinds = [for_editors(body) for body in (*map(_with_settings, Kind), expectation_keys.schema())]
         console.json({"$schema": DIALECT, "title": "a document", "oneOf": kinds})
     return Exit.OK
+
+
+def _with_settings(kind: Kind) -> Schema:
+    """Return the schema of ``kind`` with the types of the shipped settings."""
+    body = schema_of(kind)
+    if kind not in (Kind.LAYER, Kind.NODE):
+        return body
+    return {**body, "properties": {**body["properties"], "settings": settings_schema(shipped())}}

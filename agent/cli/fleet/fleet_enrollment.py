@@ -183,7 +183,8 @@ class _Desk:
     async def enroll(self, request: EnrollmentRequest, voucher: Voucher, known: Identities, *, user: str = "") -> None:
         """Write the record, give the machine's own ``user`` its rights, and take them from those that it replaces."""
         machine, now = request.machine, time.time()
-        if user and not (self.users and await self.users.admit(user, machine)):
+        own_slots = known.fleet is not None and known.fleet.own_slots
+        if user and not (self.users and await self.users.admit(user, machine, own_slots=own_slots)):
             user = ""
         before = known.machines.get(machine)
         holder = enrollment.holder_of_name(known, voucher.name or request.hostname, machine)
@@ -305,7 +306,8 @@ def identity(request: Namespace, console: Console) -> Exit:
     for key, reason in sorted(known.damaged.items()):
         console.note(f"{key} cannot be read: {reason}", Style.WARN)
     for key, reason in sorted(known.conflicts.items()):
-        console.note(f"{key} {reason}; {_settle(key)}", Style.WARN)
+        remedy = _RESTORE if key in known.damaged else _settle(key)
+        console.note(f"{key} {reason}; {remedy}", Style.WARN)
     if known.fleet is None and FLEET_KEY in known.damaged:
         console.line("no report and no slot of a machine counts: restore machines/_fleet from a backup", Style.BAD)
     elif known.fleet is None:
@@ -314,6 +316,9 @@ def identity(request: Namespace, console: Console) -> Exit:
         others = "do not count" if known.fleet.require else "count as well, and can be forged"
         console.line(f"fleet {known.fleet.fleet}: reports of machines that are not enrolled {others}")
     return Exit.OK
+
+
+_RESTORE = "restore it from a backup: ordainctl store restore DIRECTORY --replace"
 
 
 def _settle(key: str) -> str:
@@ -351,8 +356,7 @@ def fleet_record(known: Identities, *, settles: bool = False) -> FleetRecord:
         raise Failure(f"{known.unreadable}; {NOT_READABLE}")
     if known.fleet is None:
         if FLEET_KEY in known.damaged:
-            restore = "restore it from a backup: ordainctl store restore DIRECTORY --replace"
-            raise Failure(f"{FLEET_KEY} cannot be read: {known.damaged[FLEET_KEY]}; {restore}")
+            raise Failure(f"{FLEET_KEY} cannot be read: {known.damaged[FLEET_KEY]}; {_RESTORE}")
         make = "an administrator has to make it: ordainctl fleet token --name NAME"
         raise Failure(f"the store has no record of the fleet: {make}")
     if FLEET_KEY in known.conflicts and not settles:

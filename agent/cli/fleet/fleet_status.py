@@ -18,6 +18,7 @@ from ordain.agent.cli.labels import parse_label
 from ordain.agent.cli.machine.status import STATES
 from ordain.agent.cli.moments import spoken_ago, spoken_span
 from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.store.fleet_reports import FleetReader
 from ordain.agent.cli.store.open_store import opened, wait_for_reports, with_store
 from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.fleet.fleet_holds import FleetHolds, read_holds
@@ -27,13 +28,11 @@ from ordain.agent.delivery.fleet.reports import (
     BAD_STATES,
     MACHINES,
     FleetReports,
-    ReportMemory,
     having_labels,
     is_lost,
     machines_named,
     parse_machine_list,
     read_machine_list,
-    read_reports,
 )
 from ordain.agent.delivery.fleet.rollout_progress import name_machines
 from ordain.agent.delivery.identity.identities import Identities
@@ -58,10 +57,10 @@ def status(request: Namespace, console: Console) -> Exit:
 
 async def _status(request: Namespace, console: Console) -> Exit:
     labels = [parse_label(word) for word in request.label]
-    memory = ReportMemory()
+    reader = FleetReader()
     async with opened(request) as database:
         while True:
-            reports = await read_reports(database, memory)
+            reports = await reader.read(database)
             machines = having_labels(reports.machines, labels)
             stored = await read_holds(database)
             _print(machines, stored.holds, request, console)
@@ -74,12 +73,14 @@ async def _status(request: Namespace, console: Console) -> Exit:
             await wait_for_reports(database, reports.revision, BEAT_SEC)
             console.line()
     now = time.time()
-    is_bad = reports.silenced or any(report.phase in BAD_STATES or is_lost(report, now) for report in machines)
-    return Exit.DEGRADED if is_bad else Exit.OK
+    is_bad = any(report.phase in BAD_STATES or is_lost(report, now) for report in machines)
+    return Exit.DEGRADED if is_bad or reports.silenced or reports.doubt else Exit.OK
 
 
 def note_unused_reports(reports: FleetReports, console: Console) -> None:
-    """Print a line for each kind of report that does not count."""
+    """Print a line for each kind of report that does not count, and why that is perhaps not known."""
+    if reports.doubt:
+        console.note(f"the reports of all machines are shown: {reports.doubt}", Style.WARN)
     for key, reason in sorted(reports.refused.items())[:MOST_LINES]:
         console.note(f"{key} does not count: {reason}", Style.WARN)
     if len(reports.refused) > MOST_LINES:
@@ -132,7 +133,7 @@ def _file(name: str) -> bytes:
 
 def show(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl fleet show`."""
-    reports = with_store(request, read_reports)
+    reports = with_store(request, FleetReader().read)
     report = machine_among(reports, request.machine)
     if request.json:
         console.json(to_json(report))
@@ -159,6 +160,8 @@ def report_lines(report: MachineReport, now: float) -> Iterator[tuple[str, Cell]
     yield "Release", release_text(report) or "none"
     yield "Generation", f"{report.generation} ({report.hash[:12]})"
     yield "Source", f"{report.source.type}, {'connected' if report.source.connected else 'lost'}"
+    if report.behind:
+        yield "Behind", f"relay {report.behind}"
     yield "Boot", f"from {report.boot.generated_from or 'nothing'}"
     yield "Last report", _ago(now - report.seen)
     for name, values in sorted(report.labels.items()):
@@ -203,7 +206,7 @@ def _identity(report: MachineReport, identities: Identities) -> Cell:
 
 async def machine_named(database: Database, name: str) -> MachineReport:
     """Return the report of the machine with a hostname, or the beginning of a machine-id. Raises `Failure`."""
-    return machine_among(await read_reports(database), name)
+    return machine_among(await FleetReader().read(database), name)
 
 
 def machine_among(reports: FleetReports, name: str) -> MachineReport:
@@ -232,10 +235,12 @@ def _print(machines: Iterable[MachineReport], holds: FleetHolds, request: Namesp
             ]
         )
         return
-    console.table(
-        ("MACHINE", "RELEASE", "GENERATION", "STATE", "SOURCE", "LAST REPORT", "CONDITIONS"),
-        [table_row(r, now) for r in machines],
-    )
+    titles = ("MACHINE", "RELEASE", "GENERATION", "STATE", "SOURCE", "LAST REPORT", "CONDITIONS")
+    if any(report.behind for report in machines):
+        rows = [(*(row := table_row(r, now))[:5], r.behind, *row[5:]) for r in machines]
+        console.table((*titles[:5], "BEHIND", *titles[5:]), rows)
+    else:
+        console.table(titles, [table_row(r, now) for r in machines])
     for hold in holds.in_force(moment):
         console.line(hold.describe(), Style.WARN)
     for report in machines:

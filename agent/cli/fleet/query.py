@@ -14,11 +14,12 @@ from ordain.agent.cli.fleet.fleet_status import note_unused_reports
 from ordain.agent.cli.json_shapes import JsonFoundDocument, JsonFoundMachine, JsonFoundValue
 from ordain.agent.cli.machine.status import STATES
 from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.store.fleet_reports import FleetReader
 from ordain.agent.cli.store.open_store import with_store
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments
 from ordain.agent.delivery.fleet.fleet_query import ATTRIBUTES, FleetQuery, QueriedMachine
-from ordain.agent.delivery.fleet.reports import FleetReports, read_reports
+from ordain.agent.delivery.fleet.reports import FleetReports
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, did_you_mean, only_errors
 from ordain.transforms.model import Document, Leaf, Tree
@@ -82,7 +83,7 @@ def machines(request: Namespace, console: Console) -> Exit:
     expression = _expression(request)
 
     async def work(database: Database) -> tuple[FleetReports, tuple[QueriedMachine, ...], tuple[Problem, ...]]:
-        reports = await read_reports(database)
+        reports = await FleetReader().read(database)
         query = FleetQuery(database=database, transforms=tuple(transforms(request.root)), now=time.time())
         return reports, await query.machines(reports.machines), tuple(query.left_out)
 
@@ -96,7 +97,7 @@ def machines(request: Namespace, console: Console) -> Exit:
         cells: list[tuple[Cell, ...]] = [
             (
                 machine.report.hostname or machine.report.machine,
-                (machine.report.phase, STATES[machine.report.phase]),
+                (str(machine.report.phase), STATES.get(machine.report.phase, Style.WARN)),
                 value.pointer,
                 value.value,
                 value.where,

@@ -14,11 +14,12 @@ from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.fleet.fleet_status import note_unused_reports
 from ordain.agent.cli.json_shapes import JsonRollout
 from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.store.fleet_reports import FleetReader
 from ordain.agent.cli.store.open_store import opened, require_reason, store_author, wait_for_reports
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
 from ordain.agent.delivery.fleet.fleet_holds import FleetHold, FleetHolds, HoldTarget, read_holds
 from ordain.agent.delivery.fleet.report import MachineReport
-from ordain.agent.delivery.fleet.reports import ReportMemory, machines_named, read_reports
+from ordain.agent.delivery.fleet.reports import machines_named
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout, encode_rollout
 from ordain.agent.delivery.fleet.rollout_progress import (
     advance,
@@ -49,7 +50,7 @@ def rollout(request: Namespace, console: Console) -> Exit:
 async def _rollout(request: Namespace, console: Console) -> Exit:
     opening = _share(request.open) if request.open else None
     shown = ""
-    memory = ReportMemory()
+    reader = FleetReader()
     orders = _orders(request)
     async with opened(request) as database:
         author = store_author(Namespace(why=request.why or request.stop))
@@ -60,9 +61,9 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
             if entry and entry.conflict and not request.stop and opening is None:  # one of the servers may have stopped
                 settle = "say which holds: --stop REASON or --open SHARE"
                 raise Failure(f"{entry.key} {entry.conflict}; {settle}")
-            reports = await read_reports(database, memory)
+            reports = await reader.read(database, needs_list=not request.stop)  # a stop is always possible
             stored = await read_holds(database)
-            if stored.doubt:
+            if stored.doubt and not request.stop:
                 raise Failure(stored.doubt)
             holding = _holding(stored.holds, reports.machines, release)
             # A machine that is held neither succeeds nor fails; one that has the release already counts.

@@ -9,7 +9,7 @@ from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.daemon.status.boot_chart import BootChart, BootStep, read_boot_chart
 from ordain.agent.model import to_json
-from ordain.agent.system.bus_pystemd import Pystemd
+from ordain.agent.system.blocking_bus import open_blocking_bus
 
 WIDTH = 32
 """The length of the bars in characters, for the time until the end of the last step."""
@@ -17,7 +17,7 @@ WIDTH = 32
 
 def boot_chart(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl boot-chart`."""
-    bus = Pystemd()
+    bus = open_blocking_bus()
     try:
         measured = asyncio.run(read_boot_chart(bus, request.root))
     finally:

@@ -11,7 +11,7 @@ import stat
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,7 @@ UNITS = (
     "ordain-boot-good.service",
     "ordain-boot-good.timer",
     "ordain-boot-why.service",
+    "ordain-command@.service",
     "ordain-fallback.service",
     "ordain-files-early.service",
     "ordain-files-remote.service",
@@ -343,26 +344,28 @@ def writers(root: Path) -> Iterator[DoctorFinding]:
     places = [folder for folder in DECIDING if (root / folder).exists()]
     if settings.source.type is SourceKind.DIRECTORY:
         places.append(settings.source.path.lstrip("/"))
-    wrong: set[tuple[str, str]] = set()
+    wrong: set[rootfs.OtherWriter] = set()
     for place in places:
         try:
-            wrong |= read_in_time(f"/{place}", partial(_others, root, root / place))
+            wrong |= read_in_time(f"/{place}", partial(_others, root / place))
         except NotAnswering as error:
             yield _failed(about, f"{error} [MountNotAnswering]", HINT)
             return
         except OSError as error:
             yield _warning(about, f"{error.filename}: {error.strerror}", "run as root")
             return
-    for shown, others in sorted(wrong):
-        yield _failed(about, f"{shown}: {others}", f"chown root:root {shown}; chmod go-w {shown}")
+    for other in sorted(wrong, key=lambda other: other.place):
+        below = Path(other.place).is_relative_to(root)
+        shown = replace(other, place=f"/{Path(other.place).relative_to(root)}") if below else other
+        yield _failed(about, f"{shown.place}: {shown.who}", shown.remedy)
     if not wrong:
         yield _ok(about, "only root can write settings, documents and keys")
 
 
-def _others(root: Path, folder: Path) -> set[tuple[str, str]]:
-    """Return ``folder`` and the files in it that others than root can write, each with these others in words."""
+def _others(folder: Path) -> set[rootfs.OtherWriter]:
+    """Return the users other than root who can write or replace ``folder`` or a file in it."""
     paths = (folder, *(folder.iterdir() if folder.is_dir() else ()))
-    return {(f"/{path.relative_to(root)}", others) for path in paths if (others := rootfs.other_writers(path))}
+    return {other for path in paths if (other := rootfs.other_writer(path))}
 
 
 def _directory(root: Path, path: str) -> DoctorFinding:

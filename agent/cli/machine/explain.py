@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 
 from ordain.agent.apply.admin_overrides import override_files
 from ordain.agent.cli.commands.subcommand import Exit
@@ -16,6 +18,7 @@ from ordain.agent.cli.machine.generations import in_force
 from ordain.agent.cli.machine.status import blocked_items, blocked_text
 from ordain.agent.condition import StatusCondition
 from ordain.agent.errors import Failure
+from ordain.agent.generation import TRANSFORMS
 from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
 from ordain.agent.plan.describe import describe_change
@@ -30,6 +33,11 @@ from ordain.agent.plan.explain import (
 )
 from ordain.agent.plan.explain import explain as trace
 from ordain.agent.status import UnitExplanation
+from ordain.transforms.catalog.row_evidence import ROWS, evidence, known_name
+from ordain.transforms.catalog.shipped import DIRECTORY
+from ordain.transforms.document.text.node import unescape_key
+from ordain.transforms.machine.facts import read_facts
+from ordain.transforms.model import Facts
 
 
 def show(request: Namespace, console: Console) -> Exit:
@@ -77,6 +85,8 @@ def explain(request: Namespace, console: Console) -> Exit:
                     console.line(blocked_text(name, condition), Style.WARN)
                 return Exit.DEGRADED
         raise Failure(str(unknown)) from unknown
+    origins = with_evidence(explanation.origins, read_facts(request.root))
+    explanation = replace(explanation, origins=origins)
     now = _now(request)
     if request.json:
         live: dict[str, object] = {"actual": now.actual, "differs": now.differs} if now else {}
@@ -87,6 +97,20 @@ def explain(request: Namespace, console: Console) -> Exit:
         if now and unit:
             _print_now(now, console)
     return Exit.OK
+
+
+def with_evidence(entries: Iterable[ProvenanceEntry], facts: Facts) -> tuple[ProvenanceEntry, ...]:
+    """Return ``entries``, of which the shipped rows of the transformation database say how they are known."""
+    system = known_name(facts.id, facts.version)
+    return tuple(replace(entry, known=_evidence(entry, system)) for entry in entries)
+
+
+def _evidence(entry: ProvenanceEntry, system: str) -> str:
+    section, _, rest = entry.pointer.removeprefix(TRANSFORMS).partition("/")
+    if not entry.pointer.startswith(TRANSFORMS) or Path(entry.path).parent != DIRECTORY or section not in ROWS:
+        return ""
+    name, _, key = rest.partition("/")
+    return str(evidence(system, f"{section}/{unescape_key(name)}", key or "path", str(entry.value)))
 
 
 def _blocked(request: Namespace) -> dict[str, StatusCondition]:

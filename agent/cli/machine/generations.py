@@ -71,7 +71,9 @@ def history(request: Namespace, console: Console) -> Exit:
         table.append((str(row.number), local_time(row.time), by, note, change))
     console.table(("NUMBER", "TIME", "BY", "NOTE", "CHANGE"), table)
     if not listed:
-        console.line("nothing changed in this time" if rows else "no generation has been applied yet", Style.DIM)
+        lost = f"the history is empty, although generation {current} is in force: see `ordainctl status`"
+        nothing = lost if current else "no generation has been applied yet"
+        console.line("nothing changed in this time" if rows else nothing, Style.DIM)
     return Exit.OK
 
 

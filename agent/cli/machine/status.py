@@ -124,7 +124,12 @@ def unit_name(word: str) -> str:
     return word if "." in word else f"{word}.service"
 
 
-DIFFERENCES = frozenset({"Account", "DeviceFailed", "DeviceMissing", "FileChanged", "NetworkDiffers", "SocketChanged"})
+DIFFERENCES = frozenset(
+    {
+        *("Account", "DeviceFailed", "DeviceMissing", "FileChanged", "NetworkDiffers", "SocketChanged"),
+        *("PackageChanged", "PackageKept", "PackagePending"),
+    }
+)
 """The codes of items that the machine has, but otherwise than the documents say: they are not blocked."""
 
 
@@ -205,6 +210,11 @@ def _row(unit: UnitStatus) -> tuple[Cell, ...]:
     if unit.load_state != "loaded":
         state = unit.load_state if unit.active_state == "inactive" else f"{state}, {unit.load_state}"
     notes = [unit.what] if unit.what else []
+    section, _, name = unit.item.partition("/")
+    if section and not name:  # nobody has asked for this unit by its name
+        notes.append(f"applies `{section}` of the documents")
+    if section == "services" and unescape_key(name) not in unit.unit:
+        notes.append(f"{unescape_key(name)} in the documents")  # a role, or a name of another system
     if unit.n_restarts:
         notes.append(f"restarted {unit.n_restarts} times" if unit.n_restarts > 1 else "restarted once")
     if unit.edited:

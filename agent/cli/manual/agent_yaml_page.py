@@ -78,7 +78,7 @@ service and no running apply. A change of *source* to a place without documents 
 If the new text has an error, the agent ignores all of it: the previous settings stay in force, and a condition
 [Settings] names the line. If the file is deleted or emptied, the previous settings stay in force as well;
 **systemctl restart ordain-agent** returns to the defaults. The settings in force are in */run/ordain/agent.yaml* while
-the agent runs.
+the agent runs; if other users may not read the file, they may not read these either.
 
 If the agent starts with a file that has an error, each wrong key has its default, with two exceptions: *trust* is
 *required*, and where *source* or *labels* is wrong, no documents are fetched. In a file that is not YAML, every key
@@ -103,7 +103,7 @@ def page() -> str:
             lines += (indent(line, INDENT) for below, inner in shape.keys.items() for line in _key(below, inner))
     for type, case in SOURCE.cases.items():
         own = {name: shape for name, shape in case.keys.items() if name not in SERVER_KEYS}
-        also = "" if own.keys() == case.keys.keys() else " It has the keys of all servers as well."
+        also = " It has the keys of all servers as well." if SERVER_KEYS.keys() <= case.keys.keys() else ""
         lines += [*_section(f"KEYS OF SOURCE: TYPE {type.upper()}"), f"{from_markdown(case.about)}{also}\n"]
         for name, shape in own.items():
             lines += _key(name, shape, required=name in SOURCE.required.get(type, ()))

@@ -11,14 +11,24 @@ from collections.abc import Iterator
 
 from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Subcommand
-from ordain.agent.cli.manual.completion_words import COMMAND_OPTIONS, closed_words, first_words, second_words
+from ordain.agent.cli.manual.completion_words import (
+    COMMAND_OPTIONS,
+    LISTINGS,
+    closed_words,
+    first_words,
+    second_words,
+)
 
 _HEAD = """\
 # bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.manual.bash_completion`: do not edit.
 
-_ordainctl_units() {
-    systemctl list-units --all --full --plain --no-legend --no-pager -- "$1*" 2>/dev/null |
-        while read -r unit _; do printf '%s\\n' "$unit"; done
+# Print words of lines that begin with the pattern START: _ordainctl_listed START COLUMN COMMAND...
+_ordainctl_listed() {
+    local start=$1 column=$2 line
+    shift 2
+    ordainctl "$@" 2>/dev/null </dev/null | while read -r -a line; do
+        [[ ${line[0]} == $start ]] && printf '%s\\n' "${line[column - 1]}"
+    done
 }
 
 _ordainctl() {
@@ -40,8 +50,7 @@ _TAIL = """\
     case $operand in
         files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         directories) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-        units) mapfile -t COMPREPLY < <(compgen -W "$(_ordainctl_units "$current")" -- "$current") ;;
-        text) ;;
+@LISTINGS@        text) ;;
         *) mapfile -t COMPREPLY < <(compgen -W "$operand" -- "$current") ;;
     esac
 }
@@ -55,8 +64,19 @@ def script() -> str:
     first = first_words()
     names = " ".join((*first, "help", *COMMAND_OPTIONS))
     commands = "".join(line for command in COMMANDS.values() for line in _command(command))
+    listings = "".join(
+        f"        {kind}) mapfile -t COMPREPLY < <(compgen -W "
+        f'"$(_ordainctl_listed \'{listing.start}\' {listing.column} {listing.command})" -- "$current") ;;\n'
+        for kind, listing in LISTINGS.items()
+    )
     others = f"        help) operand='{' '.join(first)}' ;;\n"
-    return _HEAD.replace("@COMMANDS@", names) + "".join(_second()) + commands + others + _TAIL
+    return (
+        _HEAD.replace("@COMMANDS@", names)
+        + "".join(_second())
+        + commands
+        + others
+        + _TAIL.replace("@LISTINGS@", listings)
+    )
 
 
 def _second() -> Iterator[str]:

@@ -181,7 +181,8 @@ BLOCKED = CodeGroup(
             "Correct the key in the message; `systemd-analyze verify` checks a unit file.",
         ),
         "Shadows": (
-            "A unit of the documents has the name of a unit of the distribution and would hide it.",
+            "A unit of the documents has the name of a unit of the distribution or of another generator, "
+            "and would hide it.",
             "Use `unit: NAME` to change the distribution's unit, or choose another name.",
         ),
         "UnknownName": (
@@ -198,15 +199,36 @@ BLOCKED = CodeGroup(
         ),
         "Unmapped": (
             "The transformation database has no entry for the name on this operating system.",
-            "Name the unit with `unit`, or add a Transform for this system.",
+            "Name the unit with `unit`, or add a Transform for this system. The message names the remedy.",
+        ),
+        "NoProvider": (
+            "No service of the machine has the role that an entry is named after, or several can have it.",
+            "Write `provider: NAME` with one of the services that the message names, or install one of them.",
         ),
         "BadTransform": (
             "An entry of the transformation database has an error, so items that use it are blocked.",
             "Correct the Transform in /etc/ordain/transforms (`ordainctl validate /etc/ordain/transforms`).",
         ),
+        "UnsafeFile": (
+            "Users other than root could have written or replaced a Transform, so it is not used, and nothing changes.",
+            "Run the command in the message: only root may be able to write the file and the directories above it.",
+        ),
         "NotInstalled": (
-            "The service should run, but its unit is not installed.",
-            "Install the package that the message names; the service is then started by itself.",
+            "The service should run, but its unit is not installed, or its program while packages may still bring it.",
+            "Install the package that the message names; the service is then started by itself. A unit that a "
+            "generator makes from a file, such as a quadlet, is found after `systemctl daemon-reload`.",
+        ),
+        "NoPackageManager": (
+            "The documents want a package on a system for which no Transform names a package manager.",
+            "Install it into the image of the machine, or limit the layer to other systems with `match`.",
+        ),
+        "ForeignName": (
+            "The package has this name on other systems only, and the transformation database knows its name here.",
+            "Write the neutral name that the message names.",
+        ),
+        "Unread": (
+            "A setting is written, but the service that would read it is not installed.",
+            "Install the package that the message names, or remove the setting.",
         ),
         "TooLate": (
             "A service of the main phase is ordered before a unit that the boot has started by then.",
@@ -360,7 +382,7 @@ WARNINGS = CodeGroup(
             "Leave the key out for this machine, for example with `match: {virtualization: …}`.",
         ),
         "ProgramMissing": (
-            "The program of a service is not installed.",
+            "A program of a service, or of its `health` or `check`, is not installed, or is not executable.",
             "Install it first; until then, a change that starts the service is rolled back.",
         ),
         "EnvironmentMissing": (
@@ -395,9 +417,14 @@ WARNINGS = CodeGroup(
         "Doubtful": (
             "A value is valid, but surely meant otherwise: a size in single bytes, 50 whole CPUs, a decimal mode, "
             "words of a shell in a command that no shell reads, a system call or an address family that systemd does "
-            "not know and ignores, a program that the sandbox of its own service hides, or a file whose reader ignores "
-            "its name.",
+            "not know and ignores, a program that the sandbox of its own service hides, a file whose reader ignores "
+            "its name, or a group of administrators that has no rights on this system.",
             "Write the value as the hint says.",
+        ),
+        "Overwritten": (
+            "A file of the documents is at a path that a tool of the distribution writes anew: grub.cfg, an image of "
+            "an initrd, a bundle of certificates, a cache. The status reports it as changed after the tool has run.",
+            "Place what the tool reads, as the hint says, or the file under another name.",
         ),
         "NothingToAllow": (
             "`boot: {allow: …}` names a unit that the system would not start anyway.",
@@ -434,6 +461,10 @@ SOURCE = CodeGroup(
         "SourceServerFailed": (
             "One of several servers of the source fails, and another one answers. Documents arrive as before.",
             "Repair the server, or take it out of `source` in agent.yaml. The agent asks it again by itself.",
+        ),
+        "ServerRefuses": (
+            "The boot server has newer documents and refuses them, so the last valid ones stay in force here.",
+            "Correct the document on the server; the log of `ordainctl serve` has all reasons.",
         ),
         "SourceLost": (
             "Services with `on-source-loss` were stopped, because the source has been unreachable for too long.",
@@ -481,8 +512,8 @@ SOURCE = CodeGroup(
             "Check the URL, and any proxy or captive portal between the machine and the server.",
         ),
         "TooLarge": (
-            "A document has more than 4 MiB, or all documents have more than 64 MiB.",
-            "Deliver bulk data by other means, such as packages.",
+            "A document has more than 4 MiB or than the store takes, or all documents have more than 64 MiB.",
+            "Deliver bulk data by other means, such as packages; look for large documents of other programs.",
         ),
         "Truncated": (
             "The answer of the server ended too early; no part of it is used.",
@@ -565,7 +596,10 @@ MACHINE = CodeGroup(
             "Run `ordainctl follow UNIT` to end the hold, or wait for its end.",
         ),
         "Drift": (
-            "Units are not in the state that the documents want: they failed, or somebody stopped or started them.",
+            "Units are not in the state that the documents want: they failed, or somebody stopped or started them, or "
+            "a process runs with another definition. The drop-ins of an administrator are compared at each look, and a "
+            "process that was started and reloaded between two looks by its command line (types simple, exec, idle and "
+            "dbus); its user, environment and limits are not compared then.",
             "See `systemctl status UNIT`. `ordainctl follow UNIT` returns it to the documents, `drift: enforce` "
             "has the agent do so, and `ordainctl hold` accepts it.",
         ),
@@ -584,6 +618,28 @@ MACHINE = CodeGroup(
             "Run `ordainctl apply` to place it again, or change the documents; for `.ssh`, run the commands of the "
             "message. `drift: enforce` has the agent place it "
             "again at once; `ordainctl hold` of the service that uses it keeps it.",
+        ),
+        "PackagePending": (
+            "A package of the documents is not installed yet, or its installation was interrupted.",
+            "Nothing: the agent installs it once the boot is complete. `ordainctl apply` does it now.",
+        ),
+        "PackageFailed": (
+            "A package of the documents cannot be installed, held or removed. The message says why: no repository has "
+            "it, the repositories cannot be read, or its installation would remove other packages.",
+            "Correct the repositories or the documents, and run `ordainctl apply`; the agent tries again by itself. "
+            "The output of the package manager is in /run/ordain/packages.",
+        ),
+        "PackageChanged": (
+            "Somebody has removed a package of the documents, or installed another version of it.",
+            "Run `ordainctl apply` to install it again, or change the documents.",
+        ),
+        "PackageKept": (
+            "A package that the documents do not want stays: Ordain has not installed it, or other packages need it.",
+            "Remove it, or those that need it, with the package manager.",
+        ),
+        "PackagesUnknown": (
+            "The package manager cannot list the installed packages, so they are not compared with the documents.",
+            "See /run/ordain/packages/installed. Without the agent, only root can ask the package manager.",
         ),
         "Account": (
             "A user or group of the documents is missing, not locked, or has another number, home, shell or group.",
@@ -654,6 +710,12 @@ MACHINE = CodeGroup(
             "The last apply could not do a part of its work, such as place a file.",
             "Correct the cause that the message names, and run `ordainctl apply`.",
         ),
+        "FactFailed": (
+            "An entry of /etc/ordain/facts.d gives no facts: it failed, hung, wrote too much, or is not safe to run. "
+            "Its facts keep their last values; a fact that never had one matches nothing, and blocks an item whose "
+            "template uses it.",
+            "Correct the entry as the message says; it is tried again when it changes, and every ten minutes.",
+        ),
         "Unstable": (
             "The documents match on, or print, a value that they set, such as the host name, again and again.",
             "Change the `match` or the template; an edit of a document starts again.",
@@ -676,9 +738,24 @@ MACHINE = CodeGroup(
             "`on-change: reboot`, has a new definition.",
             "Reboot, or restart the unit yourself when that is convenient.",
         ),
+        "ReloadNeeded": (
+            "A generator of another package made the unit from a file, such as a quadlet, which has changed since.",
+            "Run `systemctl daemon-reload`, then restart the unit. An apply that places such a file reloads itself.",
+        ),
+        "RestartNeeded": (
+            "A unit that the documents name and do not define, such as that of a quadlet, of a package or of a copy in "
+            "/etc, runs on with its unit file of before: somebody else has changed the file, and PID 1 has read it.",
+            "Run `systemctl restart UNIT` when it suits. An apply leaves the unit alone. If the documents place the "
+            "file from which a generator makes the unit, an apply that changes the file restarts it.",
+        ),
         "AgentBusy": (
             "The agent did not answer this user in time, or refuses calls of users; its last report is shown.",
             "Ask again later, or as root: calls of users never delay root.",
+        ),
+        "NoRoom": (
+            "/var/lib/ordain is not writable or has no room for the previous state of the files that the documents "
+            "change, so nothing was changed.",
+            "Free some space, or make the file system writable. The agent tries again by itself.",
         ),
         "NotPersistent": (
             "/etc is not writable or has no room, so the changes last only until the next boot.",
@@ -733,6 +810,10 @@ AGENT = CodeGroup(
         "Denied": ("The caller is not authorized.", "Run the command as root, or change the polkit rules."),
         "Failure": ("The operation failed.", "Read the message and the journal."),
         "RemovalLimitExceeded": ("As SourceShrunken.", "See there."),
+        "UnknownMachine": (
+            "No machine of this name has asked the boot server.",
+            "Use a name that `ordainctl netboot status` lists.",
+        ),
         "AlreadyRejected": (
             "The generation was rolled back before, and the documents have not changed since.",
             "Change the documents, or run `ordainctl apply` to try again.",
@@ -783,6 +864,10 @@ FLEET = CodeGroup(
         "BadReport": (
             "The text is not a report.",
             "Look who may write there; `ordainctl fleet forget KEY` deletes it.",
+        ),
+        "ReportShortened": (
+            "The store takes no report of this size, so the report of the machine leaves out units that work.",
+            "Raise the limit of the store: `--max-request-bytes` of etcd, `max_document_size` of CouchDB.",
         ),
         "ForeignReport": (
             "The report of one machine lies at the place of another one.",

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES
 from ordain.agent.cli.commands.subcommand import Argument, Completion
 from ordain.transforms.catalog.known_systems import known_systems
 
 COMMAND_OPTIONS = {"--help": "show the overview of all commands", "--version": "print the version"}
 """The options in place of a command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedWords:
+    """Words that a command lists on this machine: those in a column of lines that begin with ``start`` (a glob)."""
+
+    command: str
+    start: str
+    column: int = 1
+
+
+LISTINGS = {
+    Completion.UNITS: ListedWords(command="status", start="*.*"),
+    Completion.GENERATIONS: ListedWords(command="history", start="[0-9]*"),
+    Completion.DOCUMENTS: ListedWords(command="documents list", start="[A-Z][a-z]*", column=2),
+}
+"""By kind of completion, the command that lists the words. It asks for no password, because it has no terminal."""
 
 
 def first_words() -> dict[str, str]:

@@ -10,7 +10,13 @@ from collections.abc import Iterator, Mapping
 
 from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Subcommand
-from ordain.agent.cli.manual.completion_words import COMMAND_OPTIONS, closed_words, first_words, second_words
+from ordain.agent.cli.manual.completion_words import (
+    COMMAND_OPTIONS,
+    LISTINGS,
+    closed_words,
+    first_words,
+    second_words,
+)
 
 _HEAD = """\
 # fish completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.manual.fish_completion`: do not edit.
@@ -32,17 +38,35 @@ function __ordainctl_in
     test (count $words) -ge $length; and test "$words[1..$length]" = "$argv"
 end
 
-function __ordainctl_units
-    systemctl list-units --all --full --plain --no-legend --no-pager 2>/dev/null | string replace --regex ' .*' ''
+# Print words of lines that begin with the pattern START: __ordainctl_listed START COLUMN COMMAND...
+function __ordainctl_listed
+    for line in (ordainctl $argv[3..-1] 2>/dev/null </dev/null)
+        set --local words (string split --no-empty ' ' -- $line)
+        string match --quiet --regex -- $argv[1] "$words[1]"; and echo $words[$argv[2]]
+    end
 end
 
 complete --command ordainctl --no-files
 """
+
+
+def _pattern(glob: str) -> str:
+    """Return a regular expression for a glob, because fish has no classes of characters in globs.
+
+    >>> _pattern("*.*")
+    '^.*[.].*'
+    """
+    return "^" + glob.replace(".", "[.]").replace("*", ".*")
+
+
 _OFFERS = {
     Completion.TEXT: "",
     Completion.FILES: " --force-files",
     Completion.DIRECTORIES: " --arguments '(__fish_complete_directories (commandline --current-token))'",
-    Completion.UNITS: " --arguments '(__ordainctl_units)'",
+    **{
+        kind: f" --arguments '(__ordainctl_listed \"{_pattern(listing.start)}\" {listing.column} {listing.command})'"
+        for kind, listing in LISTINGS.items()
+    },
 }
 """By kind of completion, the options of `complete` that offer its words."""
 

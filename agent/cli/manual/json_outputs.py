@@ -20,7 +20,9 @@ from ordain.agent.delivery.identity.enrollment import Voucher
 from ordain.agent.delivery.identity.machine_record import EnrollmentRequest, FleetRecord, MachineRecord
 from ordain.agent.delivery.release.change_log import StoreChange, StorePolicy
 from ordain.agent.instruction import Instruction
+from ordain.agent.netboot.machine_records import NetbootEvent
 from ordain.agent.plan.explain import Explanation
+from ordain.agent.server.relay.relay_state import RelayState
 from ordain.agent.state.history_events import HistoryEvent
 from ordain.agent.state.store import HistoryEntry
 from ordain.transforms.model import Facts, Member
@@ -48,6 +50,7 @@ IDENTITY_REQUEST = _joined(
 NAMED = {
     kind.__name__: kind
     for kind in (
+        NetbootEvent,
         condition.StatusCondition,
         FleetRecord,
         HistoryEvent,
@@ -55,6 +58,7 @@ NAMED = {
         MachineCounts,
         Member,
         model.Outcome,
+        model.PackageChange,
         RolloutState,
         StoreChange,
         FleetHold,
@@ -102,6 +106,7 @@ OUTPUTS: Mapping[str, tuple[JsonOutput, ...]] = {
         JsonOutput(parts=(shapes.JsonBootScript,), when="with --netboot"),
     ),
     "match": _many(shapes.JsonLayerMatch),
+    "packages": _one(shapes.JsonPackages),
     "schema": _one(what="the JSON Schema (draft 2020-12)"),
     "image": _one(shapes.JsonImage),
     "netboot images": _many(shapes.JsonNetbootImage),
@@ -147,6 +152,7 @@ OUTPUTS: Mapping[str, tuple[JsonOutput, ...]] = {
     "fleet hold": _one(FleetHold),
     "fleet allow": _one(list[str], optional=True, what="the list of machines; null: there is none"),
     "fleet discovered": _many(shapes.JsonNetbootMachine),
+    "fleet relay": _one(RelayState),
     "fleet adopt": _one(shapes.JsonAdopted),
     "fleet approve": _many(IDENTITY_REQUEST),
     "fleet identity": _one(shapes.JsonIdentities),

@@ -43,9 +43,9 @@ def markdown() -> str:
     kinds: dict[str, Any] = {}
     for output in outputs:
         for part in output.parts:
-            _collect(part, kinds)
+            collect(part, kinds)
     hyphens = {title(part) for output in outputs if output.hyphens for part in output.parts}
-    sections = [_section(name, kinds[name], hyphens=name in hyphens) for name in sorted(kinds)]
+    sections = [section(name, kinds[name], hyphens=name in hyphens) for name in sorted(kinds)]
     return _HEAD + "".join(rows) + "\n## Objects\n" + "".join(sections)
 
 
@@ -55,9 +55,9 @@ def title(kind: type) -> str:
 
 
 def _output(output: JsonOutput) -> str:
-    shape = " and ".join(_link(part) for part in output.parts)
+    shape = " and ".join(link(part) for part in output.parts)
     if len(output.parts) > 1:
-        shape = f"{_link(output.parts[0])} with the keys of {' and '.join(map(_link, output.parts[1:]))}"
+        shape = f"{link(output.parts[0])} with the keys of {' and '.join(map(link, output.parts[1:]))}"
     if output.many:
         shape = f"a list of {shape}"
     if output.by_name:
@@ -68,28 +68,28 @@ def _output(output: JsonOutput) -> str:
     return f"{output.when}: {text}" if output.when else text
 
 
-def _link(kind: Any) -> str:
+def link(kind: Any) -> str:
     """Return a type in words, with links to objects."""
     kind = named(kind)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if is_record(kind):
         return f"[{title(kind)}](#{title(kind).lower()})"
     if origin is Annotated:
-        return _link(arguments[0])
+        return link(arguments[0])
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(map(_link, arguments))
+        return " or ".join(map(link, arguments))
     if origin is tuple and arguments[-1] is not ...:
-        return f"list: {', '.join(map(_link, arguments))}"
+        return f"list: {', '.join(map(link, arguments))}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return f"map to {_link(arguments[1])}"
+        return f"map to {link(arguments[1])}"
     if isinstance(origin, type) and issubclass(origin, (Sequence, frozenset, set)):
-        return f"list of {_link(arguments[0])}"
+        return f"list of {link(arguments[0])}"
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "one of " + ", ".join(f'"{one.value}"' for one in kind)
     return _NAMES.get(kind, "any")
 
 
-def _collect(kind: Any, kinds: dict[str, Any]) -> None:
+def collect(kind: Any, kinds: dict[str, Any]) -> None:
     """Add the objects that a type consists of to ``kinds``, by title."""
     kind = named(kind)
     if is_record(kind):
@@ -97,12 +97,13 @@ def _collect(kind: Any, kinds: dict[str, Any]) -> None:
             return
         kinds[title(kind)] = kind
         for field, _ in fields_of(kind).values():
-            _collect(field, kinds)
+            collect(field, kinds)
     for argument in typing.get_args(kind):
-        _collect(argument, kinds)
+        collect(argument, kinds)
 
 
-def _section(name: str, kind: Any, *, hyphens: bool) -> str:
+def section(name: str, kind: Any, *, hyphens: bool = False) -> str:
+    """Return the section of an object: its text, and a table of its keys."""
     lines = [f"\n### {name}\n\n{_text(kind)}\n\n| key | value |\n|---|---|\n"]
     lines += _rows(kind, hyphens=hyphens)
     return "".join(lines)
@@ -121,7 +122,7 @@ def _rows(kind: Any, *, hyphens: bool) -> Iterator[str]:
         key = name.replace("_", "-") if hyphens else name
         optional = "" if always else ", *optional*"
         nullable = " or null" if typing.get_origin(field) is Annotated and field.__origin__ is Any else ""
-        yield f"| `{key}` | {_link(field)}{nullable}{optional} |\n"
+        yield f"| `{key}` | {link(field)}{nullable}{optional} |\n"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
 # bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.manual.bash_completion`: do not edit.
 
-_ordainctl_units() {
-    systemctl list-units --all --full --plain --no-legend --no-pager -- "$1*" 2>/dev/null |
-        while read -r unit _; do printf '%s\n' "$unit"; done
+# Print words of lines that begin with the pattern START: _ordainctl_listed START COLUMN COMMAND...
+_ordainctl_listed() {
+    local start=$1 column=$2 line
+    shift 2
+    ordainctl "$@" 2>/dev/null </dev/null | while read -r -a line; do
+        [[ ${line[0]} == $start ]] && printf '%s\n' "${line[column - 1]}"
+    done
 }
 
 _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate test render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot secret query run help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate test render match packages schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot secret query run help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -37,14 +41,14 @@ _ordainctl() {
             ;;
         fleet)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "status show hold follow allow forget token enroll approve prepare revoke identity discovered adopt boot" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "status show hold follow allow forget token enroll approve prepare revoke identity relay discovered adopt boot" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
             ;;
         netboot)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "images prune status" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "images prune status token" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -84,28 +88,41 @@ _ordainctl() {
             esac
             ;;
         render)
-            flags='--os --systemd --arch --label --facts --node --all-os --output --netboot --mac --fact --files --json' operand='files'
+            flags='--os --systemd --arch --label --facts --fact --node --all-os --output --netboot --mac --files --json' operand='files'
             case $previous in
                 --os) operand='debian-11 debian-12 debian-13 debian-sid ubuntu-22.04 ubuntu-24.04 ubuntu-26.04 fedora-40 fedora-41 fedora-42 fedora-43 rhel-8 rhel-9 rhel-10 centos-9 centos-10 rocky-8 rocky-9 rocky-10 almalinux-8 almalinux-9 almalinux-10 ol-8 ol-9 ol-10 amzn-2023 opensuse-leap-15.6 opensuse-leap-16.0 opensuse-tumbleweed sles-15 sles-16 arch gentoo flatcar' ;;
                 --systemd) operand='text' ;;
                 --arch) operand='text' ;;
                 --label) operand='text' ;;
                 --facts) operand='files' ;;
+                --fact) operand='text' ;;
                 --node) operand='text' ;;
                 --output) operand='directories' ;;
                 --mac) operand='text' ;;
-                --fact) operand='text' ;;
                 --files) operand='directories' ;;
             esac
             ;;
         match)
-            flags='--os --systemd --arch --label --facts --node --json' operand='files'
+            flags='--os --systemd --arch --label --facts --fact --node --json' operand='files'
             case $previous in
                 --os) operand='debian-11 debian-12 debian-13 debian-sid ubuntu-22.04 ubuntu-24.04 ubuntu-26.04 fedora-40 fedora-41 fedora-42 fedora-43 rhel-8 rhel-9 rhel-10 centos-9 centos-10 rocky-8 rocky-9 rocky-10 almalinux-8 almalinux-9 almalinux-10 ol-8 ol-9 ol-10 amzn-2023 opensuse-leap-15.6 opensuse-leap-16.0 opensuse-tumbleweed sles-15 sles-16 arch gentoo flatcar' ;;
                 --systemd) operand='text' ;;
                 --arch) operand='text' ;;
                 --label) operand='text' ;;
                 --facts) operand='files' ;;
+                --fact) operand='text' ;;
+                --node) operand='text' ;;
+            esac
+            ;;
+        packages)
+            flags='--os --systemd --arch --label --facts --fact --node --json' operand='files'
+            case $previous in
+                --os) operand='debian-11 debian-12 debian-13 debian-sid ubuntu-22.04 ubuntu-24.04 ubuntu-26.04 fedora-40 fedora-41 fedora-42 fedora-43 rhel-8 rhel-9 rhel-10 centos-9 centos-10 rocky-8 rocky-9 rocky-10 almalinux-8 almalinux-9 almalinux-10 ol-8 ol-9 ol-10 amzn-2023 opensuse-leap-15.6 opensuse-leap-16.0 opensuse-tumbleweed sles-15 sles-16 arch gentoo flatcar' ;;
+                --systemd) operand='text' ;;
+                --arch) operand='text' ;;
+                --label) operand='text' ;;
+                --facts) operand='files' ;;
+                --fact) operand='text' ;;
                 --node) operand='text' ;;
             esac
             ;;
@@ -122,7 +139,7 @@ _ordainctl() {
             esac
             ;;
         image)
-            flags='--netboot --name --json' operand='directories'
+            flags='--install --netboot --name --json' operand='directories'
             case $previous in
                 --netboot) operand='directories' ;;
                 --name) operand='text' ;;
@@ -148,7 +165,7 @@ _ordainctl() {
             esac
             ;;
         diff)
-            flags='--exit-code --json' operand='text'
+            flags='--exit-code --json' operand='generations'
             ;;
         facts)
             flags='--json' operand='text'
@@ -175,7 +192,7 @@ _ordainctl() {
             flags='' operand='text'
             ;;
         rollback)
-            flags='--why --json' operand='text'
+            flags='--why --json' operand='generations'
             case $previous in
                 --why) operand='text' ;;
             esac
@@ -215,7 +232,7 @@ _ordainctl() {
             esac
             ;;
         'documents get')
-            flags='--version --store --user --ca --password-file --json' operand='text'
+            flags='--version --store --user --ca --password-file --json' operand='documents'
             case $previous in
                 --version) operand='text' ;;
                 --store) operand='text' ;;
@@ -236,7 +253,7 @@ _ordainctl() {
             esac
             ;;
         'documents delete')
-            flags='--preview --tests --why --store --user --ca --password-file --json' operand='text'
+            flags='--preview --tests --why --store --user --ca --password-file --json' operand='documents'
             case $previous in
                 --tests) operand='directories' ;;
                 --why) operand='text' ;;
@@ -247,7 +264,7 @@ _ordainctl() {
             esac
             ;;
         'documents edit')
-            flags='--tests --force --why --store --user --ca --password-file' operand='text'
+            flags='--tests --force --why --store --user --ca --password-file' operand='documents'
             case $previous in
                 --tests) operand='directories' ;;
                 --why) operand='text' ;;
@@ -258,7 +275,7 @@ _ordainctl() {
             esac
             ;;
         'documents history')
-            flags='--store --user --ca --password-file --json' operand='text'
+            flags='--store --user --ca --password-file --json' operand='documents'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
@@ -276,10 +293,11 @@ _ordainctl() {
             esac
             ;;
         'store check')
-            flags='--machine-user --writer-user --store --user --ca --password-file --json' operand='text'
+            flags='--machine-user --writer-user --relay-user --store --user --ca --password-file --json' operand='text'
             case $previous in
                 --machine-user) operand='text' ;;
                 --writer-user) operand='text' ;;
+                --relay-user) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --ca) operand='files' ;;
@@ -287,12 +305,15 @@ _ordainctl() {
             esac
             ;;
         'store init')
-            flags='--machine-user --writer-user --machine-password-file --writer-password-file --preview --yes --store --user --ca --password-file' operand='text'
+            flags='--machine-user --writer-user --relay-user --machine-password-file --writer-password-file --relay-password-file --slots --preview --yes --store --user --ca --password-file' operand='text'
             case $previous in
                 --machine-user) operand='text' ;;
                 --writer-user) operand='text' ;;
+                --relay-user) operand='text' ;;
                 --machine-password-file) operand='files' ;;
                 --writer-password-file) operand='files' ;;
+                --relay-password-file) operand='files' ;;
+                --slots) operand='own shared' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --ca) operand='files' ;;
@@ -514,8 +535,13 @@ _ordainctl() {
             esac
             ;;
         serve)
-            flags='--listen --root --files --state --print-dnsmasq --tls-cert --tls-key --client-ca --max-per-address' operand='directories'
+            flags='--store --user --ca --password-file --name --listen --root --files --state --print-dnsmasq --tls-cert --tls-key --client-ca --tokens --max-per-address' operand='directories'
             case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --ca) operand='files' ;;
+                --password-file) operand='files' ;;
+                --name) operand='text' ;;
                 --listen) operand='text' ;;
                 --root) operand='directories' ;;
                 --files) operand='directories' ;;
@@ -524,6 +550,7 @@ _ordainctl() {
                 --tls-cert) operand='files' ;;
                 --tls-key) operand='files' ;;
                 --client-ca) operand='files' ;;
+                --tokens) operand='files' ;;
                 --max-per-address) operand='text' ;;
             esac
             ;;
@@ -609,6 +636,16 @@ _ordainctl() {
             ;;
         'netboot status')
             flags='--json' operand='directories'
+            ;;
+        'fleet relay')
+            flags='--json' operand='directories'
+            ;;
+        'netboot token')
+            flags='--tokens --rights --remove' operand='text'
+            case $previous in
+                --tokens) operand='files' ;;
+                --rights) operand='text' ;;
+            esac
             ;;
         'fleet discovered')
             flags='--json' operand='directories'
@@ -780,7 +817,7 @@ _ordainctl() {
                 --run) operand='text' ;;
             esac
             ;;
-        help) operand='validate test render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot secret query run' ;;
+        help) operand='validate test render match packages schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve netboot secret query run' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")
@@ -789,7 +826,9 @@ _ordainctl() {
     case $operand in
         files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         directories) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-        units) mapfile -t COMPREPLY < <(compgen -W "$(_ordainctl_units "$current")" -- "$current") ;;
+        units) mapfile -t COMPREPLY < <(compgen -W "$(_ordainctl_listed '*.*' 1 status)" -- "$current") ;;
+        generations) mapfile -t COMPREPLY < <(compgen -W "$(_ordainctl_listed '[0-9]*' 1 history)" -- "$current") ;;
+        documents) mapfile -t COMPREPLY < <(compgen -W "$(_ordainctl_listed '[A-Z][a-z]*' 2 documents list)" -- "$current") ;;
         text) ;;
         *) mapfile -t COMPREPLY < <(compgen -W "$operand" -- "$current") ;;
     esac

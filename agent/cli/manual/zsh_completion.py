@@ -11,16 +11,26 @@ from collections.abc import Iterable, Iterator
 
 from ordain.agent.cli.commands.all_commands import COMMANDS, FAMILIES
 from ordain.agent.cli.commands.subcommand import Argument, Completion, Subcommand
-from ordain.agent.cli.manual.completion_words import COMMAND_OPTIONS, closed_words, first_words, second_words
+from ordain.agent.cli.manual.completion_words import (
+    COMMAND_OPTIONS,
+    LISTINGS,
+    closed_words,
+    first_words,
+    second_words,
+)
 
 _HEAD = """\
 #compdef ordainctl
 # zsh completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.manual.zsh_completion`: do not edit.
 
-_ordainctl_units() {
-    local -a units
-    units=(${${(f)"$(systemctl list-units --all --full --plain --no-legend --no-pager 2>/dev/null)"}%% *})
-    compadd -- $units
+# Offer words of lines that begin with the pattern START: _ordainctl_listed START COLUMN COMMAND...
+_ordainctl_listed() {
+    local start=$1 column=$2 line
+    local -a listed
+    for line in ${(f)"$(ordainctl "${@[3,-1]}" 2>/dev/null </dev/null)"}; do
+        [[ ${line%% *} == ${~start} ]] && listed+=(${${=line}[column]})
+    done
+    compadd -- $listed
 }
 
 _ordainctl() {
@@ -45,7 +55,10 @@ _ACTIONS = {
     Completion.TEXT: " ",
     Completion.FILES: "_files",
     Completion.DIRECTORIES: "_directories",
-    Completion.UNITS: "_ordainctl_units",
+    **{
+        kind: f"{{_ordainctl_listed '{listing.start}' {listing.column} {listing.command}}}"
+        for kind, listing in LISTINGS.items()
+    },
 }
 """By kind of completion, the action of `_arguments`; a blank offers nothing."""
 

@@ -26,6 +26,7 @@ from ordain.agent.cli.json_shapes import (
     json_problems,
 )
 from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.store.fleet_reports import FleetReader
 from ordain.agent.cli.store.open_store import note_releases, require_reason, store_author
 from ordain.agent.cli.store.required_tests import require_tests
 from ordain.agent.cli.store.stored_documents import (
@@ -42,7 +43,6 @@ from ordain.agent.delivery.database.named_documents import NamedDocument, NamedD
 from ordain.agent.delivery.fleet.fleet_query import FleetQuery
 from ordain.agent.delivery.fleet.preview import ABSENT, PreviewGroup, preview_change
 from ordain.agent.delivery.fleet.report import MachineReport
-from ordain.agent.delivery.fleet.reports import read_reports
 from ordain.agent.delivery.protocol import ReleaseReference, SourceError
 from ordain.agent.delivery.release.change_log import (
     Author,
@@ -116,7 +116,8 @@ def delete(request: Namespace, console: Console) -> Exit:
         await require_tests(request, store.database, (), after, console)
         preview = await _preview(request, store, stored, after)
         if not request.preview:
-            also = [change_entry(new_change(ChangeAction.DELETE, [text.title], author))] if author else []
+            change = author and replace(new_change(ChangeAction.DELETE, [text.title], author), removed=text.versions)
+            also = [change_entry(change)] if change else []
             await store.delete(text, also)
         _report([(text.title, "deleted")], preview, request, console)
 
@@ -147,7 +148,10 @@ def edit(request: Namespace, console: Console) -> Exit:
                 console.text(unified_diff(text.data, now.data, "as you opened it", "as it is in the store now"))
                 raise Failure(f"{text.title} was changed by somebody else, see above; your text is in {path}") from None
             except (Refused, Failure):
-                console.note(f"nothing was written; your text is in {path}", Style.WARN)
+                console.note(
+                    f"nothing was written; correct your text in {path}, and put it: ordainctl documents put {path}",
+                    Style.WARN,
+                )
                 raise
             _report([(text.title, "changed")], preview, request, console)
         path.unlink()
@@ -235,7 +239,7 @@ async def _preview(
     with the next one.
     """
     try:
-        machines = (await read_reports(store.database)).machines
+        machines = (await FleetReader().read(store.database)).machines
     except SourceError:  # a user who may write documents is perhaps not allowed to read reports
         return Preview(known=0, effects=())
     plain = [document for text in stored for document in text.documents()]

@@ -26,7 +26,7 @@ from ordain.agent.delivery.release.change_log import Author, read_policy, requir
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.release.publish import head_key
 from ordain.agent.delivery.setup.deviation import FleetUsers, StoreSetup
-from ordain.agent.delivery.setup.store_setup import open_machine_users, open_setup
+from ordain.agent.delivery.setup.store_setup import open_machine_users, open_rights, open_setup
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
@@ -34,6 +34,7 @@ from ordain.agent.source_settings import SourceKind, SourceSettings, source_from
 from ordain.transforms.errors import NOWHERE, only_errors
 
 if TYPE_CHECKING:
+    from ordain.agent.delivery.setup.etcd_setup import EtcdRights
     from ordain.agent.delivery.setup.machine_users import EtcdMachineUsers
 
 T = TypeVar("T")
@@ -125,6 +126,19 @@ async def opened_machine_users(request: Namespace) -> AsyncIterator[EtcdMachineU
             await users.close()
 
 
+@asynccontextmanager
+async def opened_rights(request: Namespace) -> AsyncIterator[tuple[EtcdRights, str] | None]:
+    """Open the users and roles of the store, with the prefix of its keys; None if it has no rights by key."""
+    settings = _settings(request)
+    key = str(request.root / CREDSTORE / settings.key) if settings.key else ""
+    rights = open_rights(settings, password=partial(_password, request, settings), key=key)
+    try:
+        yield (rights, settings.prefix) if rights else None
+    finally:
+        if rights:
+            await rights.close()
+
+
 def run_coroutine(work: Coroutine[Any, Any, T]) -> T:
     """Return the result of ``work``, as `asyncio.run` does, at no cost for a large one.
 
@@ -162,7 +176,9 @@ async def wait_for_reports(database: Database, revision: str, longest_sec: float
 def _settings(request: Namespace) -> SourceSettings:
     source = read_settings(request.root)[0].source
     if request.store:
-        source, problems = source_from_url(request.store, source, NOWHERE)
+        # A name such as etcd:2379 is rather an address that lacks its scheme than a directory.
+        store = str(Path(request.store).absolute()) if Path(request.store).is_dir() else request.store
+        source, problems = source_from_url(store, source, NOWHERE)
         if wrong := only_errors(problems):
             raise Usage(f"--store: {wrong[0].what} ({wrong[0].hint})")
         if source.type is SourceKind.HTTP:

@@ -76,6 +76,9 @@ def keygen(request: Namespace, console: Console) -> Exit:
 def create(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl release create`."""
     made = _assembled(request.file, console)
+    if not made.names and not request.shrinks:
+        what = f"{', '.join(request.file)}: there is no document, so that the release would remove everything"
+        raise Failure(f"{what}; name files that hold some, or add --shrinks")
     run_required([Path(folder) for folder in request.tests], made.documents, request.root, console)
     channel = request.channel or STABLE
     number = _number(request, channel)
@@ -385,6 +388,8 @@ def _about(release: Release) -> str:
 
 
 def _write(path: Path, release: Release) -> None:
+    if path.is_dir():  # `replace` would move it away, as one in the place of a file of ours
+        raise Failure(f"{path} is a directory; name a file in it, such as {path / 'release.json'}")
     atomic_files.replace(path, release.text())
 
 

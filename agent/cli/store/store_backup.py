@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.cli.commands.subcommand import Exit
@@ -10,6 +11,8 @@ from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.store.open_store import store_author, with_store
 from ordain.agent.cli.store.store_setup import require_consent
 from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.identity.identities import read_identities
+from ordain.agent.delivery.identity.restored_records import restorable_records
 from ordain.agent.delivery.release.change_log import (
     ChangeAction,
     new_change,
@@ -43,12 +46,22 @@ def restore(request: Namespace, console: Console) -> Exit:
     copy = read_copy(Path(request.directory))
 
     async def work(database: Database) -> None:
-        plan = await plan_restore(database, copy)
+        records = restorable_records(copy.entries, await read_identities(database))
+        plan = await plan_restore(database, replace(copy, entries=records.entries))
         console.line(f"backup of {copy.location}, {local_time(copy.time)}: {_summary(plan)}")
         for key in plan.differing[:MOST_NAMES]:
             console.line(f"  {key} is something else in {database.location}", Style.WARN)
         if len(plan.differing) > MOST_NAMES:
             console.line(f"  and {len(plan.differing) - MOST_NAMES} more", Style.WARN)
+        for key, reason in records.left_out.items():
+            console.note(f"{key} is left out: {reason}", Style.WARN)
+        if records.machines:
+            console.note(
+                f"the backup admits {plural(len(records.machines), 'machine')} that the store does not know: revoke "
+                f"those again that you have revoked since {local_time(copy.time)} (`ordainctl fleet identity` lists "
+                "them); machines with a user of etcd of their own need another token",
+                Style.WARN,
+            )
         if request.preview or not plan.writes:
             return
         if plan.differing and not request.replace:

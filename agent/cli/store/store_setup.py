@@ -7,17 +7,29 @@ import json
 import secrets
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.json_shapes import JsonDeviation, JsonFigure, JsonStoreCheck
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.store.open_store import opened_setup, require_reason, store_author, with_store
+from ordain.agent.cli.store.open_store import (
+    opened,
+    opened_rights,
+    opened_setup,
+    require_reason,
+    store_author,
+    with_store,
+)
 from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.identity.identities import read_identities
+from ordain.agent.delivery.identity.own_slots import OwnSlots
+from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.change_log import (
     POLICY,
     ChangeAction,
@@ -32,7 +44,11 @@ from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.agent.system import atomic_files
 
+if TYPE_CHECKING:
+    from ordain.agent.delivery.setup.etcd_setup import EtcdRights
+
 MACHINE_USER = "node"
+OWN_SLOTS = "own"
 PASSWORD_BYTES = 24
 
 
@@ -40,7 +56,7 @@ def check(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl store check`."""
 
     async def work() -> tuple[str, Examination]:
-        async with opened_setup(request, _accounts(request)) as setup:
+        async with _opened(request) as setup:
             return setup.location, await setup.examine()
 
     location, examination = asyncio.run(work())
@@ -62,7 +78,7 @@ def init(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl store init`."""
 
     async def work() -> Exit:
-        async with opened_setup(request, _accounts(request)) as setup:
+        async with _opened(request) as setup:
             return await _init(setup, request, console)
 
     return asyncio.run(work())
@@ -95,7 +111,59 @@ def policy(request: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-async def _init(setup: StoreSetup, request: Namespace, console: Console) -> Exit:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FleetSetup:
+    """The setup of a store for a fleet: of its users, and of the slots that they write, if it has ``rights`` by key."""
+
+    store: StoreSetup
+    accounts: FleetUsers
+    database: Database
+    rights: tuple[EtcdRights, str] | None
+
+    @property
+    def location(self) -> str:
+        """Return the location of the store."""
+        return self.store.location
+
+    async def examine(self) -> Examination:
+        """Return how the store differs from the one that a fleet needs; change nothing. Raises `SourceError`."""
+        examination = await self.store.examine()
+        if self.rights is None:
+            return examination
+        rights, prefix = self.rights
+        try:
+            known = await read_identities(self.database)
+            slots = OwnSlots(database=self.database, rights=rights, prefix=prefix, accounts=self.accounts, known=known)
+            deviations = await slots.deviations()
+        except SourceError:
+            if not examination.deviations:
+                raise
+            return examination  # it names the members that are away
+        return replace(examination, deviations=(*examination.deviations, *deviations))
+
+
+@asynccontextmanager
+async def _opened(request: Namespace) -> AsyncIterator[_FleetSetup]:
+    """Open the setup of the store. Raises as `opened` does."""
+    accounts = _accounts(request)
+    wanted = getattr(request, "slots", None)
+    async with opened(request) as database, opened_rights(request) as rights:
+        if wanted and not rights:
+            raise Usage(
+                "--slots needs etcd: no other store takes a slot only if no other machine has taken one meanwhile; "
+                "there, machines share the slots, and sign them"
+            )
+        if rights:
+            fleet = None
+            if not wanted:
+                with suppress(SourceError):  # `examine` meets it as well, and names the members that are away
+                    fleet = (await read_identities(database)).fleet
+            accounts = replace(accounts, own_slots=wanted == OWN_SLOTS or (fleet is not None and fleet.own_slots))
+        async with opened_setup(request, accounts) as store:
+            yield _FleetSetup(store=store, accounts=accounts, database=database, rights=rights)
+
+
+async def _init(setup: _FleetSetup, request: Namespace, console: Console) -> Exit:
     deviations = (await setup.examine()).deviations
     changes = [deviation for deviation in deviations if deviation.repair]
     for deviation in changes:
@@ -127,13 +195,18 @@ def require_consent(request: Namespace, location: str, count: int) -> None:
 
 
 def _accounts(request: Namespace) -> FleetUsers:
-    machine, writer = request.machine_user or MACHINE_USER, request.writer_user
+    machine, writer, relay = request.machine_user or MACHINE_USER, request.writer_user, request.relay_user
     if machine == writer:
         raise Usage("--machine-user and --writer-user must differ: machines must not write documents")
+    if relay and relay in (machine, writer):
+        raise Usage("--relay-user must differ from the other users: a relay has rights of its own")
     return FleetUsers(
         machine=_account(machine, "--machine-password-file", getattr(request, "machine_password_file", None)),
         writer=_account(writer, "--writer-password-file", getattr(request, "writer_password_file", None))
         if writer
+        else None,
+        relay=_account(relay, "--relay-password-file", getattr(request, "relay_password_file", None))
+        if relay
         else None,
     )
 

@@ -1,9 +1,8 @@
-"""documents list, get, history, diff: the documents of a store, or of the directory of this machine."""
+"""documents list, diff: the documents of a store, or of the directory of this machine."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -16,8 +15,6 @@ from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.documents.document_files import contents
 from ordain.agent.cli.json_shapes import (
     JsonDocumentDifference,
-    JsonDocumentText,
-    JsonDocumentVersion,
     JsonStoredDocument,
 )
 from ordain.agent.cli.store.open_store import opened, run_coroutine
@@ -25,16 +22,11 @@ from ordain.agent.delivery.database.database import ABSENT as DELETED
 from ordain.agent.delivery.database.database import Conflict
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, split_file
 from ordain.agent.delivery.protocol import SourceError
-from ordain.agent.delivery.release.change_log import (
-    StoreChange,
-    read_changes,
-)
 from ordain.agent.delivery.source.local_database import LocalDatabase
 from ordain.agent.errors import Failure
-from ordain.agent.local_time import local_time
-from ordain.agent.model import to_json
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
+from ordain.transforms.control_characters import visible
 from ordain.transforms.document.text.node import SUFFIXES
 from ordain.transforms.errors import Problem, Refused, did_you_mean, only_errors
 from ordain.transforms.model import Document
@@ -42,7 +34,8 @@ from ordain.transforms.model import Kind as DocumentKind
 
 T = TypeVar("T")
 
-MOST_VERSIONS = 100
+MOST_OF_KEY = 100
+"""The characters of a key that are shown: those of other programs can have any length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +60,17 @@ class NewText:
 def list_(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl documents list`."""
 
-    async def work(store: NamedDocuments) -> tuple[tuple[NamedDocument, ...], dict[str, tuple[str, ...]]]:
-        texts = await store.all()
-        return texts, {text.title: keys for text in texts if (keys := store.missing_keys(text))}
+    async def work(
+        store: NamedDocuments,
+    ) -> tuple[tuple[NamedDocument, ...], dict[str, tuple[str, ...]], tuple[str, ...]]:
+        texts, others = await store.all_and_others()
+        return texts, {text.title: keys for text in texts if (keys := store.missing_keys(text))}, others
 
-    texts, misplaced = in_store(request, work)
-    _note_conflicts(texts, console)
+    texts, misplaced, others = in_store(request, work)
+    note_conflicts(texts, console)
+    if others:
+        what = f"{plural(len(others), 'key')} of other programs, such as {visible(others[0][:MOST_OF_KEY])}"
+        console.note(f"the store has {what}: no machine reads them; find the program that writes there", Style.WARN)
     for title, keys in misplaced.items():
         console.note(f"{title}: machines look for it at {', '.join(keys)}; write it again", Style.WARN)
     if request.json:
@@ -102,59 +100,6 @@ def _note_files(request: Namespace, console: Console) -> None:
             f"`ordainctl documents put FILE --store STORE` writes one to a store)",
             Style.WARN,
         )
-
-
-def get(request: Namespace, console: Console) -> Exit:
-    """Run `ordainctl documents get`."""
-
-    async def work(store: NamedDocuments) -> tuple[NamedDocument, bytes]:
-        text = document_named(await store.all(), request.name)
-        if not request.version:
-            return text, text.data
-        for version, data in await _versions(store, text):
-            if version == request.version:
-                return text, data
-        raise Failure(f"{text.title}: the store does not have version {request.version}")
-
-    text, data = in_store(request, work)
-    _note_conflicts([text], console)
-    if request.json:
-        console.json(JsonDocumentText(kind=text.kind, name=text.name, scopes=text.scopes, text=data.decode()))
-    else:
-        console.text(data.decode("utf-8", "replace"))
-    return Exit.OK
-
-
-def history(request: Namespace, console: Console) -> Exit:
-    """Run `ordainctl documents history`."""
-
-    async def work(
-        store: NamedDocuments,
-    ) -> tuple[NamedDocument, list[tuple[str, bytes]], dict[str, StoreChange]]:
-        text = document_named(await store.all(), request.name)
-        versions = await _versions(store, text)
-        return text, versions, await _writers(store, text, versions)
-
-    text, versions, writers = in_store(request, work)
-    if request.json:
-        console.json(
-            [
-                JsonDocumentVersion(version=version, text=data.decode(), change=to_json(writers.get(version)))
-                for version, data in versions
-                if version != DELETED
-            ]
-        )
-        return Exit.OK
-    if not versions:
-        console.line(f"the store keeps no earlier versions of {text.title}", Style.DIM)
-        return Exit.OK
-    rows: list[tuple[Cell, ...]] = [
-        (version, f"{len(data):,}", *_writer_cells(writers.get(version)), changed_lines(older, data))
-        for (version, data), older in zip(versions, [*versions[1:], None], strict=True)
-        if version != DELETED
-    ]
-    console.table(("VERSION", "BYTES", "TIME", "BY", "WHY", "CHANGE"), rows)
-    return Exit.OK
 
 
 def diff(request: Namespace, console: Console) -> Exit:
@@ -200,33 +145,6 @@ async def _opened_store(request: Namespace) -> AsyncIterator[NamedDocuments]:
         yield NamedDocuments(database)
 
 
-async def _versions(store: NamedDocuments, text: NamedDocument) -> list[tuple[str, bytes]]:
-    """Return the versions of a document that the store keeps, latest first."""
-    entries = await store.database.history(min(text.versions), MOST_VERSIONS)
-    return [(entry.version, entry.data) for entry in entries]
-
-
-async def _writers(
-    store: NamedDocuments, text: NamedDocument, versions: Sequence[tuple[str, bytes]]
-) -> dict[str, StoreChange]:
-    """Return the entry of the log that wrote each version: the latest one with its hash that is not used yet."""
-    if isinstance(store.database, LocalDatabase):
-        return {}
-    log = [change for change in (await read_changes(store.database)).changes if text.title in change.sha256]
-    writers = {}
-    for version, data in versions:
-        sha256 = hashlib.sha256(data).hexdigest()
-        while log and log[-1].sha256[text.title] != sha256 and any(c.sha256[text.title] == sha256 for c in log):
-            log.pop()
-        if log and log[-1].sha256[text.title] == sha256:
-            writers[version] = log.pop()
-    return writers
-
-
-def _writer_cells(change: StoreChange | None) -> tuple[str, str, str]:
-    return (local_time(change.time), change.by, change.why) if change else ("", "", "")
-
-
 def document_named(texts: Sequence[NamedDocument], name: str) -> NamedDocument:
     """Return the document called ``name``, or ``kind/name``. Raises `Failure`."""
     matching = [text for text in texts if name in (text.name, text.title)]
@@ -258,7 +176,7 @@ def read_new_texts(request: Namespace, stored: Sequence[NamedDocument]) -> list[
     return new_texts
 
 
-def _note_conflicts(texts: Sequence[NamedDocument], console: Console) -> None:
+def note_conflicts(texts: Sequence[NamedDocument], console: Console) -> None:
     """Name each document of which it is not clear which version is intended."""
     for text in texts:
         for reason in text.conflicts.values():

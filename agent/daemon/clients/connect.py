@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ordain.agent.daemon.clients.client import BUS_NAME, ROOT_BUS_NAME, Client
+from ordain.agent.system.blocking_bus import open_blocking_bus
 from ordain.agent.system.bus import DBUS, DBUS_PATH, Bus
 from ordain.agent.system.bus_dbus_next import DbusNext
 
@@ -65,9 +66,7 @@ async def _observed(root: Path) -> Status:
 @asynccontextmanager
 async def _in_process(root: Path, *, silent: bool = False) -> AsyncIterator[Client]:
     """Yield a client that does the work in this process, as no agent runs, or the agent is ``silent``."""
-    from ordain.agent.system.bus_pystemd import Pystemd
-
-    bus = Pystemd()
+    bus = open_blocking_bus()
     try:
         yield await _in_process_over(bus, root, silent=silent)
     finally:
@@ -95,4 +94,6 @@ async def _in_process_over(bus: Bus, root: Path, *, silent: bool) -> Client:
     caller = os.getpid()
     agent = SILENT_AGENT if silent else AGENT_DOWN
     status = StatusReader(parts=parts, source=reader, settings_problems=problems, agent=agent, caller=caller)
-    return InProcessClient(parts=parts, source=reader, read_status=status.read, caller=caller)
+    return InProcessClient(
+        parts=parts, source=reader, read_status=status.read, settings_problems=lambda: problems, caller=caller
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from ordain.agent.apply.apply_parts import ApplyParts
 from ordain.agent.apply.change_origin import user_of_process
@@ -14,15 +15,18 @@ from ordain.agent.apply.observe import look
 from ordain.agent.compile.executor import REQUIRE_DOCUMENT
 from ordain.agent.daemon.clients.client import Documents
 from ordain.agent.daemon.status.source_reader import SourceReader
+from ordain.agent.daemon.status.status_reader import expired, settings_conditions
 from ordain.agent.errors import Failure
 from ordain.agent.instruction import NO_TERMS, Instruction, Terms, check_why, instruct
 from ordain.agent.model import ChangeCause, Generation, Hold, Outcome, Plan
 from ordain.agent.plan.explain import NotInGeneration, explain
+from ordain.agent.plan.outcome import DEGRADED
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.history_events import SOURCE, record_instruction
 from ordain.agent.state.last_outcome import read_last_outcome
 from ordain.agent.status import Status, StepsOfLastApply, UnitExplanation
 from ordain.agent.system.clock import read_clock
+from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.model import Wanted
 
 
@@ -30,6 +34,7 @@ class InProcessClient:
     """A `Client` over the parts that apply documents, a source, and the status.
 
     ``read_status`` observes the machine. ``caller`` is the process that asks, if all requests come from one.
+    ``settings_problems`` returns what is wrong with agent.yaml now.
     """
 
     agent = False
@@ -40,17 +45,21 @@ class InProcessClient:
         parts: ApplyParts,
         source: SourceReader,
         read_status: Callable[[], Awaitable[Status]],
+        settings_problems: Callable[[], tuple[Problem, ...]] = tuple,
         caller: int = 0,
     ) -> None:
         self._parts = parts
         self._source = source
         self._read_status = read_status
+        self._settings_problems = settings_problems
         self._caller = caller
 
     async def plan(self, documents: Documents | None = None, *, caller: int = 0) -> Plan:
         """See `Client.plan`."""
         texts = await self._source.read() if documents is None else documents
         planned = await self._parts.engine.plan(texts, caller=caller or self._caller)
+        warnings = tuple(replace(problem, severity=Severity.WARNING) for problem in self._settings_problems())
+        planned = replace(planned, problems=(*planned.problems, *warnings))
         return planned if documents is not None else self._with_source(planned)
 
     async def apply(
@@ -86,12 +95,26 @@ class InProcessClient:
                 pause=not once,
                 cause=ChangeCause.FILE,
             )
-        outcome = await self._parts.engine.apply(request)
+        outcome = self._with_faults(await self._parts.engine.apply(request), follows=documents is None)
         return outcome if documents is not None else replace(outcome, plan=self._with_source(outcome.plan))
+
+    def _with_faults(self, outcome: Outcome, *, follows: bool) -> Outcome:
+        """Return ``outcome`` with the faults of agent.yaml: the documents may be those of another source.
+
+        ``follows``: they are those of the source, whose release may have expired.
+        """
+        faults = tuple(c for c in settings_conditions(self._settings_problems()) if c.fault)
+        faults += tuple(expired(self._source.release, datetime.now(UTC))) if follows else ()
+        left = (*outcome.left, *faults)
+        return replace(outcome, left=left, exit_status=outcome.exit_status or (DEGRADED if faults else 0))
 
     def _with_source(self, planned: Plan) -> Plan:
         """Return ``planned`` with a warning if its documents may not be the latest ones of the source."""
-        return replace(planned, problems=(*planned.problems, *self._source.problems))
+        late = tuple(
+            Problem(where=Where(path="source"), what=c.what, hint=c.hint, code=c.code, severity=Severity.WARNING)
+            for c in expired(self._source.release, datetime.now(UTC))
+        )
+        return replace(planned, problems=(*planned.problems, *self._source.problems, *late))
 
     async def confirm(self, *, caller: int = 0) -> int:
         """See `Client.confirm`."""

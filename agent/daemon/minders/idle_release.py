@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ordain.agent.system.malloc_trim import trim_memory
 
-LINGER_SEC = 30.0
+LINGER_SEC = 10.0
 """The time for which the compiling process is kept after the last work: changes often come in groups."""
 
 

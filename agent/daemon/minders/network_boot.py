@@ -1,7 +1,8 @@
 """The report of a machine that started from the network: this boot is good.
 
-The initrd fetched the root from the boot server, whose URL is on the command line of the kernel. The server gives the
-machine its last good image if boots of another one do not complete (agent/netboot/boot_count.py).
+The initrd fetched the root from the boot server, in this boot or when it was installed to the disk; the URL is on the
+command line of the kernel. The server gives the machine its last good image if boots of another one do not complete
+(agent/netboot/boot_count.py).
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ class BootReport:
 
 
 def boot_report(root: Path) -> BootReport | None:
-    """Return the report of this machine, None if its root did not come from a boot server."""
+    """Return the report of this machine, None if its system did not come from a boot server."""
     if rootfs.exists(root, "run/systemd/container"):
         return None  # its /proc/cmdline is that of the host, which reports itself
     words = (rootfs.read(root, "proc/cmdline") or b"").decode(errors="replace").split()
     arguments = dict(word.partition("=")[::2] for word in words)
-    url, digest = arguments.get("ordain.root", ""), arguments.get("ordain.root.sha256", "")
+    name = "ordain.root" if "ordain.root" in arguments else "ordain.installed"  # in RAM, or from a disk
+    url, digest = arguments.get(name, ""), arguments.get(f"{name}.sha256", "")
     base, archives, _ = url.partition(ARCHIVES)
     try:
         parts = urlsplit(base)

@@ -29,8 +29,11 @@ from ordain.agent.state.applied_source import read_applied_source, write_applied
 from ordain.agent.state.store import Store
 from ordain.agent.status import SourceState
 from ordain.transforms.catalog.local_transforms import local_transforms
+from ordain.transforms.document.formats.fact_table import SITE
 from ordain.transforms.errors import Problem, Severity, Where
+from ordain.transforms.machine.fact_readers import REPORTED, read_details, read_now
 from ordain.transforms.machine.facts import read_facts
+from ordain.transforms.machine.observed_facts import read_observed
 from ordain.transforms.model import Facts
 
 
@@ -61,6 +64,7 @@ class SourceReader:
         self.state = SourceState(type=source.type, location=source.location)
         self.health: SourceHealth | None = None
         self.facts: Facts | None = None
+        self.details: Mapping[str, tuple[str, ...]] = {}
         self.labels: Mapping[str, tuple[str, ...]] = {}
         self.release = ReleaseReference()
         self._root = root
@@ -161,6 +165,9 @@ class SourceReader:
         """
         trust = self.settings.trust
         self.facts = read_facts(self._root)
+        observed = read_observed(self._root)
+        site = {n: v for n, v in observed.values.items() if n.startswith(SITE)} if observed else {}
+        self.details = {**site, **read_now(self._root, REPORTED), **read_details(self._root, REPORTED)}
         inputs = repr((snapshot.texts, snapshot.own, trust, self.facts, local_transforms(self._root)))
         digest = hashlib.sha256(inputs.encode("utf-8", "surrogateescape")).digest()
         if digest == self._admitted_digest:

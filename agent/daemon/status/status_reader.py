@@ -18,16 +18,20 @@ from ordain.agent.daemon.status.source_reader import SourceReader
 from ordain.agent.daemon.status.takeover import read_takeover
 from ordain.agent.delivery.protocol import REFUSED_DOCUMENTS, ReleaseReference
 from ordain.agent.delivery.source.local_files import NOT_READ, misnamed_documents
-from ordain.agent.model import ChangeCause, Generation, Outcome
+from ordain.agent.model import ChangeCause, Generation, NoteReason, Outcome, Plan
 from ordain.agent.plan.unit_status import left_undone, reboots
 from ordain.agent.source_settings import SourceKind
 from ordain.agent.state.apply_journal import ApplyJournal
 from ordain.agent.state.boot_record import placed_hash, read_boot_record
+from ordain.agent.state.last_outcome import read_last_outcome
 from ordain.agent.state.source_loss_record import read_source_loss
 from ordain.agent.status import AGENT_SILENT, AgentState, Status
+from ordain.agent.system.apply_lock import other_holder
 from ordain.agent.system.bounded_reads import BoundedReads, NotAnswering
 from ordain.transforms.errors import Problem, Severity
 
+NOBODY = 0
+"""The number of no process."""
 ATTEMPTS = 3
 """Observations of the machine until one is not disturbed by the end of an apply."""
 AGENT_DOWN = StatusCondition(
@@ -102,7 +106,12 @@ class StatusReader:
         generation = parts.store.applied()
         await parts.repair.look_for_others(generation)
         comparison = await compare(
-            generation, systemd=parts.systemd, root=parts.root, observer=parts.observer, caller=self._caller
+            generation,
+            systemd=parts.systemd,
+            root=parts.root,
+            observer=parts.observer,
+            caller=self._caller,
+            under_way=self._under_way(),
         )
         units = comparison.units
         misnamed = await self._misnamed()
@@ -129,10 +138,15 @@ class StatusReader:
             source=self._source.state,
             conditions=conditions,
             units=units,
-            drift=tuple(unit.unit for unit in units if not unit.ok),
+            drift=tuple(unit.unit for unit in units if not unit.ok and unit.why != NoteReason.BUSY),
             taken_over_by=read_takeover(parts.root)[0],
             instructions=tuple(instructions_in_force(parts.decisions, comparison.observed.holds)),
         )
+
+    def _under_way(self) -> Plan | None:
+        """Return the plan that an apply is carrying out, None if no process is at it."""
+        entry = ApplyJournal(self._parts.root).unfinished()
+        return entry.plan if entry and other_holder(self._parts.root, NOBODY) != "" else None
 
     def _wanted(self, generation: Generation, view: AgentView | None) -> tuple[int, str]:
         """Return number and hash of the generation that the documents want; ``generation`` is in force."""
@@ -160,7 +174,8 @@ class StatusReader:
         parts = self._parts
         at_work = view is not None and view.phase is not AgentPhase.FOLLOWING
         if not (at_work or parts.trials.pending() or parts.decisions.rejected or ApplyJournal(parts.root).unfinished()):
-            yield from parts.writer.not_persistent(generation)
+            last = read_last_outcome(parts.root)
+            yield from parts.writer.not_persistent(generation, last.verdicts if last else ())
 
     def _state(self, conditions: Iterable[StatusCondition], view: AgentView | None) -> AgentState:
         """Return the state; the first row that holds decides."""

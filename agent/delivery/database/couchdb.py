@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 
 from ordain.agent.delivery.database import couchdb_wire
 from ordain.agent.delivery.database.couchdb_client import CouchClient
-from ordain.agent.delivery.database.database import ABSENT, ANY, Conflict, Listing, StoredEntry, Write
+from ordain.agent.delivery.database.database import ABSENT, ANY, Conflict, Listing, StoredEntry, Unchanged, Write
 from ordain.agent.delivery.database.http_transport import HttpTransport, require_success
 from ordain.agent.delivery.database.json_answers import (
     malformed_as_source_error,
@@ -49,6 +49,7 @@ SETTLE_SEC = 2.0
 """
 _STATE_FIELDS = ("update_seq", "purge_seq", "doc_count", "doc_del_count", "instance_start_time")
 _NOT_READABLE = (SourceFault.EMPTY, SourceFault.FORBIDDEN)
+_Doubts = list[SourceError]
 _Revs = dict[str, str]
 _Rows = list[list[dict[str, Any]]]
 
@@ -58,6 +59,7 @@ class CouchDb:
 
     type = "couchdb"
     settle_sec = SETTLE_SEC
+    compares_ranges = False
 
     def __init__(
         self, transport: HttpTransport, database: str, login: Login | None = None, *, timing: WatchTiming | None = None
@@ -131,30 +133,36 @@ class CouchDb:
         with self._parsing():
             return replace(couchdb_wire.entry(old.document), version=ABSENT) if old else None
 
-    async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
+    async def history(self, key: str, most: int, *, latest: str = "") -> tuple[StoredEntry, ...]:
         """See `Database.history`: the revisions that no compaction has removed yet."""
         path = self._document_path(key)
-        response = await self._client.ask("GET", f"{path}?revs_info=true")
-        if response.status == 404:
+        begin = f"rev={quote(latest, safe='')}&" if latest else ""
+        response = await self._client.ask("GET", f"{path}?{begin}revs=true")
+        if response.status == 404 or (latest and response.status == 400):
             return ()
         with self._parsing():
-            infos = require_success(response).value["_revs_info"]
-            revs = [str(info["rev"]) for info in infos if info["status"] in ("available", "deleted")][:most]
+            revs = couchdb_wire.branch(require_success(response).value)
         entries = []
-        for rev in revs:
-            document = await self._client.get(f"{path}?rev={rev}")
+        for rev in revs[:most]:
+            response = await self._client.ask("GET", f"{path}?rev={rev}")
+            if response.status == 404:  # compacted
+                break
             with self._parsing():
+                document = require_success(response).value
                 deleted = document.get("_deleted") is True
                 entries.append(_absent(key) if deleted else couchdb_wire.entry(document))
-        if len(revs) == len(infos) and revs and revs[-1].startswith("1-"):
-            entries.append(_absent(key))  # nothing was there before the first revision
+        else:
+            if revs[-1].startswith("1-"):
+                entries.append(_absent(key))  # nothing was there before the first revision
         return tuple(entries[:most])
 
     async def write(self, writes: Iterable[Write]) -> None:
         """See `Database.write`: all keys are checked first and then written one by one, without a transaction."""
         await self._write(tuple(writes))
 
-    async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
+    async def put(
+        self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0, provided: Unchanged | None = None
+    ) -> str:
         """See `Database.put`."""
         return await self._write((Write(key=key, data=data, expect=expect),))
 
@@ -175,23 +183,32 @@ class CouchDb:
             if write.expect not in (ANY, couchdb_wire.rev(current.revision) if current else None):
                 raise Conflict(write.key)
         written = ""
+        doubts: _Doubts = []
         for write, leaves in zip(writes, leaves_of, strict=True):
             path = self._document_path(write.key)
             if write.data is not None:
                 after = leaves[0].revision if couchdb_wire.winner(leaves) else None
                 body = couchdb_wire.body(write.key, write.data, after=after)
-                written = await self._store("PUT", path, body, write.key)
+                written = await self._store("PUT", path, body, write.key, doubts)
             for leaf in leaves if write.data is None else leaves[1:]:
                 if not leaf.deleted:
-                    await self._store("DELETE", f"{path}?rev={couchdb_wire.rev(leaf.revision)}", None, write.key)
+                    await self._store(
+                        "DELETE", f"{path}?rev={couchdb_wire.rev(leaf.revision)}", None, write.key, doubts
+                    )
             for leaf in await self._old_leaves(write.key) if write.key.startswith(MOVED) else ():
                 if not leaf.deleted:
                     path = f"{self._old_path(write.key)}?rev={couchdb_wire.rev(leaf.revision)}"
-                    await self._store("DELETE", path, None, write.key)
+                    await self._store("DELETE", path, None, write.key, doubts)
+        if doubts:
+            raise doubts[0]
         return written
 
-    async def _store(self, method: str, path: str, body: object, key: str) -> str:
-        """Send one write and return the new revision. Raises `Conflict` and `SourceError`."""
+    async def _store(self, method: str, path: str, body: object, key: str, doubts: _Doubts) -> str:
+        """Send one write and return the new revision. Raises `Conflict` and `SourceError`.
+
+        An error of a write that may last, or be lost, is added to ``doubts``: the writes that belong to it, such as its
+        entry in the log, may last as well.
+        """
         response = await self._client.ask(method, path, body, repeatable=False)
         if response.status == 409:
             raise Conflict(key)
@@ -203,7 +220,7 @@ class CouchDb:
             # CouchDB, cluster/sharding: fewer copies than the write quorum have it, so that it may be lost with them.
             message = f"{response.endpoint}: {key} was written to fewer nodes than a majority, and may be lost"
             hint = "check the nodes of the cluster; then write it again"
-            raise SourceError(message, code=SourceFault.UNREACHABLE, hint=hint)
+            doubts.append(SourceError(message, code=SourceFault.UNREACHABLE, hint=hint))
         return str(answer.get("rev", ""))
 
     async def watch(self, prefixes: tuple[str, ...], revision: str) -> AsyncGenerator[None, None]:
@@ -336,13 +353,18 @@ class CouchDb:
         return f"/{quote(self._database + suffix, safe='')}"
 
     def _old_path(self, key: str) -> str:
-        return f"{self._path('status')}/{quote(key, safe='')}"
+        return f"{self._path('status')}/{_quoted(key)}"
 
     def _document_path(self, key: str) -> str:
-        return f"{self._path(key)}/{quote(key, safe='')}"
+        return f"{self._path(key)}/{_quoted(key)}"
 
     def _parsing(self) -> AbstractContextManager[None]:
         return malformed_as_source_error(self.location)
+
+
+def _quoted(key: str) -> str:
+    """Return a key as a part of a path; the server refuses one that is not Unicode, as keys of etcd can be."""
+    return quote(key, safe="", errors="surrogatepass")
 
 
 def _absent(key: str) -> StoredEntry:

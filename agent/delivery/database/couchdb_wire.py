@@ -73,6 +73,13 @@ def _leaf(document: dict[str, Any]) -> LeafRevision:
     )
 
 
+@as_malformed("a revision")
+def branch(document: dict[str, Any]) -> list[str]:
+    """Return the revisions from that of a document, which was asked for with ``revs=true``, back to the first known."""
+    start, ids = int(document["_revisions"]["start"]), document["_revisions"]["ids"]
+    return [rev((start - place, str(id))) for place, id in enumerate(ids)]
+
+
 def winner(leaves: Iterable[LeafRevision]) -> LeafRevision | None:
     """Return the leaf that CouchDB shows, of leaves with the highest first; None if the document is deleted."""
     return next((leaf for leaf in leaves if not leaf.deleted), None)

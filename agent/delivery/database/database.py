@@ -57,6 +57,14 @@ class Write:
     expect: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unchanged:
+    """A condition of a write: no key with one of ``prefixes`` was put since `Listing.revision` of those prefixes."""
+
+    prefixes: tuple[str, ...]
+    revision: str
+
+
 class Conflict(StoreError):
     """Somebody else has changed ``key``; nothing was written."""
 
@@ -72,6 +80,8 @@ class Database(Protocol):
     location: str
     settle_sec: float
     """The seconds after which a put is known to be the only one, if the entry still has its version; 0: at once."""
+    compares_ranges: bool
+    """True if a put can depend on the absence of other writes (`Unchanged`)."""
 
     async def list(self, *prefixes: str) -> Listing:
         """Return all entries whose key begins with one of ``prefixes``: of one moment, never from a stale replica."""
@@ -79,9 +89,11 @@ class Database(Protocol):
     async def get(self, key: str) -> StoredEntry | None:
         """Return one entry."""
 
-    async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
+    async def history(self, key: str, most: int, *, latest: str = "") -> tuple[StoredEntry, ...]:
         """Return the versions of an entry that the store still has, latest first; none if it keeps none.
 
+        They begin with the version ``latest``, also if the entry was deleted afterwards, else with the present one.
+        There are none if this store has never had ``latest``, as after a restore into another one.
         An entry with the version `ABSENT` represents a time when the key did not exist.
         """
 
@@ -91,8 +103,10 @@ class Database(Protocol):
         A store without transactions writes in the given order, and can fail in between.
         """
 
-    async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
-        """Write one entry and return its version. Raises `Conflict`.
+    async def put(
+        self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0, provided: Unchanged | None = None
+    ) -> str:
+        """Write one entry and return its version. Raises `Conflict`, also if ``provided`` does not hold.
 
         With ``ttl_sec``, the store removes the entry after that time unless it is put again. CouchDB and directories
         cannot do that: there the entry stays, and readers must judge its age by a time in ``data``.

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from ordain.agent.delivery.database.database import ANY, Conflict, Listing, StoredEntry, Write
+from ordain.agent.delivery.database.database import ANY, Conflict, Listing, StoredEntry, Unchanged, Write
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.system import inotify
 
@@ -32,6 +32,7 @@ class DirectoryDatabase:
 
     type = "directory"
     settle_sec = 0.0
+    compares_ranges = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -40,22 +41,30 @@ class DirectoryDatabase:
     async def list(self, *prefixes: str) -> Listing:
         """See `Database.list`; the lock keeps other writers of ours away."""
         with self._locked(fcntl.LOCK_SH):
-            entries = tuple(sorted(self._entries(prefixes), key=lambda entry: entry.key))
-        digest = hashlib.sha256("\n".join(f"{e.key} {e.version}" for e in entries).encode())
+            return self._listing(prefixes)
+
+    def _listing(self, prefixes: tuple[str, ...]) -> Listing:
+        entries = tuple(sorted(self._entries(prefixes), key=lambda entry: entry.key))
+        text = "\n".join(f"{entry.key} {entry.version}" for entry in entries)
+        digest = hashlib.sha256(os.fsencode(text))  # names of files are any bytes
         return Listing(entries=entries, revision=digest.hexdigest()[:12])
 
     async def get(self, key: str) -> StoredEntry | None:
         """See `Database.get`."""
         return self._entry(key)
 
-    async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
+    async def history(self, key: str, most: int, *, latest: str = "") -> tuple[StoredEntry, ...]:
         """See `Database.history`; a directory keeps no old versions."""
         return ()
 
     async def write(self, writes: Iterable[Write]) -> None:
         """See `Database.write`; after a power cut, only some of the writes may be there."""
-        writes = tuple(writes)
+        self._write(tuple(writes))
+
+    def _write(self, writes: tuple[Write, ...], provided: Unchanged | None = None) -> None:
         with self._locked(fcntl.LOCK_EX):
+            if provided and self._listing(provided.prefixes).revision != provided.revision:
+                raise Conflict(writes[0].key)
             for write in writes:
                 current = self._entry(write.key)
                 if write.expect not in (ANY, current.version if current else None):
@@ -64,9 +73,11 @@ class DirectoryDatabase:
                 for write in writes:
                     self._write_file(self._path(write.key), write.data)
 
-    async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
+    async def put(
+        self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0, provided: Unchanged | None = None
+    ) -> str:
         """See `Database.put`."""
-        await self.write([Write(key=key, data=data, expect=expect)])
+        self._write((Write(key=key, data=data, expect=expect),), provided)
         return content_version(data)
 
     async def delete(self, key: str, *, expect: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
+from ordain.transforms.document.formats.fact_table import is_further_fact
 from ordain.transforms.model import Document, Facts, Kind, MatchCondition
 
 DOCUMENTS = "documents/"
@@ -21,6 +22,8 @@ COMMON = "common"
 MAX_COPIES = 16
 """A document for more values than this has one key, in a scope that every machine with the label reads (``role=*``)."""
 
+_MAX_KEY = 1900
+"""The characters of the longest key of a document; the handover to the agent takes a little more."""
 _IDENTITY = ("machine-id", "mac", "hostname")
 _SYSTEM = {"id": "os", "os": "os"}
 _NOT_LITERAL = (
@@ -55,9 +58,24 @@ def scopes_for(facts: Facts) -> tuple[str, ...]:
     return tuple(sorted({COMMON, *any_value, *(_scope(name, value) for name, value in named)}))
 
 
-def prefixes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Return the prefixes of the keys in ``scopes``, to list and to watch."""
-    return tuple(f"{DOCUMENTS}{scope}/" for scope in scopes)
+def prefixes(scopes: Iterable[str], *, all_nodes: bool = False) -> tuple[str, ...]:
+    """Return the prefixes of the keys in ``scopes``, to list and to watch.
+
+    With ``all_nodes``, the scopes of all other machines are among them, as for documents that call `machines()`.
+    """
+    if not all_nodes:
+        return tuple(f"{DOCUMENTS}{scope}/" for scope in scopes)
+    shared = (f"{DOCUMENTS}{scope}/" for scope in scopes if not is_of_one_machine(scope))
+    return (*shared, *(f"{DOCUMENTS}{name}=" for name in _IDENTITY))
+
+
+def is_of_one_machine(scope: str) -> bool:
+    """Return whether the documents in ``scope`` are for a machine by its identity, as Nodes are.
+
+    >>> is_of_one_machine("hostname=web3"), is_of_one_machine("role=web")
+    (True, False)
+    """
+    return scope.partition("=")[0] in _IDENTITY
 
 
 def key(scope: str, kind: str, name: str) -> str:
@@ -73,11 +91,14 @@ def keys_of(document: Document) -> tuple[str, ...]:
 def parse_key(key: str) -> tuple[str, str, str] | None:
     """Return scope, kind and name from the key of a document, or None for any other key.
 
+    A key that is too long to be that of a document, or that holds control characters or bytes that are not text, is
+    that of another program. `key` makes no such key, and no machine could take its documents with it.
+
     >>> parse_key("documents/role=web/layer/nginx")
     ('role=web', 'layer', 'nginx')
     """
     parts = key.split("/")
-    if len(parts) != 4 or parts[0] != "documents" or not all(parts):
+    if len(parts) != 4 or parts[0] != "documents" or not all(parts) or len(key) > _MAX_KEY or not key.isprintable():
         return None
     return parts[1], parts[2], unquote(parts[3])
 
@@ -88,7 +109,7 @@ def _rank(name: str) -> int:
 
 def _is_literal(name: str, condition: MatchCondition) -> bool:
     """Return whether a machine that fulfils the condition has one of its values literally."""
-    if name in _NOT_LITERAL or condition.negated or None in condition.values:
+    if name in _NOT_LITERAL or is_further_fact(name) or condition.negated or None in condition.values:
         return False
     return name != "hostname" or not any(_GLOB & set(value or "") for value in condition.values)
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing
 
 from ordain.agent.delivery.database import etcd_wire
-from ordain.agent.delivery.database.database import ABSENT, ANY, Conflict, Listing, StoredEntry, Write
+from ordain.agent.delivery.database.database import ABSENT, ANY, Conflict, Listing, StoredEntry, Unchanged, Write
 from ordain.agent.delivery.database.etcd_client import Compacted, EtcdClient, NotEnabled, TokenRefused, refusal_error
 from ordain.agent.delivery.database.http_transport import TRY_NEXT_SERVER, HttpTransport, Response
 from ordain.agent.delivery.database.json_answers import malformed_as_source_error, parse_json_object
@@ -44,6 +44,7 @@ class Etcd:
 
     type = "etcd"
     settle_sec = 0.0
+    compares_ranges = True
 
     def __init__(
         self, transport: HttpTransport, prefix: str, login: Login | None = None, *, timing: WatchTiming | None = None
@@ -104,13 +105,15 @@ class Etcd:
                 size += sum(_ENTRY_BYTES + len(entry.data) for entry in page.entries)
                 if page.more and page.entries:
                     last = page.entries[-1].key
-                    if last <= after:
+                    if etcd_wire.key_bytes(last) <= etcd_wire.key_bytes(after):
                         message = f"{self.location}: the pages of a range do not go on after {after[:200]!a}"
                         raise SourceError(message, code=SourceFault.NOT_DOCUMENTS)
                     pending.append((prefix, last))
             if size > MAX_BYTES:
-                message = f"{self.location}: the documents are larger than {MAX_BYTES:,} bytes"
-                raise SourceError(message, code=SourceFault.TOO_LARGE)
+                what = ", ".join(prefixes[:3])
+                message = f"{self.location}: the keys below {what} hold more than {MAX_BYTES:,} bytes"
+                hint = "look for large ones, such as those of other programs, and remove them"
+                raise SourceError(message, code=SourceFault.TOO_LARGE, hint=hint)
         return entries, header
 
     async def get(self, key: str) -> StoredEntry | None:
@@ -119,10 +122,19 @@ class Etcd:
         with self._parsing():
             return next(iter(etcd_wire.pages(answer, self.prefix)[0].entries), None)
 
-    async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
+    async def history(self, key: str, most: int, *, latest: str = "") -> tuple[StoredEntry, ...]:
         """See `Database.history`: the versions since the last compaction."""
         entries: list[StoredEntry] = []
-        span, revision = {"key": etcd_wire.encode(self.prefix + key)}, 0
+        try:
+            revision = etcd_wire.number(latest or None)
+        except MalformedAnswer:
+            return ()
+        span = {"key": etcd_wire.encode(self.prefix + key)}
+        if latest:
+            answer = await self._call("kv/txn", etcd_wire.newest([span]))
+            with self._parsing():
+                if revision > etcd_wire.header(answer).revision:
+                    return ()
         while len(entries) < most:
             try:
                 answer = await self._client.call("kv/txn", etcd_wire.ranges([span], limit=1, revision=revision))
@@ -131,7 +143,7 @@ class Etcd:
             with self._parsing():
                 entry = next(iter(etcd_wire.pages(answer, self.prefix)[0].entries), None)
                 created = etcd_wire.created(answer)
-            if entry is None:
+            if entry is None or (latest and not entries and entry.version != latest):
                 break
             entries.append(entry)
             revision = int(entry.version) - 1
@@ -144,23 +156,30 @@ class Etcd:
         """See `Database.write`: one transaction."""
         await self._write(writes)
 
-    async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
+    async def put(
+        self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0, provided: Unchanged | None = None
+    ) -> str:
         """See `Database.put`; a lease of this key alone removes it after ``ttl_sec``."""
         lease = ""
         if ttl_sec:
             granted = await self._call("lease/grant", {"TTL": str(ttl_sec)})
             with self._parsing():
                 lease = str(etcd_wire.number(granted["ID"]))
-        return await self._write([Write(key=key, data=data, expect=expect)], lease)
+        return await self._write([Write(key=key, data=data, expect=expect)], lease, provided)
 
     async def delete(self, key: str, *, expect: str) -> None:
         """See `Database.delete`."""
         await self._write([Write(key=key, data=None, expect=expect)])
 
-    async def _write(self, writes: Iterable[Write], lease: str = "") -> str:
+    async def _write(self, writes: Iterable[Write], lease: str = "", provided: Unchanged | None = None) -> str:
         """Do all writes in one transaction and return its revision. Raises `Conflict`."""
         writes = tuple(writes)
-        body = etcd_wire.transaction([(self.prefix + write.key, write) for write in writes], lease=lease)
+        body = etcd_wire.transaction(
+            [(self.prefix + write.key, write) for write in writes],
+            lease=lease,
+            unchanged=[etcd_wire.span(self.prefix + prefix) for prefix in provided.prefixes] if provided else (),
+            revision=int(provided.revision) if provided else 0,
+        )
         answer = await self._call("kv/txn", body, repeatable=False)
         with self._parsing():
             if answer.get("succeeded") is True:

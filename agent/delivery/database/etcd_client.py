@@ -197,6 +197,8 @@ def _token_refused(hint: str = "") -> Callable[[str], TokenRefused]:
 _REFUSAL_RULES = (
     _RefusalRule(words="user name is empty", error=_token_refused("set `user` and `credential` of the source")),
     _RefusalRule(status=401, code=16, error=_token_refused()),
+    # Users or roles were changed while the request was under way (etcd, server/etcdserver/apply_auth.go).
+    _RefusalRule(words="revision of auth store is old", error=_token_refused()),
     _RefusalRule(words="authentication is not enabled", error=NotEnabled),
     _RefusalRule(words="authentication failed", error=wrong_password),
     _RefusalRule(

@@ -37,7 +37,16 @@ class Page:
 
 def encode(text: str | bytes) -> str:
     """Return a key or value as the gateway expects it."""
-    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+    return base64.b64encode(key_bytes(text) if isinstance(text, str) else text).decode()
+
+
+def key_bytes(key: str) -> bytes:
+    r"""Return a key as etcd has it. etcd takes any bytes; those that are not UTF-8 are surrogates here.
+
+    >>> key_bytes("locks/\udcff")
+    b'locks/\xff'
+    """
+    return key.encode("utf-8", "surrogateescape")
 
 
 def range_end(prefix: str) -> str:
@@ -67,9 +76,15 @@ def newest(spans: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"success": [{"request_range": {**span, **last}} for span in spans]}
 
 
-def transaction(writes: Iterable[tuple[str, Write]], *, lease: str = "") -> dict[str, Any]:
-    """Return a transaction that does the writes, each with its full key, if all of them find the expected version."""
-    compare, success = [], []
+def transaction(
+    writes: Iterable[tuple[str, Write]], *, lease: str = "", unchanged: Iterable[dict[str, Any]] = (), revision: int = 0
+) -> dict[str, Any]:
+    """Return a transaction that does the writes, each with its full key, if all of them find the expected version.
+
+    Nothing is written if a key in the ranges ``unchanged`` was put after ``revision``.
+    """
+    compare: list[dict[str, Any]] = []
+    success = []
     for key, write in writes:
         encoded = encode(key)
         if write.expect != ANY:
@@ -82,6 +97,8 @@ def transaction(writes: Iterable[tuple[str, Write]], *, lease: str = "") -> dict
             put = {"key": encoded, "value": encode(write.data)}
             success.append({"request_put": {**put, **({"lease": lease} if lease else {})}})
     current = [{"request_range": {"key": condition["key"], "keys_only": True}} for condition in compare]
+    older = {"target": "MOD", "result": "LESS", "mod_revision": str(revision + 1)}
+    compare += [{**span, **older} for span in unchanged]
     return {"compare": compare, "success": success, "failure": current}
 
 
@@ -130,7 +147,7 @@ def _ranges(answer: Json) -> Iterator[Json]:
 def _page(page: Json, base: str) -> Page:
     entries = (
         StoredEntry(
-            key=base64.b64decode(kv["key"], validate=True).decode().removeprefix(base),
+            key=base64.b64decode(kv["key"], validate=True).decode("utf-8", "surrogateescape").removeprefix(base),
             data=base64.b64decode(kv.get("value", ""), validate=True),
             version=str(number(kv["mod_revision"])),
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import logging
 import os
@@ -280,7 +281,8 @@ class HttpTransport:
     @contextlib.asynccontextmanager
     async def _open(self, endpoint: str, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send ``request`` to a server, and yield the answer, of which only the head is read."""
-        options: dict[str, Any] = {"data": request.body, "headers": request.headers, "allow_redirects": False}
+        body = request.body and io.BytesIO(request.body)  # aiohttp warns of large bytes
+        options: dict[str, Any] = {"data": body, "headers": request.headers, "allow_redirects": False}
         options["timeout"] = aiohttp.ClientTimeout(total=None, connect=CONNECT_SEC, sock_read=request.silence_sec)
         if endpoint.startswith("https:"):
             options["ssl"] = self._tls_context(endpoint)
@@ -452,7 +454,8 @@ def _joined(failures: Sequence[SourceError]) -> SourceError:
 
 def _too_large(endpoint: str, max_bytes: int) -> SourceError:
     message = f"{endpoint}: the answer is larger than {max_bytes:,} bytes"
-    return SourceError(message, code=SourceFault.TOO_LARGE)
+    hint = "look for large documents there, such as those of other programs, and remove them"
+    return SourceError(message, code=SourceFault.TOO_LARGE, hint=hint)
 
 
 def _keep_alive(http: aiohttp.ClientResponse) -> None:

@@ -55,8 +55,13 @@ class NamedDocuments:
 
     async def all(self) -> tuple[NamedDocument, ...]:
         """Return all documents, sorted by kind and name. Raises `SourceError`."""
+        return (await self.all_and_others())[0]
+
+    async def all_and_others(self) -> tuple[tuple[NamedDocument, ...], tuple[str, ...]]:
+        """Return all documents, and the keys beside them that are not those of documents: no machine reads these."""
         listing = await self.database.list(document_keys.DOCUMENTS)
-        return group_by_name(listing.entries, listing.conflicts)
+        others = tuple(entry.key for entry in listing.entries if not document_keys.parse_key(entry.key))
+        return group_by_name(listing.entries, listing.conflicts), others
 
     def missing_keys(self, stored: NamedDocument) -> tuple[str, ...]:
         """Return the keys where machines look for a document that is not stored there."""

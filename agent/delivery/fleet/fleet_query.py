@@ -30,6 +30,7 @@ from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.model import Branch, Document, Facts, Tree
 from ordain.transforms.query.evaluate import Subject
+from ordain.transforms.resolve.other_machines import OtherMachines
 from ordain.transforms.resolve.resolve import resolve
 from ordain.transforms.template.expand import Scope, expand, fact_values, holds_template
 
@@ -152,6 +153,8 @@ class _DocumentSet:
             facts=resolved.facts,
             values=plain(resolved.tree.branch("values")),
             path_of=lambda name: self._names(resolved.facts).path(name),
+            service_of=lambda name: self._names(resolved.facts).service_values(name),
+            machines=OtherMachines(self.documents),
         )
         problems: list[Problem] = []
         sections = {name: _expanded(branch, scope, name, problems) for name, branch in resolved.tree.branches()}
@@ -189,6 +192,7 @@ def attributes_of(report: MachineReport, now: float, head: int, *, held: bool = 
         "silent": is_lost(report, now),
     }
     return {
+        **(report.facts.details if report.facts else {}),
         **{f"label.{name}": values for name, values in labels.items()},
         **labels,
         **{name: _words(value) for name, value in facts.items()},

@@ -14,21 +14,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ordain.agent.delivery.database.database import ABSENT, ANY, Conflict, Database, StoredEntry, Write
-from ordain.agent.delivery.fleet.reports import read_reports
+from ordain.agent.delivery.database.listing_parts import list_parts
+from ordain.agent.delivery.fleet.report_publisher import STATUS
+from ordain.agent.delivery.fleet.reports import TOO_LARGE, read_reports
 from ordain.agent.delivery.fleet.rollout_policy import decode_rollout
-from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release, read_release
 from ordain.agent.delivery.release.publish import BLOBS
 from ordain.agent.delivery.release.publish_lock import INTERNAL, RELEASES, hold_publish_lock
 from ordain.agent.errors import Failure
 from ordain.transforms.document import reader
 from ordain.transforms.errors import Refused
+from ordain.transforms.machine.facts import MACHINE_ID
 
 KEEP = 10
 """The number of the newest releases of a channel that are always kept."""
 _WRITES_AT_ONCE = 50
-_DIGITS = "0123456789abcdef"
-_MAX_DIGITS = 3
 
 _ReleaseId = tuple[str, int]
 """Channel and number."""
@@ -139,8 +139,13 @@ async def _read_releases(database: Database) -> _StoredReleases:
 async def _reported_releases(database: Database) -> frozenset[_ReleaseId]:
     """Return the releases that machines have, also machines that have not reported for a long time."""
     reports = await read_reports(database)
-    if reports.refused:
-        keys = ", ".join(sorted(reports.refused)[:3])
+    refused = [
+        key
+        for key, refusal in sorted(reports.refused.items())
+        if refusal.code == TOO_LARGE or MACHINE_ID.fullmatch(key.removeprefix(STATUS))  # no machine has another key
+    ]
+    if refused:
+        keys = ", ".join(refused[:3])
         message = f"{keys}: cannot read the report, so that the machine's release is not known"
         raise Failure(f"{message}; if there is no such machine, run `ordainctl fleet forget KEY`")
     everybody = (*reports.machines, *reports.unlisted)
@@ -152,17 +157,10 @@ async def _read_blobs(database: Database) -> _StoredBlobs:
     versions: dict[str, str] = {}
     misplaced: dict[str, bytes] = {}
     pins: dict[str, frozenset[int]] = {}
-    prefixes = [f"{BLOBS}{digit}" for digit in _DIGITS]
-    while prefixes:
-        prefix = prefixes.pop()
-        try:
-            listing = await database.list(prefix)
-        except SourceError as error:
-            if error.code is not SourceFault.TOO_LARGE or len(prefix) > len(BLOBS) + _MAX_DIGITS:
-                raise
-            prefixes += [f"{prefix}{digit}" for digit in _DIGITS]
-            continue
-        for entry in listing.entries:
+    async for part in list_parts(database, BLOBS, digits=1):
+        if part.fault:
+            raise part.fault
+        for entry in part.listing.entries:
             hash = entry.key.removeprefix(BLOBS)
             versions[hash] = entry.version
             if entry.version == ABSENT:

@@ -29,6 +29,11 @@ PACE_SEC = 1.0
 MAX_TEXT = 200
 """The characters of a condition's text that a report contains; the whole text is known on the machine."""
 MAX_CONDITIONS = 50
+MAX_SHORT = 200
+"""The units in a report that was shortened."""
+MAX_FACTS = 200
+MAX_FACT_VALUES = 100
+"""The further facts of a report, and the values of one."""
 MAX_BYTES = 4 << 20
 """The limit for a report that is read; a machine with 5,000 services writes 1 MB."""
 _MAX_SEEN = 1 << 40
@@ -79,7 +84,8 @@ class MachineReport:
     ``release`` is the one that was read last; after a rollback, ``in_force`` is the title of the one that is in force,
     "" if that is not known. ``dropped`` counts the reports before this one that the store did not accept.
     ``instructions`` are the holds, the pause and the pin of administrators of the machine. ``sequence`` grows with each
-    report of a machine that has an identity, also when its clock is set back.
+    report of a machine that has an identity, also when its clock is set back. ``behind`` is the name of the relay that
+    took the report, "" if it went to the store itself.
     """
 
     machine: str
@@ -102,6 +108,23 @@ class MachineReport:
     seen: int = 0
     sequence: int = 0
     dropped: int = 0
+    behind: str = ""
+
+
+def shortened_report(report: MachineReport) -> MachineReport:
+    """Return a report that the store takes, of one that it refused as too large: units that work are left out."""
+    drift = report.drift[:MAX_SHORT]
+    bad = [unit for unit, shown in report.units.items() if shown.state == "failed" or unit in drift]
+    what = f"the store takes no report with {len(report.units):,} units; those that work are left out"
+    return replace(
+        report,
+        units={unit: report.units[unit] for unit in bad[:MAX_SHORT]},
+        drift=drift,
+        conditions=(
+            *report.conditions[: MAX_CONDITIONS - 1],
+            ReportedCondition(code="ReportShortened", what=what),
+        ),
+    )
 
 
 def make_report(
@@ -146,6 +169,12 @@ def make_report(
         labels=labels,
         facts=facts,
     )
+
+
+def reported_details(details: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    """Return the further facts that a report holds: those with a value, within bounds."""
+    kept = {name: values[:MAX_FACT_VALUES] for name, values in sorted(details.items()) if any(values)}
+    return dict(list(kept.items())[:MAX_FACTS])
 
 
 def this_boot(root: Path) -> ReportedBoot:

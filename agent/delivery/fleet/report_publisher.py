@@ -12,12 +12,12 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, Conflict, Database, StoredEntry
-from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
+from ordain.agent.delivery.fleet.report import MAX_TEXT, PATH, MachineReport, decode_report, shortened_report
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.statement import Place, encode_statement, parse_statement, signers_of
 from ordain.agent.delivery.protocol import SourceError, SourceFault
@@ -31,6 +31,8 @@ PACE_SEC = 30.0
 """The shortest time between two reports of a machine, whatever happens there."""
 BEAT_SEC = 600.0
 """The time after which a machine reports although nothing has changed; 100,000 machines write 170 times a second."""
+RELAYS = 3
+"""The times that a report is written because another relay has taken it than the one that it names."""
 LOST_SEC = 2.5 * BEAT_SEC
 """A machine that was silent for longer counts as lost."""
 
@@ -55,6 +57,7 @@ class ReportPublisher:
     beat_sec: float = BEAT_SEC
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     dropped: int = 0
+    is_shortened: bool = False
     _version: str = ANY
     _sequence: int = -1
     _written: float = float("-inf")
@@ -104,6 +107,30 @@ class ReportPublisher:
         return None
 
     async def _put(self, database: Database, report: MachineReport) -> None:
+        """Write the report, with the name of the relay that takes it, if the store is behind relays."""
+        for _ in range(RELAYS):
+            behind = await _relay_of(database, status_key(report.machine))
+            await self._put_fitting(database, replace(report, behind=behind[:MAX_TEXT]))
+            if getattr(database, "relay", "") == behind:
+                break
+
+    async def _put_fitting(self, database: Database, report: MachineReport) -> None:
+        """Write the report, or a shortened one if the whole one is too large for the store."""
+        try:
+            await self._put_whole(database, report)
+        except SourceError as error:
+            if error.code is not SourceFault.TOO_LARGE:
+                raise
+            if not self.is_shortened:
+                log.warning(
+                    "the report of this machine is shortened: %s%s", error, f" ({error.hint})" * bool(error.hint)
+                )
+            self.is_shortened = True
+            await self._put_whole(database, shortened_report(report))
+        else:
+            self.is_shortened = False
+
+    async def _put_whole(self, database: Database, report: MachineReport) -> None:
         key = status_key(report.machine)
         if self.key and self._sequence < 0:
             self._sequence = self._own_sequence(await database.get(key))
@@ -139,6 +166,13 @@ class ReportPublisher:
             if signers_of(place, parse_statement(entry.data), [self.key.public], signing.valid_signers):
                 return decode_report(entry.data).sequence
         return 0
+
+
+async def _relay_of(database: Database, key: str) -> str:
+    """Return the name of the relay that answers now, "" for a store itself."""
+    if getattr(database, "relay", None) == "":
+        await database.get(key)
+    return str(getattr(database, "relay", ""))
 
 
 async def _ticks(path: Path, beat_sec: float) -> AsyncGenerator[None, None]:

@@ -13,23 +13,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ordain.agent.delivery.database.database import Database, StoredEntry
+from ordain.agent.delivery.database.listing_parts import list_parts
 from ordain.agent.delivery.fleet.report import MachineReport, parse_report, report_from_json
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, STATUS
 from ordain.agent.delivery.identity.identities import NO_IDENTITIES, Identities, Refusal, read_identities
 from ordain.agent.delivery.release.publish_lock import INTERNAL
-from ordain.agent.delivery.release.signing import valid_signers
+from ordain.agent.delivery.release.signing import SignatureCheck, valid_signers
 from ordain.agent.errors import Failure
 from ordain.agent.status import AgentState
-from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.machine.facts import MACHINE_ID
+from ordain.transforms.model import Facts
+from ordain.transforms.resolve.match import has_value
 
 BAD_STATES = (AgentState.DEGRADED, AgentState.ROLLED_BACK)
 MACHINES = f"{INTERNAL}machines"
 """The key of the list of machines. It is below releases/, where machines cannot write."""
+TOO_LARGE = "TooLarge"
 _MAX_LIST_BYTES = 8 << 20
 _MOST_BELIEVED = 5_000
 
@@ -40,6 +43,7 @@ class FleetReports:
 
     ``refused`` maps the keys of texts that are not the report of their machine to the reason. ``unlisted`` are reports
     of machines that are not in the list of machines, if there is one. ``identities`` are those of the fleet.
+    ``doubt`` is the reason why it is not known which machines are in the list: then all that report are here.
     """
 
     machines: tuple[MachineReport, ...]
@@ -47,11 +51,12 @@ class FleetReports:
     unlisted: tuple[MachineReport, ...] = ()
     revision: str = ""
     identities: Identities = NO_IDENTITIES
+    doubt: str = ""
 
     @property
     def silenced(self) -> tuple[str, ...]:
         """The machine-ids of the enrolled machines that have not reported; revoked machines are left out."""
-        own_fault = ("BadReport", "ForeignReport", "NotEnrolled", "IdentityRevoked")
+        own_fault = ("BadReport", "ForeignReport", "NotEnrolled", "IdentityRevoked", TOO_LARGE)
         return tuple(key.removeprefix(STATUS) for key, refusal in self.refused.items() if refusal.code not in own_fault)
 
 
@@ -61,33 +66,52 @@ class ReportMemory:
 
     ``newest`` are the highest sequences of machines: an earlier report that somebody wrote back does not count.
     ``believed`` are reports by key, each with its text and `Identities.signer`: most are the same when they are read
-    again, and need not be decoded and checked then.
+    again, and need not be decoded and checked then. ``check`` checks signatures.
     """
 
+    check: SignatureCheck = valid_signers
     newest: dict[str, int] = field(default_factory=dict)
     believed: dict[str, tuple[bytes, tuple[str, bytes] | None, MachineReport]] = field(default_factory=dict)
 
 
-async def read_reports(database: Database, memory: ReportMemory | None = None) -> FleetReports:
-    """Return all reports. Raises `SourceError`, and `Failure` for a list of machines that cannot be read."""
+async def read_reports(
+    database: Database, memory: ReportMemory | None = None, *, needs_list: bool = True
+) -> FleetReports:
+    """Return all reports. Raises `SourceError`.
+
+    Raises `Failure` for a list of machines that cannot be read, if it ``needs_list``, as all that acts on reports does.
+    """
     memory = memory or ReportMemory()
-    listed = await read_machine_list(database)
+    listed, doubt = None, ""
+    try:
+        listed = await read_machine_list(database)
+    except Failure as failure:
+        if needs_list:
+            raise
+        doubt = str(failure)
     identities = await read_identities(database)
-    listing = await database.list(STATUS)
     reports: list[MachineReport] = []
     refused: dict[str, Refusal] = {}
-    for entry in listing.entries:
-        report = _accept(entry, identities, memory)
-        if isinstance(report, Refusal):
-            refused[entry.key] = report
-        else:
-            reports.append(report)
+    revision = ""
+    async for part in list_parts(database, STATUS):
+        revision = revision or part.listing.revision
+        if part.fault:
+            refused[f"{part.prefix}…"] = Refusal(
+                code=TOO_LARGE, what=str(part.fault), remedy="look who may write there"
+            )
+        for entry in part.listing.entries:
+            report = _accept(entry, identities, memory)
+            if isinstance(report, Refusal):
+                refused[entry.key] = report
+            else:
+                reports.append(report)
     reports.sort(key=lambda report: (report.hostname, report.machine))
     return FleetReports(
         machines=tuple(report for report in reports if listed is None or report.machine in listed),
         refused=refused,
         unlisted=tuple(report for report in reports if listed is not None and report.machine not in listed),
-        revision=listing.revision,
+        revision=revision,
+        doubt=doubt,
         identities=identities,
     )
 
@@ -107,7 +131,7 @@ def _accept(entry: StoredEntry, identities: Identities, memory: ReportMemory) ->
     except ValueError as error:
         fault = error
     statement = value if isinstance(value, dict) else None
-    if refusal := identities.refusal(machine, entry.key, statement, valid_signers, entry.data):
+    if refusal := identities.refusal(machine, entry.key, statement, memory.check, entry.data):
         return refusal
     try:
         report = report_from_json(value)
@@ -173,15 +197,14 @@ def is_lost(report: MachineReport, now: float) -> bool:
 
 
 def having_labels(reports: Iterable[MachineReport], labels: Iterable[tuple[str, str]]) -> tuple[MachineReport, ...]:
-    """Return the reports of machines with all of these labels or facts."""
+    """Return the reports of machines with all of these labels or facts; a value is written as in `match`."""
     wanted = tuple(labels)
-    return tuple(report for report in reports if all(value in _values(report, name) for name, value in wanted))
+    return tuple(report for report in reports if all(_has(report, name, value) for name, value in wanted))
 
 
-def _values(report: MachineReport, name: str) -> tuple[str, ...]:
-    if name in FACTS:
-        return FACTS[name](report.facts) if report.facts else ()
-    return report.labels.get(name, ())
+def _has(report: MachineReport, name: str, value: str) -> bool:
+    facts = report.facts or Facts(id="", systemd=0, arch="", virtualization="", hostname="", root="")
+    return has_value(replace(facts, labels=report.labels), name, value)
 
 
 def machines_named(reports: Iterable[MachineReport], name: str) -> tuple[MachineReport, ...]:

@@ -17,14 +17,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ordain.agent.delivery.database.database import Database
-from ordain.agent.delivery.database.semaphore import LOCKS, Semaphore
+from ordain.agent.delivery.database.semaphore import LOCKS, FirstSeen, Semaphore
 from ordain.agent.delivery.fleet.fleet_holds import NO_HOLDS, FleetHolds
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait, stage_wait, window_wait
 from ordain.agent.delivery.fleet.rollout_progress import AT_WORK
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.slot_guard import IdentityGuard
-from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.protocol import SourceError, StoreAway
 from ordain.agent.delivery.release.manifest import Release, read_release
 from ordain.agent.delivery.release.publish_lock import RELEASES
 from ordain.agent.delivery.spread import position
@@ -80,6 +80,7 @@ class RolloutGate:
     _eligible_since: tuple[str, datetime] | None = None
     _attempts: int = 0
     _resumed: bool = False
+    _first_seen: FirstSeen = field(default_factory=dict)
     _holding: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def release_number(self, head: Release, state: RolloutState | None, holds: FleetHolds = NO_HOLDS) -> int:
@@ -92,7 +93,8 @@ class RolloutGate:
         report = self._report()
         current = self._current(report, head.channel)
         self.waiting = None
-        await self._resume(head)
+        with contextlib.suppress(StoreAway):  # it is asked again: without the store, no slot is taken
+            await self._resume(head)
         is_known = report is not None and (report.generation > 0 or report.phase is not Phase.STARTING)
         if current >= head.number or (not current and report and is_known and not _keeps_something(report)):
             return head.number
@@ -130,11 +132,16 @@ class RolloutGate:
     async def _acquire(self, head: Release, now: datetime) -> Wait | None:
         """Take a slot, and hold it in a task; return the wait until the next attempt if there is none."""
         semaphore = self._semaphore(head)
-        if not await semaphore.acquire():
+        why = ""
+        try:
+            if not await semaphore.acquire():
+                why = f"{head.rollout.parallel} machines may apply the release at a time, and that many do now"
+        except StoreAway as error:
+            why = f"the release needs a slot, and {error}"
+        if why:
             first_sec, longest_sec = RETRY_SEC
             pause_sec = random.uniform(0.5, 1.5) * min(longest_sec, first_sec * 1.5 ** min(self._attempts, 16))
             self._attempts += 1
-            why = f"{head.rollout.parallel} machines may apply the release at a time, and that many do now"
             return Wait(why=why, until=now + timedelta(seconds=pause_sec))
         self._attempts = 0
         self._holding = asyncio.ensure_future(self._hold(semaphore, head))
@@ -148,6 +155,8 @@ class RolloutGate:
             count=head.rollout.parallel,
             holder=self.machine,
             guard=IdentityGuard(database=self.database, key=self.key),
+            may_be_own=True,
+            first_seen=self._first_seen,
         )
 
     async def _resume(self, head: Release) -> None:

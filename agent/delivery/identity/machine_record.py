@@ -33,10 +33,14 @@ KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetRecord:
-    """The identity of a fleet. If ``require`` is set, reports and slots of machines without a record do not count."""
+    """The identity of a fleet. If ``require`` is set, reports and slots of machines without a record do not count.
+
+    With ``own_slots``, each machine takes slots of rollouts at a key that only it may write, in stores that can do so.
+    """
 
     fleet: str
     require: bool = False
+    own_slots: bool = False
     format: int = FORMAT
 
 

@@ -26,6 +26,7 @@ class IdentityGuard:
     database: Database
     key: PrivateKey | None
     is_signing: bool = False
+    has_own_slots: bool = False
 
     def sign(self, key: str, slot: dict[str, object]) -> dict[str, object]:
         """See `SlotGuard.sign`."""
@@ -35,6 +36,7 @@ class IdentityGuard:
         """See `SlotGuard.genuine`."""
         known = await self._identities({holder for _, holder in claims if MACHINE_ID.fullmatch(holder)})
         self.is_signing = known.fleet is not None
+        self.has_own_slots = known.fleet is not None and known.fleet.own_slots
         return frozenset(
             entry.key
             for entry, holder in claims

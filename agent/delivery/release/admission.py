@@ -18,7 +18,7 @@ from ordain.agent.delivery.release.channel import channel_of
 from ordain.agent.delivery.release.highest_accepted import read_highest, record_accepted
 from ordain.agent.delivery.release.manifest import Release, read_release
 from ordain.agent.delivery.release.signing import SignatureCheck, valid_signers
-from ordain.agent.delivery.release.trusted_keys import trusted_keys
+from ordain.agent.delivery.release.trusted_keys import PublicKey, trusted_keys
 from ordain.agent.errors import Failure
 from ordain.agent.model import RawDocuments
 from ordain.agent.settings import Trust
@@ -76,15 +76,21 @@ class Admission:
             hint = "publish a signed release, or set `trust: open` in agent.yaml"
             raise SourceError(message, code=SourceFault.UNSIGNED, hint=hint)
         channel = channel_of(facts)
-        releases = [self._verified(path, data) for path, data in manifests]
+        signers: dict[str, tuple[PublicKey, ...]] = {}
+        releases = []
+        for release, by in (self._verified(path, data) for path, data in manifests):
+            releases.append(release)
+            signers[release.hash] = (*signers.get(release.hash, ()), *by)
         head = verify.highest_release(releases)
         verify.require_newer(head, channel, self._highest().get(channel))
         selected = _documents(head, texts, facts, shared)
+        verify.require_own_scope(head, signers[head.hash], selected, facts, shared)
         release = head
         pin = verify.pinned_number(selected, facts, shared)
         if pin and pin != head.number:
             release = _pinned_release(releases, head, pin)
             selected = _documents(release, texts, facts, shared)
+            verify.require_own_scope(release, signers[release.hash], selected, facts, shared)
         if self.record:
             self._record(channel, verify.AcceptedRelease(number=head.number, hash=head.hash))
         admitted = replace(
@@ -95,22 +101,22 @@ class Admission:
         )
         return admitted, release
 
-    def _verified(self, path: str, data: bytes) -> Release:
+    def _verified(self, path: str, data: bytes) -> tuple[Release, tuple[PublicKey, ...]]:
+        """Return a release and the trusted keys that have signed it; none if every release is accepted."""
         try:
             release = read_release(path, data)
         except Refused as refused:
             raise verify.unreadable_release(refused) from None
         keys, problems = trusted_keys(self.root)
         if self.trust is Trust.OPEN and not keys and not problems:
-            return release
+            return release, ()
         try:
-            verify.trusted_signers(release, keys, self.check)
+            return release, verify.trusted_signers(release, keys, self.check)
         except SourceError as error:
             invalid_key = f"; {problems[0].where}: {problems[0].what}" if problems else ""
             raise SourceError(f"{error}{invalid_key}", code=error.code, hint=error.hint) from None
         except Failure as failure:
             raise SourceError(str(failure), code=SourceFault.VERIFY_FAILED) from None
-        return release
 
     def _highest(self) -> Mapping[str, verify.AcceptedRelease]:
         try:

@@ -54,7 +54,8 @@ class StoreChange:
     """A change: of documents (``layer/web``), a release (``stable 4``), or the machines of a hold.
 
     ``time`` is ISO 8601, UTC, by the clock of the writer. ``what`` describes the change. ``sha256`` has the hash of
-    each document after it; a deleted one has none. ``until`` is the end of a hold.
+    each document after it; a deleted one has none. ``removed`` are the keys and versions of a deleted one, under which
+    the store may still have its text. ``until`` is the end of a hold.
     """
 
     time: str
@@ -65,6 +66,7 @@ class StoreChange:
     what: str = ""
     until: str = ""
     sha256: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ openssl alone can verify a release.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -15,10 +16,11 @@ from functools import cached_property
 from typing import Any
 
 from ordain.transforms.document import validate
+from ordain.transforms.document.formats.formats import FORMATS
 from ordain.transforms.document.formats.maintenance_windows import Window, parse_window
 from ordain.transforms.document.keys.schema import VERSION, schema
 from ordain.transforms.document.reader import read_nodes
-from ordain.transforms.document.text.node import Node, Number, Unreadable
+from ordain.transforms.document.text.node import MAX_KEY, Node, Number, Unreadable
 from ordain.transforms.errors import Problem, Refused, Where
 from ordain.transforms.model import Kind
 from ordain.transforms.systemd.values import timespan
@@ -135,7 +137,62 @@ def read_release(path: str, text: bytes) -> Release:
     """Read a manifest in JSON or YAML. Raises `Refused` unless ``text`` is exactly one valid manifest.
 
     Keys of a later version are signed like all others, and otherwise ignored.
+
+    Each machine reads the manifest at each check, and nearly all of it is the list of documents. `_split_documents`
+    reads that list with Python's own JSON reader in an eighth of the time, and the reader of documents reads the rest.
+    A manifest with anything odd is read as a whole, so that both ways accept the same texts, and problems have places.
     """
+    if split := _split_documents(path, text):
+        rest, documents = split
+        with contextlib.suppress(Refused):
+            release = _read_whole(path, rest)
+            return replace(release, documents=documents, data={**release.data, "documents": documents})
+    return _read_whole(path, text)
+
+
+def _split_documents(path: str, text: bytes) -> tuple[bytes, dict[str, str]] | None:
+    """Return a manifest in JSON without its documents, and the documents; None if anything in it is odd."""
+    if path.endswith((".yaml", ".yml")) or len(text) > MAX_BYTES:
+        return None
+    try:
+        data = json.loads(
+            text.decode(),
+            object_pairs_hook=_without_duplicates,
+            parse_int=_plain_integer,
+            parse_float=_refuse,
+            parse_constant=_refuse,
+        )
+        documents = data["documents"]
+        for name, hash in documents.items():
+            FORMATS["document-name"](name)
+            FORMATS["sha256"](hash)
+            if len(name) > MAX_KEY:
+                return None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return json.dumps({**data, "documents": {}}).encode(), documents
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        raise ValueError("a duplicate key")
+    return entries
+
+
+def _plain_integer(text: str) -> int:
+    number = int(text)
+    if str(number) != text:
+        raise ValueError("an integer in an odd form")
+    return number
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(f"{text} is not an integer")
+
+
+def _read_whole(path: str, text: bytes) -> Release:
+    """Read a manifest with the reader of documents, which knows places. Raises `Refused`."""
     try:
         if len(text) > MAX_BYTES:
             raise Unreadable(f"{len(text):,} bytes; a release has {MAX_BYTES:,} at most", Where(path=path))

@@ -20,6 +20,7 @@ from ordain.agent.delivery.database.database import ABSENT, Conflict, Database, 
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release, read_release
 from ordain.agent.delivery.release.publish_lock import INTERNAL, RELEASES, PublishLock, hold_publish_lock
+from ordain.agent.delivery.release.settling import settled_by
 from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
 
@@ -149,8 +150,7 @@ async def list_releases(database: Database) -> ListedReleases:
     """Return the releases in the store. Raises `SourceError`."""
     listing = await database.list(RELEASES)
     heads = {entry.data for entry in listing.entries if entry.key.endswith("/head")}
-    settle = "settle it with `ordainctl release publish RELEASE FILES`"
-    problems = [f"{key} {reason}; {settle}" for key, reason in listing.conflicts.items()]
+    problems = [f"{key} {reason}; {settled_by(key)}" for key, reason in listing.conflicts.items()]
     releases = []
     for entry in listing.entries:
         if entry.key.endswith("/rollout") or entry.key.startswith(INTERNAL):
@@ -158,7 +158,9 @@ async def list_releases(database: Database) -> ListedReleases:
         try:
             release = read_release(entry.key, entry.data)
         except Refused as refused:
-            problems.append(f"{entry.key}: cannot read the release: {refused.problems[0].what}; {settle}")
+            problems.append(
+                f"{entry.key}: cannot read the release: {refused.problems[0].what}; {settled_by(entry.key)}"
+            )
             continue
         if not entry.key.endswith("/head"):
             releases.append((release, entry.data in heads))

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ordain.agent.delivery.database.database import ABSENT, Database, Write
+from ordain.agent.delivery.database.database import ABSENT, Database, Listing, Write
 from ordain.agent.delivery.database.directory_database import file_of_key
 from ordain.agent.delivery.database.document_keys import DOCUMENTS, MACHINES
+from ordain.agent.delivery.database.listing_parts import list_all_parts
 from ordain.agent.delivery.release.manifest import read_release
 from ordain.agent.delivery.release.publish import BLOBS, PUBLISH_AGAIN
 from ordain.agent.delivery.release.publish_lock import LOCK, RELEASES
+from ordain.agent.delivery.release.settling import settled_by
 from ordain.agent.errors import Failure
 from ordain.agent.system import atomic_files
+from ordain.transforms.control_characters import visible
 from ordain.transforms.errors import Refused
 
 MANIFEST = "backup.json"
@@ -31,13 +34,19 @@ PREFIXES = RELEASES, BLOBS, DOCUMENTS, MACHINES
 """In the order in which they are read; see `copy_store`."""
 ATTEMPTS = 5
 _HEAD = "head"
+_MOST_OF_KEY = 100
+"""The characters of a key that a message has: those of other programs can have any length."""
+_MAX_FILE_NAME = 255
+"""The bytes of a name of a file (limits.h); `_MAX_PATH` leaves room for the name of the folder."""
+_MAX_PATH = 3000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCopy:
     """The entries of a store at ``location`` by key, as they were at ``time`` (ISO 8601, UTC).
 
-    ``problems`` are sentences on releases that cannot be read; they are copied as they are.
+    ``problems`` are sentences on releases that cannot be read, which are copied as they are, and on keys that are left
+    out.
     """
 
     location: str
@@ -58,17 +67,20 @@ async def copy_store(database: Database) -> StoreCopy:
     for _ in range(ATTEMPTS):
         entries: dict[str, bytes] = {}
         for prefix in PREFIXES:
-            listing = await database.list(prefix)
+            listing = await _list(database, prefix)
             if listing.conflicts:
                 key, reason = min(listing.conflicts.items())
-                raise Failure(f"{key}: {reason}; settle the conflict before the backup")
+                raise Failure(f"{key} {reason}; before the backup, {settled_by(key)}")
             entries |= {entry.key: entry.data for entry in listing.entries if not entry.key.startswith(LOCK)}
         if not entries:
             raise Failure(f"{database.location} has nothing to back up; is the path, the prefix or the database right?")
         names, problems = _named_blobs(entries)
+        odd = _keys_without_a_file(entries)
         missing = frozenset(key for key in names if key not in entries or f"{BLOBS}{_hash(entries[key])}" != key)
         if not missing:
-            return StoreCopy(location=database.location, time=_now(), entries=entries, problems=problems)
+            kept = {key: data for key, data in entries.items() if key not in odd}
+            left_out = tuple(f"{visible(key[:_MOST_OF_KEY])} is left out: {reason}" for key, reason in odd.items())
+            return StoreCopy(location=database.location, time=_now(), entries=kept, problems=(*problems, *left_out))
     named = ", ".join(sorted(missing)[:3])
     message = f"{database.location}: releases name documents that are missing or damaged in the store: {named}"
     raise Failure(f"{message}; publish them again, or prune the releases")
@@ -128,7 +140,7 @@ class Restore:
 
 async def plan_restore(database: Database, copy: StoreCopy) -> Restore:
     """Return what a restore of ``copy`` would write. Raises `SourceError`."""
-    listings = [await database.list(prefix) for prefix in PREFIXES]
+    listings = [await _list(database, prefix) for prefix in PREFIXES]
     present = {entry.key: entry for listing in listings for entry in listing.entries}
     writes, differing, kept = [], [], 0
     for key in sorted(copy.entries, key=_order):
@@ -150,11 +162,36 @@ async def restore(database: Database, plan: Restore) -> None:
         await database.put(write.key, write.data, expect=write.expect)
 
 
+async def _list(database: Database, prefix: str) -> Listing:
+    """Return the keys with ``prefix``. Only those of blobs, which are hashes, can be listed in parts."""
+    return await (list_all_parts(database, prefix) if prefix == BLOBS else database.list(prefix))
+
+
 def _order(key: str) -> tuple[int, str]:
     """Return the rank of a key: machines follow the head of a channel, so all that it needs is written before it."""
     if key.startswith(RELEASES):
         return (2 if key.endswith(f"/{_HEAD}") else 1), key
     return 0, key
+
+
+def _keys_without_a_file(keys: Iterable[str]) -> Mapping[str, str]:
+    """Return the keys that cannot be files of one directory, with the reasons. They are of other programs."""
+    known = set(keys)
+    folders = {key[:at] for key in known for at, char in enumerate(key) if char == "/"}
+    reasons = {}
+    for key in sorted(known):
+        try:
+            file_of_key(Path(), key)
+            is_text = len(key.encode()) <= _MAX_PATH and all(
+                len(part.encode()) <= _MAX_FILE_NAME for part in key.split("/")
+            )
+        except ValueError:  # also the one of a key that is not Unicode
+            is_text = False
+        if not is_text:
+            reasons[key] = "it cannot be the name of a file"
+        elif key in folders:
+            reasons[key] = "other keys lie below it, so that it cannot be a file"
+    return reasons
 
 
 def _named_blobs(entries: Mapping[str, bytes]) -> tuple[frozenset[str], tuple[str, ...]]:

@@ -100,13 +100,13 @@ def trusted_keys(root: Path) -> tuple[tuple[PublicKey, ...], tuple[Problem, ...]
         return (), ()
     except OSError as error:
         return (), (_problem(f"/{TRUST}", 0, error.strerror or str(error)),)
-    if others := rootfs.other_writers(folder):
-        return (), (_unsafe(f"/{TRUST}", others),)
+    if other := rootfs.other_writer(folder):
+        return (), (_unsafe(f"/{TRUST}", other),)
     for name in names:
         path = f"/{TRUST}/{name}"
         try:
-            if others := rootfs.other_writers(folder / name):
-                problems.append(_unsafe(path, others))
+            if other := rootfs.other_writer(folder / name):
+                problems.append(_unsafe(path, other))
                 continue
             for number, line in _lines((folder / name).read_bytes()):
                 try:
@@ -124,9 +124,9 @@ def _lines(data: bytes) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _unsafe(path: str, others: str) -> Problem:
-    hint = f"chown root:root {path}; chmod go-w {path}"
-    return Problem(where=Where(path=path), what=f"not trusted: {others}", hint=hint, code="BadKey")
+def _unsafe(path: str, other: rootfs.OtherWriter) -> Problem:
+    what = f"not trusted: {other.place}: {other.who}"
+    return Problem(where=Where(path=path), what=what, hint=other.remedy, code="BadKey")
 
 
 def _problem(path: str, line: int, message: str) -> Problem:

@@ -19,6 +19,7 @@ from ordain.agent.model import RawDocuments
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Document, Facts, Kind
+from ordain.transforms.resolve.other_machines import mentions_machines
 from ordain.transforms.resolve.resolve import matching_nodes, with_node_labels
 
 
@@ -57,6 +58,22 @@ def trusted_signers(release: Release, keys: Iterable[PublicKey], check: Signatur
     if release.shrinks and all(key.scopes for key in signers):
         raise _not_covered(release, signers, "`shrinks` removes services of other scopes as well")
     return signers
+
+
+def require_own_scope(
+    release: Release, signers: Iterable[PublicKey], texts: RawDocuments, facts: Facts, shared: Mapping[str, str]
+) -> None:
+    """Raise `SourceError` if all ``signers`` sign for scopes of other machines than the one with ``facts``.
+
+    Such a release has no document for this machine. It would remove those of others here, and its number would keep
+    this machine from their next release. ``texts`` are the documents of ``release`` for this machine.
+    """
+    signers = tuple(signers)
+    if not signers or not all(key.scopes for key in signers):
+        return
+    own = document_keys.scopes_for(with_node_labels(node_documents(texts), facts, shared))
+    if not any(key.scopes & {*own} for key in signers):
+        raise _not_covered(release, signers, "this machine is in other scopes")
 
 
 def _not_covered(release: Release, signers: Iterable[PublicKey], reason: str) -> SourceError:
@@ -106,12 +123,21 @@ def select_documents(
     wanted = document_keys.scopes_for(facts)
     while set(wanted) - set(scopes):
         scopes = tuple({*scopes, *wanted})
-        named = {name: hash for name, hash in release.documents.items() if name.partition("/")[0] in scopes}
+        named = {name: hash for name, hash in release.documents.items() if _scope(name) in scopes}
         if missing := frozenset(named.values()) - available.keys():
             return (), missing
         texts = tuple(sorted({(name.partition("/")[2], available[hash]) for name, hash in named.items()}))
         wanted = document_keys.scopes_for(with_node_labels(node_documents(texts), facts, shared))
+        if mentions_machines(data for _, data in texts):
+            of_machines = {
+                scope for name in release.documents if document_keys.is_of_one_machine(scope := _scope(name))
+            }
+            wanted = (*wanted, *sorted(of_machines))
     return texts, frozenset()
+
+
+def _scope(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def by_hash(texts: Iterable[bytes]) -> dict[str, bytes]:

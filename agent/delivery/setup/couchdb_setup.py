@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -44,10 +45,25 @@ class CouchDbSetup:
 
     async def examine(self) -> Examination:
         """See `StoreSetup.examine`."""
+        with malformed_as_source_error(self.location):
+            away = await self._node_deviations()
+        try:
+            examination = await self._examine_databases()
+        except SourceError as error:  # all copies of a part of a database may be on nodes that are away
+            if not away:
+                raise
+            what, hint = f"cannot be read: {error}", error.hint
+            return Examination(deviations=(*away, Deviation(place=self.location, what=what, hint=hint)))
+        return replace(examination, deviations=(*examination.deviations, *away))
+
+    async def _examine_databases(self) -> Examination:
+        """Return how databases, users and replications differ from those that a fleet needs, and their figures."""
         deviations: list[Deviation] = []
         figures: list[Figure] = []
         with malformed_as_source_error(self.location):
             deviations += await self._account_deviations(self._accounts.machine, roles=())
+            if self._accounts.relay is not None:
+                deviations += await self._account_deviations(self._accounts.relay, roles=())
             if self._accounts.writer is not None:
                 deviations += await self._account_deviations(self._accounts.writer, roles=(WRITER_ROLE,))
             for database in (self._read, self._written):
@@ -63,7 +79,6 @@ class CouchDbSetup:
                 deviations += await self._member_deviations(database)
             deviations += await self._validation_deviations()
             deviations += await self._revision_deviations()
-            deviations += await self._node_deviations()
             behind, late = await self._replications()
             deviations += late
             figures += behind
@@ -104,32 +119,32 @@ class CouchDbSetup:
 
     async def _member_deviations(self, database: str) -> list[Deviation]:
         """Return the members that the database lacks, and an administrator that it should not have."""
-        machine = self._accounts.machine.name
+        users = [self._accounts.machine.name, *([self._accounts.relay.name] if self._accounts.relay else [])]
         security: Mapping[str, Any] = await self._get(f"{_path(database)}/_security") or {}
         members, admins = security.get("members", {}), security.get("admins", {})
         names, roles = list(members.get("names", ())), list(members.get("roles", ()))
         place = f"database {database}"
         deviations = []
-        if machine not in names or WRITER_ROLE not in roles:
+        absent = [user for user in users if user not in names]
+        if absent or WRITER_ROLE not in roles:
             wanted = {
                 "admins": {"names": list(admins.get("names", ())), "roles": list(admins.get("roles", ()))},
                 "members": {
-                    "names": names if machine in names else [*names, machine],
+                    "names": [*names, *absent],
                     "roles": roles if WRITER_ROLE in roles else [*roles, WRITER_ROLE],
                 },
             }
             if _SERVER_ADMIN not in wanted["admins"]["roles"]:
                 wanted["admins"]["roles"].append(_SERVER_ADMIN)  # an empty list would let every member be one
-            lacking = [
-                text for text, ok in ((machine, machine in names), (WRITER_ROLE, WRITER_ROLE in roles)) if not ok
-            ]
+            lacking = [*absent, *([] if WRITER_ROLE in roles else [WRITER_ROLE])]
             what = f"does not have {' and '.join(lacking)} among its members"
             repair = self._put(f"{_path(database)}/_security", wanted)
             change = f"add {' and '.join(lacking)} to its members"
             deviations.append(Deviation(place=place, what=what, change=change, repair=repair))
-        if machine in admins.get("names", ()):
-            what = f"has {machine} among its administrators: machines can change what other machines run"
-            deviations.append(Deviation(place=place, what=what, hint=f"remove {machine} from its `_security`"))
+        for user in users:
+            if user in admins.get("names", ()):
+                what = f"has {user} among its administrators: it can change what machines run"
+                deviations.append(Deviation(place=place, what=what, hint=f"remove {user} from its `_security`"))
         return deviations
 
     async def _validation_deviations(self) -> list[Deviation]:

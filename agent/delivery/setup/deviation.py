@@ -22,10 +22,16 @@ class StoreUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetUsers:
-    """The users whose rights are checked: the one of the machines, and the one that writes documents, if any."""
+    """The users whose rights are checked: the one of the machines, and those that write documents and relay, if any.
+
+    The ``relay`` logs in as a user that may do what machines may, also where each of them writes its own slot only.
+    With ``own_slots``, each enrolled machine has a user that writes its slot of a rollout, and no other user does.
+    """
 
     machine: StoreUser
     writer: StoreUser | None = None
+    relay: StoreUser | None = None
+    own_slots: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

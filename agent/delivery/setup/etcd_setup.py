@@ -20,12 +20,14 @@ from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.setup.deviation import Deviation, Examination, Figure, FleetUsers, Repair, StoreUser
 from ordain.agent.delivery.setup.key_rights import (
     MACHINE_RIGHTS,
+    RELAY_RIGHTS,
     WRITER_RIGHTS,
     Access,
     Grant,
     KeyRange,
     allows,
     below,
+    machine_rights,
 )
 
 ROOT = "root"
@@ -40,6 +42,50 @@ _QUOTA = "etcd_server_quota_backend_bytes"
 _NO_LEADER = "0"
 
 
+class EtcdRights:
+    """The users and roles of the etcd behind ``client``. Raises `SourceError`."""
+
+    def __init__(self, client: EtcdClient) -> None:
+        self._client = client
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.transport.close()
+
+    async def users(self) -> Sequence[str]:
+        """Return the names of all users."""
+        users: Sequence[str] = (await self._client.call("auth/user/list", {})).get("users", ())
+        return users
+
+    async def roles_of(self, user: str) -> Sequence[str] | None:
+        """Return the roles of a user; None if there is no such user."""
+        if user not in await self.users():
+            return None
+        roles: Sequence[str] = (await self._client.call("auth/user/get", {"name": user})).get("roles", ())
+        return roles
+
+    async def roles(self) -> Sequence[str]:
+        """Return the names of all roles."""
+        roles: Sequence[str] = (await self._client.call("auth/role/list", {})).get("roles", ())
+        return roles
+
+    async def grants(self, role: str) -> tuple[Grant, ...] | None:
+        """Return what a role may do; None if there is no such role."""
+        if role not in await self.roles():
+            return None
+        return await self.grants_of_existing(role)
+
+    async def grants_of_existing(self, role: str) -> tuple[Grant, ...]:
+        """Return what a role may do that `roles` has listed."""
+        answer = await self._client.call("auth/role/get", {"role": role})
+        return tuple(_grant(permission) for permission in answer.get("perm", ()))
+
+    async def grant(self, role: str, keys: KeyRange, access: Access) -> None:
+        """Let a role have ``access`` to ``keys``, instead of the access that it had to exactly these keys."""
+        body = {"name": role, "perm": permission(keys, access)}
+        await self._client.call("auth/role/grant", body, repeatable=False)
+
+
 class EtcdSetup:
     """The setup of the keys below ``prefix``; see `StoreSetup`."""
 
@@ -49,6 +95,7 @@ class EtcdSetup:
         self._login = login
         self._accounts = accounts
         self._client = open_client(access, login)
+        self._rights = EtcdRights(self._client)
         self._members = {
             endpoint: open_client(
                 ServerAccess(endpoints=(endpoint,), ca=access.ca, cert=access.cert, key=access.key), login
@@ -58,16 +105,38 @@ class EtcdSetup:
 
     async def examine(self) -> Examination:
         """See `StoreSetup.examine`."""
+        deviations: list[Deviation] = []
+        failure: SourceError | None = None
+        try:
+            deviations += await self._right_deviations()
+        except SourceError as error:  # without a majority nobody can be asked; the members say which of them is away
+            if error.code is not SourceFault.UNREACHABLE:
+                raise
+            failure = error
+            deviations.append(
+                Deviation(place=self.location, what=f"does not tell its rights: {error}", hint=error.hint)
+            )
+        with malformed_as_source_error(self.location):
+            member_deviations, figures = await self._examine_members()
+        if failure and not figures and len(self._members) == 1:
+            raise failure
+        return Examination(deviations=(*deviations, *member_deviations), figures=figures)
+
+    async def _right_deviations(self) -> list[Deviation]:
+        """Return how users and roles differ from those that a fleet needs."""
         with malformed_as_source_error(self.location), _only_root_sees_rights():
             is_enabled = await self._is_authentication_enabled()
-            deviations = await self._account_deviations(self._accounts.machine, MACHINE_RIGHTS, "machine")
+            rights = machine_rights(own_slots=self._accounts.own_slots)
+            deviations = await self._account_deviations(self._accounts.machine, rights, "machine")
             if self._accounts.writer is not None:
                 deviations += await self._account_deviations(self._accounts.writer, WRITER_RIGHTS, "writer")
-            deviations += await self._excess_rights(self._accounts.machine)
+            if self._accounts.relay is not None:
+                deviations += await self._account_deviations(self._accounts.relay, RELAY_RIGHTS, "relay")
+                deviations += await self._excess_rights(self._accounts.relay, "a relay")
+            deviations += await self._excess_rights(self._accounts.machine, "machines")
             if not is_enabled:
                 deviations += await self._authentication_deviations()
-            member_deviations, figures = await self._examine_members()
-        return Examination(deviations=(*deviations, *member_deviations), figures=figures)
+        return deviations
 
     async def close(self) -> None:
         """See `StoreSetup.close`."""
@@ -94,7 +163,7 @@ class EtcdSetup:
         """Return the lack of a user, of its role, and of rights that none of its roles gives."""
         role = role_name(self._prefix, kind)
         deviations: list[Deviation] = []
-        roles = await self._roles_of(account.name)
+        roles = await self._rights.roles_of(account.name)
         if roles is None:
             deviations.append(
                 Deviation(
@@ -106,14 +175,14 @@ class EtcdSetup:
             )
         if ROOT in (roles or ()):
             return []
-        grants = [grant for name in roles or () for grant in await self._grants(name) or ()]
+        grants = [grant for name in roles or () for grant in await self._rights.grants(name) or ()]
         missing = {
             prefix: access
             for prefix, access in rights.items()
             if not allows(grants, below(self._prefix + prefix), access)
         }
         if missing:
-            own = await self._grants(role)
+            own = await self._rights.grants(role)
             if own is None:
                 deviations.append(self._by(f"role {role}", "does not exist", "create it", "auth/role/add", name=role))
             for prefix, access in missing.items():
@@ -136,15 +205,15 @@ class EtcdSetup:
                 )
         return deviations
 
-    async def _excess_rights(self, account: StoreUser) -> list[Deviation]:
-        """Return the rights of machines with which one of them can change what the others run."""
-        roles = await self._roles_of(account.name) or ()
+    async def _excess_rights(self, account: StoreUser, who: str) -> list[Deviation]:
+        """Return the rights of machines, or of a relay, with which one of them can change what the others run."""
+        roles = await self._rights.roles_of(account.name) or ()
         if ROOT in roles:
             hint = f"etcdctl user revoke-role {account.name} {ROOT}"
             return [Deviation(place=f"user {account.name}", what="has the role root: it may do everything", hint=hint)]
         deviations = []
         for role in roles:
-            for grant in await self._grants(role) or ():
+            for grant in await self._rights.grants(role) or ():
                 written = [
                     f"{self._prefix}{prefix}"
                     for prefix, access in MACHINE_RIGHTS.items()
@@ -153,7 +222,7 @@ class EtcdSetup:
                     and grant.keys.overlaps(below(self._prefix + prefix))
                 ]
                 if written:
-                    what = f"lets machines write {', '.join(written)}, and so change what other machines run"
+                    what = f"lets {who} write {', '.join(written)}, and so change what other machines run"
                     first = grant.keys.first.decode(errors="replace")
                     hint = (
                         f"etcdctl role revoke-permission {role} {first}, with the range that `etcdctl role get` shows"
@@ -168,9 +237,9 @@ class EtcdSetup:
             hint = "use --user root and --password-file FILE, with the password that etcd's root is to have"
             return [Deviation(place="authentication", what=what, hint=hint)]
         deviations: list[Deviation] = []
-        if await self._grants(ROOT) is None:
+        if await self._rights.grants(ROOT) is None:
             deviations.append(self._by("role root", "does not exist", "create it", "auth/role/add", name=ROOT))
-        roles = await self._roles_of(ROOT)
+        roles = await self._rights.roles_of(ROOT)
         if roles is None:
             root = StoreUser(name=ROOT, password=self._login.password)
             create = partial(self._create_user, root)
@@ -232,20 +301,6 @@ class EtcdSetup:
                 if line.startswith(f"{_QUOTA} "):
                     return int(float(line.split()[1]))
         return 0
-
-    async def _roles_of(self, user: str) -> Sequence[str] | None:
-        """Return the roles of a user; None if there is no such user."""
-        if user not in (await self._client.call("auth/user/list", {})).get("users", ()):
-            return None
-        roles: Sequence[str] = (await self._client.call("auth/user/get", {"name": user})).get("roles", ())
-        return roles
-
-    async def _grants(self, role: str) -> tuple[Grant, ...] | None:
-        """Return what a role may do; None if there is no such role."""
-        if role not in (await self._client.call("auth/role/list", {})).get("roles", ()):
-            return None
-        answer = await self._client.call("auth/role/get", {"role": role})
-        return tuple(_grant(permission) for permission in answer.get("perm", ()))
 
     def _by(self, place: str, what: str, change: str, call: str, **body: Any) -> Deviation:
         """Return a deviation that one call repairs."""

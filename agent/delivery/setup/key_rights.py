@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Flag
 
@@ -30,7 +30,16 @@ MACHINE_RIGHTS = {
     "locks/": Access.BOTH,
 }
 """By prefix. A machine that could write the first four could change what other machines run, or who they are."""
+RELAY_RIGHTS = MACHINE_RIGHTS
+"""A relay passes on what its machines have signed; it writes the slots of all of them (`server.relay`)."""
 WRITER_RIGHTS = {"": Access.BOTH}
+SLOTS = "locks/"
+"""The prefix of the slots of rollouts. In a fleet whose machines write their own slots only, machines read it."""
+
+
+def machine_rights(*, own_slots: bool) -> Mapping[str, Access]:
+    """Return the rights of the user that machines share, also before they are enrolled."""
+    return {**MACHINE_RIGHTS, SLOTS: Access.READ} if own_slots else MACHINE_RIGHTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,32 @@
 """A user of etcd for each enrolled machine: it writes its own report and request, and no other machine's.
 
     role PREFIX-member      reads documents, releases and records, and takes slots: all of these machines have it
-    role PREFIX-m-ID        writes status/ID and enroll/ID
+    role PREFIX-m-ID        writes status/ID, enroll/ID and locks/_own/ID
     user NAME               has both
+
+Where each machine writes its own slot only (`FleetUsers.own_slots`), the role that all have only reads slots.
 
 Only etcd's root changes users and roles. Source: etcd's op-guide/authentication/rbac.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ordain.agent.delivery.database.etcd_client import EtcdClient, NotEnabled
 from ordain.agent.delivery.database.etcd_wire import encode
+from ordain.agent.delivery.database.semaphore import OWN
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.setup.etcd_setup import permission, role_name
-from ordain.agent.delivery.setup.key_rights import MACHINE_RIGHTS, Access, below
+from ordain.agent.delivery.setup.key_rights import below, machine_rights
 
-OWN_KEYS = ("status/", "enroll/")
+OWN_KEYS = ("status/", "enroll/", OWN)
 """The prefixes of the keys that a machine writes, each followed by its machine-id."""
-MEMBER_RIGHTS: Mapping[str, Access] = {
-    prefix: access for prefix, access in MACHINE_RIGHTS.items() if prefix not in OWN_KEYS
-}
+MEMBER = "member"
+"""The kind of the role that all enrolled machines have."""
+
+
+def own_role(prefix: str, machine: str) -> str:
+    """Return the name of the role that only one machine has."""
+    return role_name(prefix, f"m-{machine}")
 
 
 class EtcdMachineUsers:
@@ -48,15 +53,17 @@ class EtcdMachineUsers:
         call = "auth/user/changepw" if user in await self._users() else "auth/user/add"
         await self._call(call, name=user, password=password)
 
-    async def admit(self, user: str, machine: str) -> bool:
+    async def admit(self, user: str, machine: str, *, own_slots: bool) -> bool:
         """Give a user the rights of a machine; return whether there is such a user."""
         if user not in await self._users():
             return False
-        member, own = role_name(self._prefix, "member"), self._own_role(machine)
+        member, own = role_name(self._prefix, MEMBER), own_role(self._prefix, machine)
         roles = await self._roles()
         if member not in roles:
             await self._call("auth/role/add", name=member)
-        for prefix, access in MEMBER_RIGHTS.items():
+        for prefix, access in machine_rights(own_slots=own_slots).items():
+            if prefix in OWN_KEYS:
+                continue
             await self._call("auth/role/grant", name=member, perm=permission(below(self._prefix + prefix), access))
         if own not in roles:
             await self._call("auth/role/add", name=own)
@@ -71,15 +78,12 @@ class EtcdMachineUsers:
         """Remove the user and the role of a machine, as far as there are any."""
         if user and user in await self._users():
             await self._call("auth/user/delete", name=user)
-        if machine and (own := self._own_role(machine)) in await self._roles():
+        if machine and (own := own_role(self._prefix, machine)) in await self._roles():
             await self._call("auth/role/delete", role=own)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.transport.close()
-
-    def _own_role(self, machine: str) -> str:
-        return role_name(self._prefix, f"m-{machine}")
 
     async def _users(self) -> frozenset[str]:
         return frozenset((await self._client.call("auth/user/list", {})).get("users", ()))

@@ -12,6 +12,7 @@ from ordain.agent.delivery.setup.deviation import FleetUsers, StoreSetup
 from ordain.agent.source_settings import SourceKind, SourceSettings
 
 if TYPE_CHECKING:
+    from ordain.agent.delivery.setup.etcd_setup import EtcdRights
     from ordain.agent.delivery.setup.machine_users import EtcdMachineUsers
 
 
@@ -37,6 +38,18 @@ def open_setup(
     from ordain.agent.delivery.setup.couchdb_setup import CouchDbSetup
 
     return CouchDbSetup(access, settings.database, login, accounts)
+
+
+def open_rights(settings: SourceSettings, *, password: Callable[[], str], key: str = "") -> EtcdRights | None:
+    """Return the users and roles of the store, None for a store that has no rights by key."""
+    if settings.type is not SourceKind.ETCD:
+        return None
+    from ordain.agent.delivery.database.http_transport import ServerAccess
+    from ordain.agent.delivery.setup.etcd_setup import EtcdRights, open_client
+
+    access = ServerAccess(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key)
+    login = Login(user=settings.user, password=password) if settings.user else None
+    return EtcdRights(open_client(access, login))
 
 
 def open_machine_users(

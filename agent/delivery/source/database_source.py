@@ -1,6 +1,8 @@
 """A store as a source of documents: the keys that this machine reads, and when it reads them again.
 
 own scopes ──list──▶ Node documents ──▶ labels ──▶ all scopes ──list as of one moment──▶ Snapshot
+
+If a document of the machine calls `machines()`, the scopes of all other machines are listed and watched as well.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from ordain.agent.delivery.release.publish_lock import RELEASES
 from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.transforms.document.reader import read
 from ordain.transforms.model import Facts, Kind
+from ordain.transforms.resolve.other_machines import mentions_machines
 from ordain.transforms.resolve.resolve import with_node_labels
 
 MAX_PAUSE_SEC = 1.0
@@ -58,7 +61,7 @@ class DatabaseSource:
         self._shared = shared
         self._releases = releases
         self._unsigned = unsigned
-        self._scopes: tuple[str, ...] = ()
+        self._prefixes: tuple[str, ...] = ()
         self._watched: tuple[str, ...] = ()
         self._revision = ""
 
@@ -67,9 +70,9 @@ class DatabaseSource:
         facts = self._facts()
         release_keys = self._releases.release_keys if self._releases else ()
         watched_keys = self._releases.prefixes if self._releases else ()
-        scopes = self._scopes or document_keys.scopes_for(facts)
+        prefixes = self._prefixes or document_keys.prefixes(document_keys.scopes_for(facts))
         for _ in range(ROUNDS):
-            watched = (*watched_keys, *(document_keys.prefixes(scopes) if self._unsigned else ()))
+            watched = (*watched_keys, *(prefixes if self._unsigned else ()))
             listing = await self.database.list(*watched)
             self._require_no_conflict(listing)
             has_release = bool(release_keys) and any(entry.key.startswith(release_keys) for entry in listing.entries)
@@ -80,11 +83,13 @@ class DatabaseSource:
                 if released.texts or not self._unsigned:
                     return released
                 waiting = released.waiting
-            wanted = document_keys.scopes_for(self._with_node(listing, facts))
-            if not self._unsigned or wanted == scopes:
-                self._scopes = scopes
+            scopes = document_keys.scopes_for(self._with_node(listing, facts))
+            own = [entry.data for entry in listing.entries if entry.key.startswith(document_keys.prefixes(scopes))]
+            wanted = document_keys.prefixes(scopes, all_nodes=mentions_machines(own))
+            if not self._unsigned or wanted == prefixes:
+                self._prefixes = prefixes
                 return replace(snapshot(listing), waiting=waiting)
-            scopes = wanted
+            prefixes = wanted
         message = f"{self.location}: the labels of this machine are different at every reading"
         raise SourceError(message, hint="check which Node documents match this machine")
 
@@ -107,16 +112,16 @@ class DatabaseSource:
                         async with asyncio.timeout(self._releases.patience_sec if self._releases else None):
                             await changed.wait()
                     changed.clear()
+                    # A fault that no reading shows is told before the next reading says that all is well.
+                    if watching.done() and (fault := _fault(watching, time.monotonic() - began)):
+                        raise fault
                     yield
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])
-                # The exception is always retrieved: otherwise asyncio logs it.
-                error = None if watching.cancelled() else watching.exception()
-            if error is not None:
-                has_settled = time.monotonic() - began >= SETTLED_SEC
-                if not (has_settled and isinstance(error, SourceError) and error.code in _LOST):
-                    raise error
+                fault = _fault(watching, time.monotonic() - began)
+            if fault:
+                raise fault
             await asyncio.sleep(random.uniform(0.0, MAX_PAUSE_SEC))
 
     async def _watch(self, prefixes: tuple[str, ...], changed: asyncio.Event) -> None:
@@ -160,6 +165,14 @@ class DatabaseSource:
             for document in read(entry.key, entry.data)[0]
         ]
         return with_node_labels(documents, facts, self._shared)
+
+
+def _fault(watching: asyncio.Task[None], lasted_sec: float) -> BaseException | None:
+    """Return the error of a watch that has ended, or None if another reading is all that it asks for."""
+    # The exception is always retrieved: otherwise asyncio logs it.
+    error = None if watching.cancelled() else watching.exception()
+    is_only_lost = lasted_sec >= SETTLED_SEC and isinstance(error, SourceError) and error.code in _LOST
+    return None if is_only_lost else error
 
 
 def snapshot(listing: Listing) -> Snapshot:

@@ -40,6 +40,8 @@ class DirectorySource:
     def __init__(self, path: Path, root: Path = Path("/")) -> None:
         self.path = root / path.relative_to("/") if root != Path("/") else path
         self.location = str(path)
+        self._root = root
+        self._below = str(path.absolute())
         self._own_watch: int | None = None
         self._reads = BoundedReads()
         self._is_silent = asyncio.Event()
@@ -50,7 +52,9 @@ class DirectorySource:
             if attempt:
                 await asyncio.sleep(QUIET_SEC)
             try:
-                texts = await self._reads.run(self.location, partial(read_folder, self.path, self.location))
+                texts = await self._reads.run(
+                    self.location, partial(read_folder, self._root, self._below, self.location)
+                )
             except NotAnswering as error:
                 self._is_silent.set()
                 raise SourceError(str(error), code=SourceFault.NOT_ANSWERING, hint=HINT) from None

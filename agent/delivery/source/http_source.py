@@ -35,6 +35,8 @@ from ordain.transforms.model import Facts
 
 MACHINE, HOSTNAME, MAC, CHANNEL = "Ordain-Machine-Id", "Ordain-Hostname", "Ordain-Mac", "Ordain-Channel"
 """The headers that identify the machine. An answer with another `MACHINE` is for another machine."""
+REFUSED = "Ordain-Refused"
+"""The header of an answer from a server that refuses newer documents: the place of the first fault, and its code."""
 BOOT = "Ordain-Boot"
 """The header that describes the boot of an initrd (`server.prebuilt_caches.BootRequest`) …"""
 PREBUILT = "application/vnd.ordain.boot"
@@ -102,6 +104,16 @@ class HttpSource:
         self._etag = ""
         self._server_waits = False
         self._unread: Snapshot | None = None
+        self._refused = ""
+
+    @property
+    def refusal(self) -> SourceError | None:
+        """Return the fault if the server refuses newer documents, as of the last answer; else None."""
+        if not self._refused:
+            return None
+        message = f"{self.location}: the server refuses its newer documents: {self._refused}"
+        hint = "correct them on the server, whose log has the reasons; until then, it serves the last valid ones"
+        return SourceError(message, code=SourceFault.SERVER_REFUSES, hint=hint)
 
     async def read(self) -> Snapshot:
         """See `Source.read`."""
@@ -161,6 +173,7 @@ class HttpSource:
             raise SourceError(message, code=SourceFault.WRONG_MACHINE, hint=hint)
         _require_documents(self.location, response.body)
         self._etag = response.headers.get("etag", "")
+        self._refused = response.headers.get(REFUSED.lower(), "")
         # Not the ETag as revision: two servers may give different ones to the same documents.
         revision = hashlib.sha256(response.body).hexdigest()[:12]
         # The path is the URL with its fields, so that the units, which name it, are the same on all machines.

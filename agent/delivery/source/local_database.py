@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from pathlib import Path
 
 from ordain.agent.delivery.database import document_keys
-from ordain.agent.delivery.database.database import ANY, Conflict, Listing, StoredEntry, Write
+from ordain.agent.delivery.database.database import ANY, Conflict, Listing, StoredEntry, Unchanged, Write
 from ordain.agent.delivery.database.directory_database import content_version
 from ordain.agent.delivery.database.named_documents import split_file
 from ordain.agent.delivery.protocol import SourceError
@@ -28,6 +28,7 @@ class LocalDatabase:
 
     type = "directory"
     settle_sec = 0.0
+    compares_ranges = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,7 +50,7 @@ class LocalDatabase:
         """See `Database.get`."""
         return next(iter((await self.list(key)).entries), None)
 
-    async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
+    async def history(self, key: str, most: int, *, latest: str = "") -> tuple[StoredEntry, ...]:
         """See `Database.history`; a directory keeps no old versions."""
         return ()
 
@@ -66,7 +67,9 @@ class LocalDatabase:
         except OSError as error:
             raise SourceError(f"{error.filename}: {error.strerror}") from error
 
-    async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
+    async def put(
+        self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0, provided: Unchanged | None = None
+    ) -> str:
         """See `Database.put`."""
         await self.write([Write(key=key, data=data, expect=expect)])
         return content_version(data)

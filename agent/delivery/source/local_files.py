@@ -35,23 +35,28 @@ NOT_READ = "it holds a document, but is not read: its name does not end in .yaml
 _Mark = tuple[int, int, int, int]
 
 
-def read_folder(folder: Path, shown: str) -> RawDocuments | None:
-    """Return the documents in ``folder``, which their paths call ``shown``; None if somebody wrote there meanwhile.
+def read_folder(root: Path, path: str, shown: str = "") -> RawDocuments | None:
+    """Return the documents in the directory ``path`` below ``root``; None if somebody wrote there meanwhile.
 
+    ``shown`` is the directory as their paths call it, if it is another text than ``path``.
+
+    Links lead to files below ``root`` only: an image gets no file of the machine on which it is made.
     Raises `SourceError`.
     """
-    before = _marks(folder)
-    for path in (folder, *(folder / name for name in before)):
-        if others := rootfs.other_writers(path):
-            hint = f"chown root:root {path}; chmod go-w {path}"
-            raise SourceError(f"{path}: {others}, who could decide for root", hint=hint)
+    folder = rootfs.chase(root, path)
+    before = _marks(root, folder)
+    for file in (folder, *(folder / name for name in before)):
+        try:
+            rootfs.require_own(file, above=file == folder or file.is_symlink())
+        except rootfs.UnsafeFile as unsafe:
+            raise SourceError(f"{unsafe.filename}: {unsafe.strerror}", hint=unsafe.hint) from None
     try:
-        texts = tuple((f"{shown}/{name}", _head(folder / name)) for name in before)
+        texts = tuple((f"{shown or path}/{name}", _head(_file(root, folder, name))) for name in before)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _unreadable(error) from error
-    return texts if _marks(folder) == before else None
+    return texts if _marks(root, folder) == before else None
 
 
 def read_boot_documents(root: Path, source: str = "") -> RawDocuments:
@@ -86,7 +91,12 @@ def _real_path(root: Path, path: str) -> Path:
     return Path(credentials, name) if path == CREDENTIAL and credentials else rootfs.chase(root, folder) / name
 
 
-def _marks(folder: Path) -> dict[str, _Mark]:
+def _file(root: Path, folder: Path, name: str) -> Path:
+    """Return the file that ``name`` in ``folder`` is, with its links followed below ``root``."""
+    return rootfs.chase(root, f"/{(folder / name).relative_to(root)}")
+
+
+def _marks(root: Path, folder: Path) -> dict[str, _Mark]:
     """Return numbers for each document that change when it is written."""
     marks: dict[str, _Mark] = {}
     size = 0
@@ -94,7 +104,7 @@ def _marks(folder: Path) -> dict[str, _Mark]:
         for name in sorted(entry.name for entry in folder.iterdir()):
             if not is_document_name(name):
                 continue
-            status = (folder / name).stat()
+            status = _file(root, folder, name).stat()
             if not stat.S_ISREG(status.st_mode):
                 raise SourceError(f"{folder / name}: not a regular file")
             size += min(status.st_size, MAX_BYTES)

@@ -15,10 +15,11 @@ from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, Source
 from ordain.agent.delivery.source import service_credentials
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.settings import Settings, Trust
-from ordain.agent.source_settings import SourceKind, SourceSettings
+from ordain.agent.source_settings import STORES, SourceKind, SourceSettings
 from ordain.transforms.machine.facts import read_facts
 
 if TYPE_CHECKING:
+    from ordain.agent.delivery.database.relayed_store import Sign
     from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
 
 
@@ -39,10 +40,17 @@ class NoSource:
         await asyncio.Event().wait()
 
 
-def open_remote(settings: Settings, root: Path, gate: RolloutGate | None = None, login: Login | None = None) -> Source:
+def open_remote(
+    settings: Settings,
+    root: Path,
+    gate: RolloutGate | None = None,
+    login: Login | None = None,
+    sign: Sign | None = None,
+) -> Source:
     """Return the remote source itself, for ordain-source.service. Raises `SourceError`.
 
-    ``gate`` decides when it is this machine's turn to take a new release. ``login`` is the machine's own.
+    ``gate`` decides when it is this machine's turn to take a new release. ``login`` is the machine's own, and ``sign``
+    makes its statements for a relay.
     """
     if settings.source.type is SourceKind.HTTP:
         from ordain.agent.delivery.source.http_source import HttpSource, MachineIdentity
@@ -53,7 +61,7 @@ def open_remote(settings: Settings, root: Path, gate: RolloutGate | None = None,
     from ordain.transforms.catalog.machine_catalog import machine_transforms
     from ordain.transforms.catalog.names import shared_versions
 
-    database = open_database(settings.source, login=login)
+    database = open_database(settings.source, login=login, sign=sign)
     facts = partial(read_facts, root)
     shared = shared_versions(machine_transforms(root))
     if gate:
@@ -69,24 +77,29 @@ def open_database(
     key: str = "",
     login: Login | None = None,
     timing: WatchTiming | None = None,
+    sign: Sign | None = None,
 ) -> Database:
     """Return the store that ``settings`` name. Raises `SourceError`.
 
     ``password`` and ``key`` (a path) replace the credentials of ordain-source.service, and ``login`` the user that the
-    settings name.
+    settings name. ``sign`` makes the statements of this machine for a relay.
     """
     if settings.type is SourceKind.DIRECTORY:
         from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 
         return DirectoryDatabase(Path(settings.path))
-    if settings.type not in (SourceKind.ETCD, SourceKind.COUCHDB):
+    if settings.type not in STORES:
         message = f"a source of type {settings.type} is not a store"
-        raise SourceError(message, code=SourceFault.SETTINGS, hint="use etcd, couchdb or directory")
+        raise SourceError(message, code=SourceFault.SETTINGS, hint="use etcd, couchdb, relay or directory")
     from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
 
     key = key or (service_credentials.credential_path(settings.key) if settings.key else "")
     access = ServerAccess(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key)
     transport = HttpTransport(access)
+    if settings.type is SourceKind.RELAY:
+        from ordain.agent.delivery.database.relayed_store import RelayedStore
+
+        return RelayedStore(transport, sign)
     if login is None and settings.user:
         password = password or partial(service_credentials.read_secret, settings.credential)
         login = Login(user=settings.user, password=password)

@@ -23,7 +23,7 @@ _SECRET: Mapping[str, frozenset[str]] = {
     "network": frozenset({"auth", "key", "keys", "password", "pin", "username"}),
 }
 """By section, the keys whose values are never shown."""
-_SHOWN = _SECRET.keys() | {"sysctl", "modules", "host", "boot", "groups", "users", "mounts", "swaps"}
+_SHOWN = _SECRET.keys() | {"sysctl", "modules", "host", "boot", "groups", "users", "mounts", "swaps", "packages"}
 
 
 def setting_changes(

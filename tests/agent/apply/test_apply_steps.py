@@ -107,6 +107,20 @@ def test_an_apply_that_works_is_committed_last(systemd: StandIn) -> None:
     assert applied.hash == outcome.hash
 
 
+@pytest.mark.parametrize(
+    ("path", "reloads"), [("/etc/containers/systemd/web.container", 2), ("/etc/app.conf", 1), ("/etc/crypttab", 2)]
+)
+def test_pid_1_reads_its_units_again_after_files_that_other_generators_read(
+    systemd: StandIn, path: str, reloads: int
+) -> None:
+    layer = json.loads(OLD[0][1]) | {"files": {path: {"content": "a"}}}
+    layer["services"]["web"]["command"] = ["/bin/serve", "two"]
+    asyncio.run(parts(systemd).engine.apply(ApplyRequest(texts=[("/a.yaml", json.dumps(layer).encode())])))
+
+    effects = [name for name in systemd.effects if name in ("reload", "restart ordain-files.service", "journal: act")]
+    assert effects == ["reload", "restart ordain-files.service", *["reload"] * (reloads - 1), "journal: act"]
+
+
 def test_an_apply_that_fails_is_rolled_back_by_an_apply_of_its_own(systemd: StandIn) -> None:
     before = parts(systemd).store.applied()
     systemd.broken = {"new.service"}
@@ -172,6 +186,7 @@ def test_a_pause_or_a_follow_during_a_trial_holds_after_it_is_confirmed(systemd:
 
 
 @pytest.mark.parametrize("effects", [FORWARDS, BACKWARDS], ids=["forwards", "backwards"])
+@pytest.mark.thorough
 def test_a_killed_agent_is_resumed_at_the_phase_in_the_journal(systemd: StandIn, effects: list[str]) -> None:
     """The next agent begins with the phase that was written last, and with the same effects as without the kill."""
     systemd.broken = {"new.service"} if effects is BACKWARDS else set()

@@ -175,6 +175,7 @@ def ordainctl(*words: str, to: str = "", **environment: str) -> subprocess.Compl
         (">&- 2>&-", (0,), b""),
     ],
 )
+@pytest.mark.thorough
 def test_an_output_that_fails_ends_without_a_traceback(to: str, status: tuple[int, ...], message: bytes) -> None:
     run = ordainctl("schema", to=to)
 
@@ -335,3 +336,10 @@ def test_problems_are_sorted_counted_and_cannot_move_the_cursor() -> None:
         "b.yaml:2:1: warning: late [Schema]\n"
         "1 error, 1 warning\n"
     )
+
+
+def test_words_of_others_in_a_progress_are_not_taken_for_markup() -> None:
+    console = Console(out=io.StringIO(), err=io.StringIO(), err_colour=True)
+
+    with console.progress("applying") as say:
+        say("waits for [/b]")

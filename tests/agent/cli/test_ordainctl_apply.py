@@ -457,6 +457,25 @@ def test_status_has_a_header_and_a_line_for_each_unit(agent: Agent, capsys: pyte
 
 
 @pytest.mark.parametrize(
+    ("unit", "item", "note"),
+    [
+        ("chrony.service", "services/time-sync", "time-sync in the documents"),
+        ("httpd.service", "services/apache", "apache in the documents"),
+        ("sshd.service", "services/ssh", ""),
+        ("openvpn-server@office.service", "services/openvpn", ""),
+        ("srv.mount", "mounts/~1srv", ""),
+    ],
+)
+def test_status_shows_the_name_in_the_documents_of_a_unit_that_is_called_otherwise(
+    unit: str, item: str, note: str, agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.answer = replace(STATUS, units=(replace(STATUS.units[0], unit=unit, item=item),))
+
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"active (running)  {note}".rstrip())
+
+
+@pytest.mark.parametrize(
     ("words", "status"),
     [
         (["status", "web"], 0),
@@ -636,3 +655,13 @@ def test_follow_brings_a_unit_back_and_names_what_it_cannot_change(
     assert "already in the state that the documents want" in capsys.readouterr().out
     assert main(["follow", "web", "held"]) == 3
     assert "held.service: masked by an administrator; the documents want running" in capsys.readouterr().out
+
+
+def test_status_says_why_a_unit_is_there_that_nobody_named(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    unit = replace(STATUS.units[0], unit="systemd-sysctl.service", item="sysctl")
+    agent.answer = replace(STATUS, units=(unit,))
+
+    main(["status"])
+
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("systemd-sysctl"))
+    assert line.endswith("applies `sysctl` of the documents")

@@ -10,12 +10,15 @@ from urllib.parse import quote
 
 import pytest
 
+from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.main import main
 from ordain.agent.delivery.database.database import StoredEntry
 from ordain.agent.delivery.release.manifest import ReleaseDraft
 from ordain.agent.delivery.source.source_factory import open_database
 from rig.stores import store_servers
 from rig.stores.source_harness import new_couchdb_databases
+
+pytestmark = pytest.mark.thorough
 
 BASE = "ordain: v1\nkind: Layer\nname: base\nsysctl: {vm.swappiness: 10}\n"
 THEIRS = BASE.replace("10", "20")
@@ -125,7 +128,42 @@ def test_an_invalid_document_stops_no_other_document_and_is_replaced(operator: O
     operator.run("release", "prune")
     operator.put(WEB.replace("web", "foreign"))
     operator.run("documents", "delete", "foreign")
-    assert [text["name"] for text in json.loads(operator.run("documents", "list", "--json"))] == ["base"]
+    listed, _, note = operator.run("documents", "list", "--json").partition("the store has ")
+    assert [text["name"] for text in json.loads(listed)] == ["base"]
+    assert "1 key of other programs, such as documents/foreign" in note
+
+
+def test_conflicts_in_what_is_about_all_machines_block_no_document_and_no_stop(operator: Operator) -> None:
+    operator.put(BASE)
+    operator.run("release", "publish", *release(operator, 1, BASE))
+    operator.run("release", "rollout", "stable", "--once")
+    machines = "0" * 32 + "\n"
+    for text, digit in ((machines, "e"), ("", "f")):
+        operator.replicated("releases/_machines", text, f"1-{digit * 32}")
+        operator.replicated("releases/stable/rollout", "{}", f"1-{digit * 32}")
+        operator.replicated("releases/_holds", "{}", f"1-{digit * 32}")
+
+    listed = operator.run("release", "list")
+    for name, command in (
+        ("_machines", "ordainctl fleet allow FILE"),
+        ("_holds", "ordainctl fleet hold"),
+        ("stable/rollout", "ordainctl release rollout stable --open"),
+    ):
+        (line,) = [line for line in listed.splitlines() if line.startswith(f"releases/{name} ")]
+        assert f"settle it with `{command}" in line
+    assert "releases/_machines has 2 versions in conflict" in operator.run("fleet", "status", status=3)
+    operator.put(WEB)
+    operator.run("release", "rollout", "stable", "--once", status=1)
+    stopped = operator.run("release", "rollout", "stable", "--stop", "broken", "--once", status=Exit.ROLLED_BACK)
+    assert "broken" in stopped
+    assert "before the backup, settle it with `ordainctl" in operator.run(
+        "store", "backup", str(operator.path / "backup"), status=1
+    )
+
+    operator.run("fleet", "allow", operator.file(machines, "machines"))
+    operator.run("fleet", "follow", "--channel=stable", status=1)
+    operator.run("fleet", "hold", "--channel=stable")
+    assert "conflict" not in operator.run("release", "list")
 
 
 def release(operator: Operator, number: int, text: str) -> tuple[str, str]:
@@ -270,7 +308,7 @@ def test_a_list_of_machines_in_conflict_is_not_used(operator: Operator) -> None:
     machines = operator.file("0" * 32, "machines")
     operator.run("fleet", "allow", machines)
     in_conflict(operator, "releases/_machines")
-    assert "ordainctl fleet allow FILE" in operator.run("fleet", "status", status=1)
+    assert "ordainctl fleet allow FILE" in operator.run("fleet", "status", status=3)
     operator.run("fleet", "allow", machines)
     operator.run("fleet", "status")
 

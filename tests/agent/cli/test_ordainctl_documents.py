@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 
 from ordain.agent.cli.main import main
 from ordain.agent.delivery.protocol import Snapshot
@@ -19,6 +20,7 @@ from ordain.agent.delivery.source.handover_file import Handover, encode
 from ordain.transforms.errors import Severity
 from ordain.transforms.model import Kind
 
+EXAMPLE = yaml.safe_load((Path(__file__).parents[3] / "examples/settings.yaml").read_text())
 BASE = "ordain: v1\nkind: Layer\nname: base\nservices: {web: {command: /usr/bin/web, limits: {memory: 1G}}}\n"
 WEB = "ordain: v1\nkind: Layer\nname: web\ntier: role\nmatch: {role: web}\nservices: {web: {limits: {memory: 2G}}}\n"
 SUSE = "ordain: v1\nkind: Layer\nname: suse\ntier: os\nmatch: {os: suse}\nvalues: {a: 1}\n"
@@ -44,6 +46,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_valid_documents_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "docs"]) == 0
     assert capsys.readouterr().out == "4 documents: valid\n"
+
+
+def test_a_folder_without_documents_is_not_called_valid(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "empty/below").mkdir(parents=True)
+    (folder / "empty/below/a.yaml").write_text("x")
+
+    assert main(["validate", str(folder / "empty")]) == 0
+    assert capsys.readouterr().out.startswith("0 documents: nothing was checked; names of documents end with .yaml")
+
+
+def test_a_file_without_an_end_is_not_read_for_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "/dev/zero"]) == 1
+    assert "/dev/zero: error: larger than 64 MiB" in capsys.readouterr().err
 
 
 def test_agent_yaml_is_checked_as_the_settings_of_the_agent(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,6 +279,43 @@ def test_facts_are_printed_as_a_table(folder: Path, capsys: pytest.CaptureFixtur
 def test_the_schema_of_a_kind(kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", kind]) == 0
     assert json.loads(capsys.readouterr().out)["properties"]["kind"]["enum"] == [kind]
+
+
+@pytest.mark.parametrize("kind", ["Layer", "Node"])
+@pytest.mark.parametrize(
+    ("settings", "valid"),
+    [
+        ({"journal-limits": {"disk": "2G"}}, True),
+        ({"journal-limits": {"disks": "2G"}}, False),
+        ({"ssh-root-login": "prohibit-password"}, True),
+        ({"ssh-root-login": "never"}, False),
+        ({"ssh-passwords": False, "ssh-port": 2222, "kernel-log-level": 4}, True),
+        ({"kernel-log-level": 9}, False),
+        ({"time-servers": {"ntp": "a"}}, False),
+        ({"time-servers": "ntp.example.org", "firewall-ports": ["443/tcp"]}, True),
+        ({"hosts": {"192.0.2.1": ["db"], "192.0.2.2": "web"}}, True),
+        ({"sudo-rules": {"operators": {"users": "%operators", "password": False}}}, True),
+        ({"sudo-rules": {"operators": {"user": "%operators"}}}, False),
+        ({"log-forwarding": {"port": "6514"}}, True),  # a lower layer has the host
+        ({"log-forwarding": {"host": {"template": "{{ labels.logs }}"}, "protocol": "icmp"}}, False),
+        ({"log-forwarding": {"host": {"template": "{{ labels.logs }}"}}, "resolver": None}, True),
+        ({"setting-of-a-site": {"any": ["value"]}}, True),
+    ],
+)
+def test_the_schema_describes_the_values_of_settings(
+    kind: str, settings: object, valid: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schema", kind]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    document = {"ordain": "v1", "kind": kind, "name": "a", "settings": settings}
+    assert jsonschema.Draft202012Validator(schema).is_valid(document) is valid
+
+
+def test_the_schema_accepts_the_settings_of_the_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "Layer"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert set(schema["properties"]["settings"]["properties"]) == set(EXAMPLE["settings"])
+    assert not list(jsonschema.Draft202012Validator(schema).iter_errors(EXAMPLE))
 
 
 def test_the_schema_of_agent_yaml(capsys: pytest.CaptureFixture[str]) -> None:

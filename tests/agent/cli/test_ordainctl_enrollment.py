@@ -298,3 +298,30 @@ def test_a_machine_without_a_disk_gets_the_key_that_an_administrator_made(fleet:
     assert machines_of(fleet) == ["node7"]
     assert "enrolled as node7" in fleet.run("enroll", root=node7)
     assert "32 hexadecimal digits" in fleet.run("prepare", "7", "--name", "node7", status=2)
+
+
+def test_a_restored_backup_brings_no_revoked_machine_and_no_used_token_back(fleet: Fleet, tmp_path: Path) -> None:
+    web3, thief, late = fleet.machine("web3", "a"), fleet.machine("web5", "b"), fleet.machine("web4", "c")
+    fleet.join(web3)
+    token = fleet.token("--name", "web5")
+    backup, store = str(tmp_path / "backup"), f"--store={fleet.store}"
+    assert main(["store", "backup", backup, store]) == 0
+    fleet.run("enroll", "--token-file", token, root=fleet.machine("web5", "d"), status=3)
+    fleet.run("approve", "--vouched")
+    fleet.run("revoke", "web3", "--why", "stolen")
+    (fleet.store / "releases/_changes").rename(tmp_path / "changes")  # the rest of the store is older, too
+
+    assert main(["store", "restore", backup, "--yes", "--replace", store]) == 0
+
+    shown = fleet.run("identity")
+    assert "revoked: stolen" in shown
+    fleet.run("enroll", "--token-file", token, root=thief, status=3)
+    assert "was used before" in fleet.run("approve")
+
+    fleet.store = tmp_path / "new"
+    fleet.store.mkdir()
+    assert main(["store", "restore", backup, "--yes", f"--store={fleet.store}"]) == 0
+    note = fleet.run("identity")
+    assert "web3" in note
+    fleet.run("enroll", "--token-file", token, root=late, status=3)
+    assert "there is no token" in fleet.run("approve")

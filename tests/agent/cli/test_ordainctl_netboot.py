@@ -78,4 +78,52 @@ def test_an_option_that_cannot_be_used_is_named(
 
 def test_the_options_of_a_boot_need_netboot(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "--mac", "52:54:00:00:00:01", file]) == 2
-    assert "--mac, --fact and --files are used with --netboot" in capsys.readouterr().err
+    assert "--mac and --files are used with --netboot" in capsys.readouterr().err
+
+
+WRONG = """\
+ordain: v1
+kind: Layer
+name: disk
+match: {role: disk}
+netboot:
+  image: debian-13
+  root: disk
+  disk: {device: {serial: "x*"}, partitions: {root: {format: vfat}}}
+---
+ordain: v1
+kind: Layer
+name: both
+match: {role: both}
+netboot: {image: a, kernel: b}
+"""
+NODE = """---
+ordain: v1
+kind: Node
+name: ram{number}
+match: {{mac: "52:54:00:12:34:{number:02}"}}
+labels: {{role: {role}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("roles", "wanted"),
+    [
+        ((), []),
+        (("disk", "disk"), ["netboot/disk/partitions/root/format: a system cannot be on vfat"]),
+        (("both",), ["netboot/image: netboot names an image and a kernel"]),
+        (("other",), []),
+    ],
+)
+def test_validate_finds_the_faults_of_what_the_nodes_boot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], roles: tuple[str, ...], wanted: list[str]
+) -> None:
+    nodes = [NODE.format(number=number, role=role) for number, role in enumerate(roles)]
+    (tmp_path / "boot.yaml").write_text(WRONG + "".join(nodes))
+
+    status = main(["validate", "--json", str(tmp_path)])
+
+    blocked = [p for p in json.loads(capsys.readouterr().out)["problems"] if p["code"] == "Netboot"]
+    found = [f"{problem['pointer']}: {problem['what']}" for problem in blocked]
+    assert [text[: len(begin)] for text, begin in zip(found, wanted, strict=True)] == wanted
+    assert status == (3 if wanted else 0)

@@ -86,3 +86,12 @@ def test_machines_whose_documents_cannot_be_resolved_make_the_answer_incomplete(
 
     assert "m1: it refuses its documents" in query.run("machines", "services/web", status=3)[1]
     assert query.run("machines", "state=converged", "--count", status=0)[0] == "1\n"
+
+
+@pytest.mark.parametrize("phase", list(AgentState))
+def test_machines_in_every_state_are_found(query: Query, phase: AgentState) -> None:
+    facts = Facts(machine_id=MACHINE, hostname="m1", id="debian", version="13", systemd=257)
+    report = MachineReport(machine=MACHINE, hostname="m1", facts=facts, phase=phase, seen=int(time.time()))
+    query.put(status_key(MACHINE), encode_report(report))
+    out, _ = query.run("machines", "services/web", status=0)
+    assert out.splitlines()[1].split()[:2] == ["m1", str(phase)]

@@ -61,6 +61,25 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return Desk(tmp_path, monkeypatch, capsys)
 
 
+def test_a_directory_is_not_moved_away_for_a_release(desk: Desk) -> None:
+    desk.do("release keygen ops")
+    Path("folder").mkdir()
+    Path("folder/mine").touch()
+
+    assert "folder is a directory" in desk.do("release create documents --key ops.key --output folder", 1)
+    assert Path("folder/mine").exists()
+
+
+def test_a_release_of_nothing_is_refused_unless_it_is_meant(desk: Desk) -> None:
+    Path("empty").mkdir()
+    Path("empty/blank.yaml").touch()
+
+    assert "empty: there is no document, so that the release would remove everything" in desk.do(
+        "release create empty --number 1 --output r.json", 1
+    )
+    desk.do("release create empty --number 1 --shrinks --output r.json")
+
+
 def trust(desk: Desk) -> None:
     folder = desk.root / "etc/ordain/trust"
     folder.mkdir(parents=True, exist_ok=True)
@@ -449,6 +468,18 @@ def test_a_directory_of_files_that_is_named_as_a_store_is_told(
     said = capsys.readouterr()
     assert "there are no documents" in said.out
     assert "has files with documents but is not a store" in " ".join(said.err.split())
+
+
+def test_a_store_in_a_directory_has_a_path_below_the_current_one(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "files").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["documents", "list", "--store", "files"], root=desk.root) == 0
+    assert "there are no documents" in capsys.readouterr().out
+    assert main(["documents", "list", "--store", "other"], root=desk.root) == 2
+    assert "or a directory with its whole path" in " ".join(capsys.readouterr().err.split())
 
 
 def test_commands_need_the_url_of_a_store(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

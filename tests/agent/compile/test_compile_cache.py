@@ -71,3 +71,30 @@ def test_the_result_does_not_depend_on_earlier_compiles(root: Path) -> None:
         compile_texts([("/a.yaml", other)], root, first)[0].hash,
         compile_texts([("/a.yaml", TEXT)], root, second)[0].hash,
     )
+
+
+@pytest.mark.parametrize(("match", "again_compiled"), [(b"{cpus: '>=2'}", True), (b"{arch: x86-64}", False)])
+def test_a_changed_fact_compiles_only_documents_that_use_it(root: Path, match: bytes, again_compiled: bool) -> None:
+    present = root / "sys/devices/system/cpu/present"
+    present.parent.mkdir(parents=True)
+    present.write_text("0-1\n")
+    compiler = CompileCache(root, run_inline)
+    texts = [("/a.yaml", TEXT), ("/b.yaml", TEXT.replace(b"base", b"b").replace(b"web", b"b") + b"match: " + match)]
+    first, _ = compiler.compile(texts, Generation())
+    digest = compiler.machine_digest()
+
+    present.write_text("0\n")
+    again, _ = compiler.compile(texts, first)
+
+    assert (again is not first) is again_compiled
+    assert (compiler.machine_digest() != digest) is again_compiled
+
+
+def test_a_template_gets_a_fact_as_a_number(root: Path) -> None:
+    (root / "sys/devices/system/cpu").mkdir(parents=True)
+    (root / "sys/devices/system/cpu/present").write_text("0-7\n")
+    text = TEXT + b"files: {/etc/w.conf: {content: {template: 'workers {{ facts.cpus // 2 }}'}}}\n"
+
+    made, _ = compile_texts([("/a.yaml", text)], root, Generation())
+
+    assert [a.content for a in made.artifacts if a.path == "/etc/w.conf"] == ["workers 4"]  # type: ignore[union-attr]

@@ -40,7 +40,8 @@ TEXTS = layer("""
 services:
   web:
     command: /bin/web
-    credentials: {db: {file: /etc/credstore/db}, tls: {encrypted: /etc/credstore/tls}, inline: {ciphertext: c2VjcmV0}}
+    credentials: {db: {file: /etc/credstore/db}, tls: {encrypted: /etc/credstore/tls},
+      inline: {ciphertext: c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0}}
   other: {command: /bin/other}
   user: {command: /bin/user, requires: [web]}
   "many":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,27 @@ def test_an_image_without_documents_is_refused(root: Path) -> None:
 def test_facts_that_only_a_boot_tells_are_listed(root: Path) -> None:
     layer = LAYER.replace(b"services", b'match: {mac: "02:00:00:00:00:01"}\nservices')
     assert bake(root, [("a.yaml", layer)]).unknown == ("mac",)
+
+
+def test_facts_in_the_template_of_a_file_and_in_no_image_are_listed(root: Path) -> None:
+    layer = LAYER + b"files: {/etc/n: {template: '{{ facts.cpus }} {{ facts.rack }} {{ facts.package|length }}'}}\n"
+    assert bake(root, [("a.yaml", layer)]).unknown == ("cpus", "facts.rack")
+
+
+def test_a_document_that_is_a_link_is_read_below_the_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The tree of an image may be made by others: it gets no file of the machine on which the image is made."""
+    outside = tmp_path_factory.mktemp("outside") / "secret.yaml"
+    outside.write_bytes(LAYER)
+    folder = root / "etc/ordain/documents"
+    folder.mkdir(parents=True)
+    (folder / "x.yaml").symlink_to(outside)
+    with pytest.raises(Failure, match=re.escape(str(outside))):
+        bake(root, [])
+
+    inside = root / str(outside).lstrip("/")
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes(LAYER.replace(b"/bin/true", b"/bin/false"))
+    assert "/bin/false" in repr(bake(root, []).generation)
 
 
 def test_links_are_resolved_below_the_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -40,6 +40,34 @@ def test_a_missing_program_without_a_path_is_reported_with_a_similar_name(tmp_pa
     assert "program not found: pyhton3 (did you mean python3? Else install it first" in warning
 
 
+@pytest.mark.parametrize("service", [{"command": "/opt/web"}, {"command": "/bin/a", "health": {"command": "/opt/web"}}])
+@pytest.mark.parametrize(
+    ("mode", "fault"), [(0o755, ""), (0o644, "it is not executable (mode 0644)"), (None, "it is a directory")]
+)
+def test_a_program_that_cannot_be_run_is_reported(
+    tmp_path: Path, service: dict[str, object], mode: int | None, fault: str
+) -> None:
+    for name in ("opt", "bin"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bin/a").touch(0o755)
+    (tmp_path / "opt/web").mkdir() if mode is None else (tmp_path / "opt/web").touch(mode)
+
+    found = reported(tmp_path, {"services": {"web": service}})
+
+    assert [f"services/web: /opt/web cannot be run: {fault}" in warning for warning in found] == [True] * bool(fault)
+
+
+def test_a_program_of_a_check_is_one_of_the_service(tmp_path: Path) -> None:
+    (tmp_path / "usr/lib/systemd/system").mkdir(parents=True)
+    (tmp_path / "usr/lib/systemd/system/ssh.service").write_text("[Service]\nExecStart=/bin/true\n")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text("ID=debian\nVERSION_ID=13\n")
+
+    (found,) = reported(tmp_path, {"services": {"ssh": {"check": "/opt/check -t"}}})
+
+    assert "services/ssh: program not found: /opt/check" in found
+
+
 def environment(*paths: str) -> dict[str, object]:
     return {"services": {"web": {"command": "/opt/web", "environment-files": list(paths)}}}
 
@@ -70,7 +98,7 @@ def test_an_environment_file_that_may_be_there_is_not(tmp_path: Path, sections: 
 
 def test_an_existing_program_is_not_reported(tmp_path: Path) -> None:
     (tmp_path / "opt").mkdir()
-    (tmp_path / "opt/web").touch()
+    (tmp_path / "opt/web").touch(0o755)
     assert reported(tmp_path, GONE) == []
 
 
@@ -98,7 +126,7 @@ def test_an_existing_program_is_not_reported(tmp_path: Path) -> None:
 def test_a_program_that_the_agent_cannot_expect_is_not_reported(tmp_path: Path, more: dict[str, object]) -> None:
     for program in ("bin/sh", "usr/lib/systemd/libsystemd-shared-257.so"):
         (tmp_path / program).parent.mkdir(parents=True)
-        (tmp_path / program).touch()
+        (tmp_path / program).touch(0o755)
     assert reported(tmp_path, {**GONE, **more}) == []
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
 
 import pytest
 
+from ordain.agent.compile import worker as worker_module
 from ordain.agent.compile.compile_cache import read_machine
 from ordain.agent.compile.executor import ADMIT, COMPILE, run_inline
 from ordain.agent.compile.worker import Worker
@@ -20,6 +24,8 @@ from ordain.agent.model import Generation
 from ordain.agent.settings import Trust
 from ordain.transforms import set_budget
 from ordain.transforms.errors import Refused, Where
+
+pytestmark = pytest.mark.thorough
 
 LAYER = b"{ordain: v1, kind: Layer, name: a, services: {web: {command: /usr/bin/true}, bad: {command: /x, user: '%'}}}"
 
@@ -111,8 +117,9 @@ from ordain.agent.compile import worker
 worker.CPU_SEC, worker.MEMORY = {cpu_sec}, {memory}
 worker.limit_memory()
 signal.signal(signal.SIGPROF, worker._end_call)
-print(worker._answer("{__name__}:{function}", ()))
-print(worker._answer("{__name__}:work_well", ()))
+import pickle
+print(pickle.loads(worker._answer("{__name__}:{function}", ())))
+print(pickle.loads(worker._answer("{__name__}:work_well", ())))
 """
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
@@ -138,11 +145,36 @@ def take_memory_without_end() -> None:
         memory.append(bytearray(10 << 20))
 
 
+def work_and_ignore_the_end() -> None:
+    """Python ignores what a finalizer raises, and the signal can come there."""
+
+    class Odd:
+        def __del__(self) -> None:
+            while True:
+                pass
+
+    Odd()
+    Odd()
+
+
+class Unpicklable:
+    """A value that takes more memory to send than to make."""
+
+    def __reduce__(self) -> NoReturn:
+        raise MemoryError
+
+
+def answer_too_much() -> Unpicklable:
+    set_budget.current().where = Where(path="a.yaml", line=3)
+    return Unpicklable()
+
+
 @pytest.mark.parametrize(
     ("function", "cpu_sec", "what"),
     [
-        ("work_without_end", 0.3, "more than 0.3 s of CPU time"),
+        ("work_without_end", 1.5, "more than 1.5 s of CPU time"),
         ("take_memory_without_end", 60, "more than 200 MiB of memory"),
+        ("answer_too_much", 60, "more than 200 MiB of memory"),
     ],
 )
 def test_documents_that_take_too_much_time_or_memory_are_refused_with_a_place(
@@ -152,3 +184,73 @@ def test_documents_that_take_too_much_time_or_memory_are_refused_with_a_place(
 
     assert f"a.yaml:3: error: with this, the documents together need {what}" in done.stdout
     assert done.stdout.endswith("[Budget]\nwell\n")
+
+
+def test_a_finalizer_that_ignores_the_end_of_the_time_is_told_again() -> None:
+    done = call_with_limits("work_and_ignore_the_end", 0.2, 200 << 20)
+
+    assert done.stdout.endswith("\nwell\n")
+
+
+def work_until_the_priority_is_gone() -> tuple[int, int]:
+    """Return the nice value at the beginning and in the end, which comes with the limit of CPU time at the latest."""
+    first = os.getpriority(os.PRIO_PROCESS, 0)
+    while os.getpriority(os.PRIO_PROCESS, 0) == first != 0:
+        pass
+    return first, os.getpriority(os.PRIO_PROCESS, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root may have a priority")
+@pytest.mark.parametrize("nice", [-10, 0])
+def test_a_call_that_takes_long_loses_the_priority_of_the_agent_and_the_next_has_it(nice: int) -> None:
+    program = f"""
+import os, sys
+sys.path[:0] = {sys.path!r}
+os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+from ordain.agent.compile.worker import Worker
+os.setpriority(os.PRIO_PROCESS, 0, 0)
+os.setpriority(os.PRIO_PROCESS, 0, {nice})
+worker = Worker()
+print([worker("{__name__}:work_until_the_priority_is_gone") for _ in range(2)])
+worker.dismiss()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == f"[({nice}, 0), ({nice}, 0)]\n"
+
+
+def signal_at(step: int) -> bool:
+    """Have the time of a call end at a bytecode of the worker's own functions; return whether it has that many."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        if frame.f_code.co_filename != worker_module.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode" and signal.getitimer(signal.ITIMER_PROF)[0]:
+            count += 1
+            if count == step:
+                signal.raise_signal(signal.SIGPROF)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        answer = pickle.loads(worker_module._answer(f"{__name__}:work_well", ()))
+    finally:
+        sys.settrace(None)
+    assert answer == "well" or (isinstance(answer, Refused) and "CPU time" in str(answer)), step
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0), step
+    return count >= step
+
+
+def test_a_worker_survives_the_end_of_its_time_at_any_moment() -> None:
+    """Also while it puts the answer together, when the time of the call is nearly over."""
+    before = signal.signal(signal.SIGPROF, worker_module._end_call)
+    try:
+        steps = 1
+        while signal_at(steps):
+            steps += 1
+    finally:
+        signal.signal(signal.SIGPROF, before)
+    assert steps > 10

@@ -35,6 +35,8 @@ from support.reports import PROPERTIES, disagreements
 from support.samples.random_documents import NAMES, edited
 from support.stand_in_pid1 import StandIn, make_machine, parts
 
+pytestmark = pytest.mark.thorough
+
 Random = random.Random
 STEPS = 10
 BROKEN = '{"ordain": "v1", "kind": "Layer", "name": "model", "services": {"a": {"comand": "x"}}}'

@@ -67,9 +67,14 @@ class Machine:
             writer=SimpleNamespace(mark_boot_good=lambda hash, tried: None),
             decisions=self.decisions,
             trials=self.trials,
-            observer=SimpleNamespace(read_back=SimpleNamespace(files=PlacedFiles(root))),
+            observer=SimpleNamespace(
+                read_back=SimpleNamespace(files=PlacedFiles(root)), packages=SimpleNamespace(concern=lambda _: False)
+            ),
             repair=SimpleNamespace(heal=self._answer("repair")),
+            executor=None,
             engine=SimpleNamespace(
+                observes_facts=False,
+                facts_digest=lambda: b"",
                 machine_digest=self._digest,
                 apply=self._answer("apply"),
                 resume=self._answer("resume"),
@@ -227,7 +232,7 @@ def test_documents_are_not_applied_while_the_agent_is_paused_or_a_trial_is_pendi
     run(machine, test)
 
 
-@pytest.mark.parametrize("failure", [Busy("another apply runs"), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("failure", [Busy("another apply runs"), OSError(28, "No space left on device", "/run/x")])
 def test_a_step_that_cannot_be_done_now_is_tried_again_and_shown_until_it_succeeds(
     machine: Machine, failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -237,6 +242,10 @@ def test_a_step_that_cannot_be_done_now_is_tried_again_and_shown_until_it_succee
         await machine.passes(1)
         await asyncio.sleep(0)
         assert codes(machine) == [type(failure).__name__]
+        if isinstance(failure, OSError):
+            (condition,) = machine.follower.status.current.conditions
+            assert condition.what == "/run/x: No space left on device"
+            assert condition.hint == "free some space there: `df` shows how much is left; the agent tries again"
         assert machine.follower.status.current.state is AgentState.DEGRADED
         await machine.passes(2)
         await asyncio.sleep(0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import stat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -130,3 +133,19 @@ def test_an_agent_that_is_stopped_leaves_the_file_to_others(machine: Machine) ->
 
     assert not (machine.root / IN_FORCE).exists()
     assert (machine.root / RECORD).exists()
+
+
+@pytest.mark.parametrize(("mode", "kept"), [(0o644, 0o644), (0o640, 0o640), (0o600, 0o640)])
+def test_nobody_but_ordain_source_reads_the_text_in_force_if_not_the_file(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, mode: int, kept: int
+) -> None:
+    """Only ordain-source reads it in addition."""
+    source = os.getegid()
+    monkeypatch.setattr(grp, "getgrnam", {"ordain-source": SimpleNamespace(gr_gid=source)}.__getitem__)
+    (machine.root / PATH).chmod(mode)
+
+    machine.reload.reload()
+
+    status = (machine.root / IN_FORCE).stat()
+    assert stat.S_IMODE(status.st_mode) == kept
+    assert status.st_gid == source

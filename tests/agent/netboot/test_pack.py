@@ -137,7 +137,7 @@ def test_an_image_with_a_file_that_is_not_whole_is_not_used(root: Path, tmp_path
 
 
 def test_an_initrd_that_cannot_fetch_a_root_is_named_with_the_remedy(root: Path, tmp_path: Path) -> None:
-    (root / f"boot/initrd.img-{KERNEL}").write_bytes(qemu.cpio({"usr/bin/tar": b"", "usr/bin/sha256sum": b""}))
+    (root / f"boot/initrd.img-{KERNEL}").write_bytes(qemu.cpio({f"usr/bin/{name}": b"" for name in NEEDED[3:]}))
 
     with pytest.raises(Failure, match=r"it has no usr/lib/ordain/initrd-netboot, curl, zstd; install ordain-initramfs"):
         pack(root, tmp_path / "files")
@@ -151,6 +151,19 @@ def test_a_tree_without_a_part_is_refused(root: Path, tmp_path: Path, path: str,
 
     with pytest.raises(Failure, match=what):
         pack(root, tmp_path / "files")
+
+
+def test_a_tar_that_warns_of_very_much_is_not_waited_for(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    tar = tmp_path / "bin/tar"
+    tar.write_text("#!/bin/sh\necho tar: first >&2\nseq 100000 >&2\nexit 2\n")
+    tar.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    with pytest.raises(Failure, match="cannot be packed: tar: first"):
+        pack(root, tmp_path / "srv")
 
 
 def test_the_memory_of_a_root_is_that_of_its_pages_and_files(tmp_path: Path) -> None:

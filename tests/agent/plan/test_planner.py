@@ -114,6 +114,7 @@ def planned(row: Mapping[str, Any]) -> Plan:
         holds={unit: Hold(**words) for unit, words in row.get("holds", {}).items()},
         protected=row.get("protected", {}),
         waits={unit: waits(unit, keys) for unit, keys in row.get("waits", {}).items()},
+        outdated={unit: waits(unit, keys) for unit, keys in row.get("outdated", {}).items()},
         released=frozenset(row.get("released", ())),
     )
     return plan(generation(row.get("old", {})), generation(row.get("new", {})), now)
@@ -125,7 +126,7 @@ def test_every_row_has_a_unique_id() -> None:
     assert len(ids) >= 45
     assert len(set(ids)) == len(ids)
     known = {"id", "old", "new", "observed", "stops", "jobs", "notes", "reasons", "reload"}
-    known |= {"holds", "protected", "waits", "released"}
+    known |= {"holds", "protected", "waits", "outdated", "released"}
     assert [row["id"] for row in ROWS if row.keys() - known] == []
 
 
@@ -269,6 +270,7 @@ def test_the_plan_from_a_generation_to_itself_has_no_jobs(units_: Units, machine
 
 @settings(max_examples=300, deadline=None)
 @given(described, described, states)
+@pytest.mark.thorough
 def test_a_plan_has_jobs_only_for_its_own_units(old: Units, new: Units, machine: Mapping[str, Any]) -> None:
     before, after, now = generation(old), generation(new), observed(machine)
 

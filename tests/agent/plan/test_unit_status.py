@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ordain.agent.model import Generation, Observed, UnitState
+from ordain.agent.model import Generation, Job, Observed, UnitState, Verb
 from ordain.agent.plan.planner import plan
-from ordain.agent.plan.unit_status import unit_statuses
+from ordain.agent.plan.unit_status import differences, in_progress, unit_statuses
 from ordain.transforms.model import Member, Wanted
 
 
@@ -32,6 +32,8 @@ def member(wanted: Wanted = Wanted.RUNNING, *, starter: bool = True) -> Member:
     ("which", "found", "oneshot", "ok", "words"),
     [
         (member(), state("active", "running"), False, True, ""),
+        (member(), replace(state("active", "running"), load_state="masked"), False, False, "is masked"),
+        (member(Wanted.PRESENT), replace(state("active", "running"), load_state="masked"), False, True, ""),
         (member(), state("activating", "auto-restart"), False, False, ""),
         (member(), state("failed", "failed", result="exit-code"), False, False, "exit-code"),
         (member(), state("inactive", "dead"), False, False, "stopped manually"),
@@ -82,3 +84,16 @@ def test_a_start_that_pid_1_refused_is_not_called_a_stop(unit: str) -> None:
 
     assert status.what == "was not started in this boot"
     assert note.what == f"{status.what}; starts when its definition changes, or at the next boot"
+
+
+def test_a_unit_that_an_apply_is_about_to_start_has_no_condition() -> None:
+    generation = Generation(number=1, hash="1", members=(member(),))
+    observed = Observed(units={"web.service": state("inactive", "dead", ran="")})
+    units = unit_statuses(generation, observed, ())
+    start = Job(unit="web.service", verb=Verb.START, reason="new in the documents")
+
+    assert [condition.code for condition in differences(units)] == ["Drift"]
+    (busy,) = in_progress(units, [start])
+    assert (busy.ok, busy.what) == (False, "the apply that is under way has yet to start it")
+    assert not list(differences([busy]))
+    assert in_progress(units, [replace(start, unit="other.service")]) == units

@@ -16,7 +16,7 @@ from aiohttp import web
 from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_file import Handover, decode, encode
-from ordain.agent.delivery.source.http_source import MACHINE, HttpSource, MachineIdentity
+from ordain.agent.delivery.source.http_source import MACHINE, REFUSED, HttpSource, MachineIdentity
 from ordain.agent.source_daemon import fetcher as fetcher_module
 from ordain.agent.source_daemon.fetcher import Fetcher
 from ordain.agent.source_settings import SourceKind, SourceSettings
@@ -106,6 +106,21 @@ def respond(status: int = 200, text: str = "", **headers: str) -> Callable[[web.
     return lambda _: web.Response(
         status=status, text=text, headers={k.replace("_", "-"): v for k, v in headers.items()}
     )
+
+
+async def test_newer_documents_that_the_server_refuses_are_a_fault_until_it_serves_them(tmp_path: Path) -> None:
+    async with rig(tmp_path) as running:
+        await running.wait_for_code("")
+        running.boot.answer = respond(200, GOOD.decode(), **{REFUSED: "web.yaml:3 [Schema]"})
+        await running.until(lambda: (health := running.handover().health) is not None and health.code != "")
+        refused = running.handover()
+        assert refused.health is not None
+        assert refused.health.connected
+        assert refused.health.code == SourceFault.SERVER_REFUSES
+        assert "web.yaml:3 [Schema]" in refused.health.what
+        assert [data for _, data in refused.snapshot.texts] == [GOOD]
+        running.boot.answer = respond(200, GOOD.decode())
+        await running.wait_for_code("")
 
 
 @pytest.mark.parametrize(

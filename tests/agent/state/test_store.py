@@ -208,6 +208,28 @@ def test_the_number_of_a_generation_that_could_not_be_written_is_not_used_again(
     assert Store(tmp_path).save(cannot_be)[0].number == 4
 
 
+def test_a_generation_that_is_not_in_the_history_is_whole_in_this_boot(store: Store, tmp_path: Path) -> None:
+    """A boot cache has no members, so the status would show no unit, and no administrator could hold one."""
+    first, _ = store.save(generation("a"))
+    assert store.has_whole(first.hash)
+    shutil.rmtree(history_folder(tmp_path))
+    history_folder(tmp_path).write_text("no directory")
+    unsaved, trouble = store.save(generation("b"))
+    assert isinstance(trouble, NotPersistent)
+    store.commit_proven(unsaved)
+
+    for other in (store, Store(tmp_path)):
+        assert other.known(unsaved.hash) == unsaved
+        assert not other.has_whole(unsaved.hash)
+    (kept,) = (tmp_path / "run/ordain/unsaved").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+
+    history_folder(tmp_path).unlink()
+    assert store.save(generation("b")) == (unsaved, None)
+    assert store.has_whole(unsaved.hash)
+
+
 def test_a_number_in_the_events_is_not_used_again(store: Store, tmp_path: Path) -> None:
     """After a reboot, they may be all that is known of a generation that could not be written."""
     record_event(tmp_path, HistoryEvent(time="2026-11-28T12:00:00+00:00", generation=4, rejected=5))
@@ -441,6 +463,7 @@ def machine(memory: Path) -> Path:
 
 
 @pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS)
+@pytest.mark.thorough
 def test_a_fault_at_any_step_of_a_save_leaves_the_old_or_the_new(machine: Path, disk: Callable[[int], Disk]) -> None:
     def check(store: Store, done: bool) -> None:
         assert [entry.damaged for entry in store.history()] in ([["", ""]] if done else [[""], ["", ""]])
@@ -453,6 +476,7 @@ def test_a_fault_at_any_step_of_a_save_leaves_the_old_or_the_new(machine: Path, 
 
 
 @pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS)
+@pytest.mark.thorough
 def test_a_fault_at_any_step_of_a_first_save_leaves_nothing_or_the_new(
     memory: Path, disk: Callable[[int], Disk]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,7 @@ from dbus_next.signature import Variant as DbusVariant
 
 from ordain.agent.errors import Unavailable
 from ordain.agent.model import Verb
-from ordain.agent.system import manager_bus, systemd1
+from ordain.agent.system import bus, manager_bus, systemd1
 from ordain.agent.system.bus import DBUS, DBUS_PATH, SYSTEM_BUS, BusError, Variant, no_connection
 from ordain.agent.system.bus_dbus_next import DbusNext
 from ordain.agent.system.bus_pystemd import Pystemd
@@ -250,6 +251,7 @@ def test_both_drivers_return_plain_values(address: str, driver: str) -> None:
     assert {"org.freedesktop.DBus", systemd1.NAME} <= set(listed)
 
 
+@pytest.mark.thorough
 def test_thousands_of_calls_at_once_are_answered(address: str) -> None:
     """Send more calls than the bus can buffer, and more than it allows one connection at once."""
 
@@ -273,11 +275,20 @@ def test_a_missing_bus_is_a_readable_error_and_leaves_no_socket(driver: str) -> 
     gc.collect()  # an open socket is an error in this test
 
 
-def test_without_the_system_bus_the_command_that_starts_it_is_named() -> None:
+def test_without_the_system_bus_the_command_that_starts_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bus, "RUNS_SYSTEMD", tmp_path)
     assert str(no_connection(SYSTEM_BUS, "refused")) == (
         "cannot connect to the message bus: refused; `systemctl start dbus.socket` starts it, also in rescue mode"
     )
     assert str(no_connection("unix:path=/run/x", "y")) == "cannot connect to the message bus: y"
+
+
+def test_without_systemd_a_missing_bus_is_explained_by_that(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bus, "RUNS_SYSTEMD", tmp_path / "missing")
+
+    assert "systemd does not run here" in str(no_connection(SYSTEM_BUS, "refused"))
 
 
 def test_a_call_without_an_answer_times_out(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

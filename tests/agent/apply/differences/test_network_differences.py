@@ -16,6 +16,7 @@ import pytest
 from ordain.agent.apply.differences.network_differences import (
     DHCP_SEC,
     SETTLE_SEC,
+    UNITS,
     LinkState,
     faults_of_apply,
     findings,
@@ -473,6 +474,23 @@ def test_a_difference_names_place_and_remedy(tmp_path: Path, renderer: str, reme
     assert remedy in only.condition.hint
     assert (only.pointer, only.actual) == ("network/ethernets/eth0/addresses", "2001:db8::2/64")
     assert only.condition.item == "network/ethernets/eth0"
+
+
+@pytest.mark.parametrize("renderer", ["networkd", "NetworkManager", "ifupdown"])
+def test_a_program_that_does_not_run_is_the_remedy(tmp_path: Path, renderer: str) -> None:
+    generation = generation_of(STATIC, renderer)
+    kernel = replace(AS_TOLD, addresses=(SIX,))
+    device = expected_devices(generation)[0]
+    unit = UNITS[device.program]
+
+    running, *_ = network_differences(generation, lambda: kernel, tmp_path)
+    idle, *_ = network_differences(generation, lambda: kernel, tmp_path, {unit})
+
+    assert "ordainctl apply" in running.condition.hint
+    assert running.file_changes
+    assert idle.condition.hint == f"{unit} does not run, so nothing configures it: run `systemctl start {unit}`"
+    assert not idle.file_changes
+    assert not idle.path
 
 
 @pytest.mark.parametrize(

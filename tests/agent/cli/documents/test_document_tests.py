@@ -20,6 +20,7 @@ TREE = Path(__file__).parents[4]
 PAGE = (TREE / "docs/howto/test-documents.md").read_text()
 LAYER, TEST = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 GOLDEN = "documents/tests/golden"
+PACKAGES = "ordain: v1\nkind: Layer\nname: packages\npackages: [nginx, redis]\n"
 HEAD = "ordain: v1\nkind: Test\nname: t\nsystems: debian-13\nlabels: {role: web}\n"
 
 
@@ -71,15 +72,37 @@ def test_the_failure_on_the_page_is_printed(folder: Path, capsys: pytest.Capture
             "6:30: the unit web.service contains 'MemoryMax=1G'; the cause is at documents/web.yaml:6",
         ),
         ("files: {/etc/x: {contains: a}}", "6:9: the file /etc/x is not placed"),
+        (
+            "packages: {nginx: absent}",
+            "6:19: the package nginx is installed; the cause is at documents/packages.yaml:4:12",
+        ),
+        ("packages: [squid]", "6:12: the package squid is not installed"),
+        (
+            "packages: {redis-server: {version: 7.*, hold: true}}",
+            "6:36: the package redis-server has version: any, not 7.*; the cause is at documents/packages.yaml:4:19",
+        ),
+        (
+            "packages: {redis: {hold: true}}",
+            "6:26: the package redis has hold: false, not true; the cause is at documents/packages.yaml:4:19",
+        ),
         ("problems: NotInstalled", "6:11: there is no problem with the code NotInstalled"),
     ],
 )
 def test_a_failure_names_the_expectation_and_the_cause(
     folder: Path, capsys: pytest.CaptureFixture[str], expectation: str, failure: str
 ) -> None:
+    (folder / "documents/packages.yaml").write_text(PACKAGES)
     (folder / "documents/tests/web.yaml").write_text(f"{HEAD}{expectation}\n")
     assert main(["test", "documents"]) == 1
     assert capsys.readouterr().out.splitlines()[0] == f"t on debian-13: documents/tests/web.yaml:{failure}"
+
+
+def test_a_package_is_named_as_in_the_documents_or_as_on_the_system(folder: Path) -> None:
+    document = PACKAGES.replace("[nginx, redis]", "{redis: {hold: true}, nginx: {version: 1.22.*}, exim: absent}")
+    (folder / "documents/packages.yaml").write_text(document)
+    wanted = "{redis: {hold: true}, redis-server: present, nginx: {version: 1.22.*}, exim: absent, apache: absent}"
+    (folder / "documents/tests/web.yaml").write_text(f"{HEAD}packages: {wanted}\n")
+    assert main(["test", "documents"]) == 0
 
 
 def test_a_blocked_item_fails_unless_the_test_names_its_code(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,6 +231,7 @@ def test_results_are_written_as_junit_and_json(folder: Path, capsys: pytest.Capt
         (LAYER, "kind"),
         (f"{TEST}---\n{TEST}", "two tests have the name web-memory; the other is at documents/tests/web.yaml:1:1"),
         (f"{HEAD}facts: {{arch: amd64}}\n", "facts/arch"),
+        (f"{HEAD}facts: {{arch: amd64}}\n", "(write x86-64)"),
     ],
 )
 def test_a_wrong_test_is_refused_with_its_place(

@@ -11,16 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from ordain.agent.apply.room import NoRoom
 from ordain.agent.cli.manual.codes import CODES, GROUPS, STATES
 from ordain.agent.delivery.protocol import SourceFault
 from ordain.agent.errors import Failure
 from ordain.agent.state.holds import UnreadableHolds
 from ordain.agent.status import AgentState
 from ordain.agent.system.bus import BusError
+from ordain.transforms.machine.rootfs import UnsafeFile
+from support.syntax_nodes import nodes_of
 
 TREE = Path(__file__).parents[4]
 CODE = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
-OPERATIONS = {kind.__name__ for kind in (Failure, BusError, UnreadableHolds, *Failure.__subclasses__())} - {"LockedKey"}
+_KINDS = (Failure, BusError, NoRoom, UnreadableHolds, UnsafeFile, *Failure.__subclasses__())
+OPERATIONS = {kind.__name__ for kind in _KINDS} - {"LockedKey"}
 """The agent names a failed operation after its exception; LockedKey is raised in ordainctl only."""
 pytestmark = pytest.mark.skipif(not (TREE / "pyproject.toml").exists(), reason="needs the source tree")
 
@@ -34,7 +38,7 @@ class Source:
         self.constants: dict[str, list[ast.expr]] = defaultdict(list)
         self.positions: dict[str, set[int]] = defaultdict(set)
         for tree in self.trees:
-            for node in ast.walk(tree):
+            for node in nodes_of(tree):
                 if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                     self.constants[node.targets[0].id].append(node.value)
                 elif isinstance(node, ast.ClassDef):
@@ -51,7 +55,7 @@ class Source:
 
     def codes(self) -> set[str]:
         """Return every text that is passed or assigned as a ``code``, or is the default of a parameter ``code``."""
-        expressions = [code for tree in self.trees for node in ast.walk(tree) for code in self._expressions(node)]
+        expressions = [code for tree in self.trees for node in nodes_of(tree) for code in self._expressions(node)]
         return {text for code in expressions for text in self._texts(code) if CODE.fullmatch(text)}
 
     def _expressions(self, node: ast.AST) -> Iterator[ast.expr]:

@@ -21,7 +21,18 @@ SCRIPTS = {
     "_ordainctl": zsh_completion.script,
     "ordainctl.fish": fish_completion.script,
 }
-pytestmark = pytest.mark.skipif(not (FOLDER / "_ordainctl").exists(), reason="no source tree here")
+pytestmark = [
+    pytest.mark.skipif(not (FOLDER / "_ordainctl").exists(), reason="no source tree here"),
+    pytest.mark.thorough,
+]
+
+
+LISTS = """\
+status) printf '%s\\n' 'State       converged' '' 'UNIT' 'web.service  running' 'web.socket  present' '9 units' ;;
+history) printf '%s\\n' 'NUMBER  TIME' '2       Mon 2026-11-30' '1       Sun 2026-11-29' ;;
+'documents list') printf '%s\\n' 'KIND   NAME   BYTES' 'Layer  base   7' 'Node   node1  9' ;;
+"""
+"""The output of `ordainctl` for some commands, as cases of a shell."""
 
 
 def run(words: Iterable[str | Path], cwd: Path) -> list[str]:
@@ -72,14 +83,14 @@ def shell(request: pytest.FixtureRequest) -> Shell:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with two files, a folder, and a `systemctl` that lists two units."""
+    """Return a folder with two files, a folder, and an `ordainctl` that lists units, generations and documents."""
     (tmp_path / "web.yaml").touch()
     (tmp_path / "docs").mkdir()
     (tmp_path / "draft.yaml").touch()
-    systemctl = tmp_path / "bin/systemctl"
-    systemctl.parent.mkdir()
-    systemctl.write_text("#!/bin/sh\necho 'web.service loaded active running x\nweb.socket loaded active y z'\n")
-    systemctl.chmod(0o755)
+    ordainctl = tmp_path / "bin/ordainctl"
+    ordainctl.parent.mkdir()
+    ordainctl.write_text(f"#!/bin/sh\ncase $* in\n{LISTS}esac\n")
+    ordainctl.chmod(0o755)
     return tmp_path
 
 
@@ -102,6 +113,8 @@ def test_the_committed_completion_is_current(name: str) -> None:
         ("ordainctl schema N", {"Node"}),
         ("ordainctl status web", {"web.service", "web.socket"}),
         ("ordainctl hold --unmask web.so", {"web.socket"}),
+        ("ordainctl rollback ", {"1", "2"}),
+        ("ordainctl documents edit n", {"node1"}),
         ("ordainctl help sch", {"schema"}),
         ("ordainctl release create --key w", {"web.yaml"}),
     ],
@@ -113,10 +126,10 @@ def test_words_are_completed(line: str, offered: set[str], shell: Shell, folder:
 
 
 @pytest.mark.parametrize("name", ["render", "documents put", "release rollout", "run submit", "diff", "fleet status"])
-def test_every_option_of_a_command_is_completed(name: str, shell: Shell, tmp_path: Path) -> None:
+def test_every_option_of_a_command_is_completed(name: str, shell: Shell, folder: Path) -> None:
     flags = {argument.flag for argument in COMMANDS[name].arguments if argument.flag}
 
-    assert {word.rstrip("=") for word in shell(f"ordainctl {name} --", tmp_path)} == flags | {"--help"}
+    assert {word.rstrip("=") for word in shell(f"ordainctl {name} --", folder)} == flags | {"--help"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)

@@ -29,6 +29,7 @@ WITHOUT_JSON = {
     "release forget": "",
     "fleet follow": "",
     "fleet boot": "",
+    "netboot token": "it prints a token",
     "fleet forget": "",
     "fleet token": "it prints a token",
     "fleet prepare": "it prints a key",

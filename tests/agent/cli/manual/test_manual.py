@@ -13,7 +13,13 @@ import pytest
 from ordain.agent.cli.commands.all_commands import COMMANDS
 from ordain.agent.cli.machine import default_agent_yaml
 from ordain.agent.cli.manual import agent_yaml_page as manual_agent_yaml
-from ordain.agent.cli.manual import agent_yaml_reference, codes_reference, commands_reference, json_reference
+from ordain.agent.cli.manual import (
+    agent_yaml_reference,
+    api_reference,
+    codes_reference,
+    commands_reference,
+    json_reference,
+)
 from ordain.agent.cli.manual import document_page as manual_document
 from ordain.agent.cli.manual import ordainctl_page as manual
 from ordain.agent.settings import Settings, parse_settings
@@ -41,6 +47,7 @@ GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "reference/codes.md": ("codes_reference markdown", codes_reference.markdown),
     "reference/commands.md": ("commands_reference", commands_reference.markdown),
     "reference/json.md": ("json_reference", json_reference.markdown),
+    "reference/boot-server-api.md": ("api_reference", api_reference.markdown),
 }
 """By page, the module that prints it."""
 
@@ -113,6 +120,7 @@ def test_markdown_becomes_restructuredtext(text: str, written: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+@pytest.mark.thorough
 def test_a_page_is_well_formed(page: Path) -> None:
     program = shutil.which("rst2man") or shutil.which("rst2man.py")
     if program is None:

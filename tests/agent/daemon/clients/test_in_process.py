@@ -15,6 +15,7 @@ from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.compile.executor import run_inline
 from ordain.agent.daemon.clients import in_process
 from ordain.agent.daemon.clients.in_process import InProcessClient
+from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.errors import Failure
 from ordain.agent.instruction import ClockReading, Terms
 from ordain.agent.json_codec import from_json
@@ -195,31 +196,73 @@ def test_a_machine_whose_settings_require_a_reason_is_held_and_paused_with_one_o
     ]
 
 
-def test_a_plan_and_an_apply_of_the_source_say_that_its_documents_may_be_old(tmp_path: Path) -> None:
+def client_of(
+    *,
+    problems: tuple[Problem, ...] = (),
+    release: ReleaseReference | None = None,
+    settings_problems: tuple[Problem, ...] = (),
+) -> InProcessClient:
+    """Return a client of an engine that does nothing, and of a source with these problems and this release."""
+
+    async def read() -> tuple[()]:
+        return ()
+
+    async def read_revision() -> str:
+        return "7"
+
+    async def plan(texts: object, caller: int) -> Plan:
+        return Plan()
+
+    async def apply(request: object) -> Outcome:
+        return OUTCOME_OF_LAST
+
+    source = SimpleNamespace(
+        problems=problems,
+        release=release or ReleaseReference(),
+        public_revision="7",
+        read=read,
+        read_revision=read_revision,
+    )
+    parts = SimpleNamespace(engine=SimpleNamespace(plan=plan, apply=apply), executor=lambda *_: None)
+    return InProcessClient(
+        parts=cast(Any, parts),
+        source=cast(Any, source),
+        read_status=cast(Any, None),
+        settings_problems=lambda: settings_problems,
+    )
+
+
+def test_a_plan_and_an_apply_of_the_source_say_that_its_documents_may_be_old() -> None:
     lost = Problem(where=Where(path="source"), what="no route to host", severity=Severity.WARNING)
-
-    class Source:
-        problems = (lost,)
-        public_revision = "7"
-
-        async def read(self) -> tuple[()]:
-            return ()
-
-        async def read_revision(self) -> str:
-            return "7"
-
-    class Engine:
-        async def plan(self, texts: object, caller: int) -> Plan:
-            return Plan()
-
-        async def apply(self, request: object) -> Outcome:
-            return OUTCOME_OF_LAST
-
-    parts = SimpleNamespace(engine=Engine(), executor=lambda *_: None)
-    client = InProcessClient(parts=cast(Any, parts), source=cast(Any, Source()), read_status=cast(Any, None))
+    client = client_of(problems=(lost,))
     file = (("a.yaml", b"x"),)
 
     assert asyncio.run(client.plan()).problems == (lost,)
     assert asyncio.run(client.apply()).plan.problems == (lost,)
     assert asyncio.run(client.plan(file)).problems == ()
     assert asyncio.run(client.apply(file)).plan.problems == ()
+
+
+def test_a_broken_agent_yaml_is_told_by_plan_and_apply() -> None:
+    broken = Problem(where=Where(path="/etc/ordain/agent.yaml", line=3), what="expected a key", code="Settings")
+    client = client_of(settings_problems=(broken,))
+
+    for documents in (None, (("a.yaml", b"x"),)):
+        (problem,) = asyncio.run(client.plan(documents)).problems
+        assert (problem.what, problem.severity) == (broken.what, Severity.WARNING)
+        outcome = asyncio.run(client.apply(documents))
+        assert [(c.code, c.fault) for c in outcome.left] == [("Settings", True)]
+        assert outcome.exit_status == 3
+
+
+@pytest.mark.parametrize("expires", ["2020-01-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00", ""])
+def test_a_release_that_has_expired_is_told_by_plan_and_apply_as_by_status(expires: str) -> None:
+    client = client_of(release=ReleaseReference(channel="stable", number=4, expires=expires))
+    codes = ["ReleaseExpired"] if expires.startswith("2020") else []
+
+    assert [problem.code for problem in asyncio.run(client.plan()).problems] == codes
+    outcome = asyncio.run(client.apply())
+    assert [condition.code for condition in outcome.left] == codes
+    assert outcome.exit_status == (3 if codes else OUTCOME_OF_LAST.exit_status)
+    file = (("a.yaml", b"x"),)
+    assert asyncio.run(client.apply(file)).left == ()

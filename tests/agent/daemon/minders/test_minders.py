@@ -18,13 +18,14 @@ from ordain.agent.daemon.minders.drift_enforcement import ENFORCE_SEC, DriftEnfo
 from ordain.agent.daemon.minders.idle_release import IdleRelease
 from ordain.agent.daemon.minders.instruction_end import InstructionEnd
 from ordain.agent.daemon.minders.late_installation import SETTLE_SEC, LateInstallation
+from ordain.agent.daemon.minders.late_writes import AGAIN_SEC, LateWrites
 from ordain.agent.daemon.minders.minder import REAPPLY, Work
 from ordain.agent.daemon.status.boot_chart import BOOT_GOOD_UNIT
 from ordain.agent.errors import Failure
 from ordain.agent.instruction import ClockReading, Expiry, Instruction, Terms, instruct
 from ordain.agent.model import Generation, Hold
 from ordain.agent.state.decisions import Decisions, RejectedGeneration
-from ordain.agent.state.history_events import read_events
+from ordain.agent.state.history_events import HistoryEvent, read_events, record_event
 from ordain.agent.state.holds import read_holds, write_holds
 from ordain.agent.status import Status, UnitStatus
 from support.samples.status_samples import unit_status
@@ -96,8 +97,9 @@ class Boot:
         self.complete = True
         self.decisions = SimpleNamespace(rejected=None)
         self.decisions.reject = lambda value: setattr(self.decisions, "rejected", value)
+        self.trial: object = None
         store = SimpleNamespace(
-            applied=lambda: Generation(hash=applied),
+            applied=lambda: Generation(hash=applied, number=3),
             proven=lambda: Generation(hash="good", number=4),
         )
         mark = lambda hash, tried: self.marked.append((hash, frozenset(tried)))  # noqa: E731
@@ -107,7 +109,7 @@ class Boot:
             store=store,
             writer=SimpleNamespace(mark_boot_good=mark),
             decisions=self.decisions,
-            trials=SimpleNamespace(pending=lambda: None),
+            trials=SimpleNamespace(pending=lambda: self.trial, confirmed=lambda: None, expired=lambda: None),
         )
         self.verdict = BootVerdict(cast(Any, machine))
 
@@ -166,6 +168,33 @@ def test_a_rejection_ends_when_the_generator_chose_that_generation_again(tmp_pat
     boot.verdict.reject_passed_over()
 
     assert boot.decisions.rejected is None
+
+
+@pytest.mark.parametrize("why", ["was not confirmed before the machine went down", "3 boots with it did not complete"])
+def test_a_rejection_by_a_boot_is_an_event_of_the_history_once(tmp_path: Path, why: str) -> None:
+    boot = Boot(tmp_path)
+    record_event(tmp_path, HistoryEvent(time="2026-01-01T00:00:00+00:00", generation=4, why="on trial"))
+    boot.decisions.rejected = RejectedGeneration(number=4, hash="bad", why=why)
+    boot.trial = "pending"
+    boot.verdict.record_rejection()
+    assert len(read_events(tmp_path)) == 1
+
+    boot.trial = None
+    boot.verdict.record_rejection()
+    boot.verdict.record_rejection()
+
+    _, event = read_events(tmp_path)
+    assert (event.generation, event.rejected, event.exit_status, event.why) == (3, 4, 4, why)
+
+
+def test_a_rejection_by_an_apply_is_in_the_history_already(tmp_path: Path) -> None:
+    boot = Boot(tmp_path)
+    record_event(tmp_path, HistoryEvent(time="2026-01-01T00:00:00+00:00", generation=3, rejected=4, why="x"))
+    boot.decisions.rejected = RejectedGeneration(number=4, hash="bad", why="x")
+
+    boot.verdict.record_rejection()
+
+    assert len(read_events(tmp_path)) == 1
 
 
 def test_the_compiling_process_is_dismissed_some_time_after_the_last_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -431,3 +460,24 @@ def test_a_clock_that_jumps_forward_when_it_is_synchronized_ends_nothing(ends: E
     assert ends.decisions.paused
     assert end is not None
     assert (end.until, end.synchronized) == ("2027-01-15T09:00:00+00:00", True)
+
+
+def test_a_generation_that_could_not_be_written_is_tried_again_until_it_is(tmp_path: Path) -> None:
+    calls: list[str] = []
+    writer = SimpleNamespace(conditions=(), retry=lambda: calls.append("retry"))
+    parts = cast(Any, SimpleNamespace(writer=writer, root=tmp_path))
+    late = LateWrites(parts=parts, status=cast(Any, SimpleNamespace(refresh=answer(calls, "refresh"))))
+
+    async def test() -> None:
+        assert await late.tick(100) is None
+        writer.conditions = ("NotInHistory",)
+        assert await late.tick(100) == 100 + AGAIN_SEC
+        assert await late.tick(110) == 100 + AGAIN_SEC
+        assert calls == []
+        assert await late.tick(100 + AGAIN_SEC) == 100 + 2 * AGAIN_SEC
+        assert calls == ["retry"]
+        writer.retry = lambda: setattr(writer, "conditions", ())
+        assert await late.tick(100 + 2 * AGAIN_SEC) is None
+        assert calls == ["retry", "refresh"]
+
+    asyncio.run(test())

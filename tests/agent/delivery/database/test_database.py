@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
@@ -13,11 +14,14 @@ import pytest
 from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.database.database import ABSENT, ANY, Conflict, Database, Write
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
+from ordain.agent.delivery.database.named_documents import NamedDocuments
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.source.database_source import DatabaseSource
+from ordain.agent.delivery.source.handover_file import Handover, decode, encode
 from ordain.transforms.document.reader import read
 from rig.stores.source_harness import FACTS
 
+BASE = b"ordain: v1\nkind: Layer\nname: base\n"
 OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
 
 
@@ -81,6 +85,51 @@ async def test_a_complete_history_ends_before_the_first_version(open_store: Open
         assert [entry.data for entry in history] == ([b"2", b"1", b""] if keeps_versions else [])
         assert [entry.version == ABSENT for entry in history] == ([False, False, True] if keeps_versions else [])
         assert len(await database.history("documents/a", 1)) == int(keeps_versions)
+
+
+FOREIGN_KEYS = (
+    "documents/common/layer/\udcff\udcfe",  # the bytes ff fe, which are not UTF-8
+    "documents/common/layer/\x1b[31m",
+    "documents/common/layer/" + "k" * 2000,
+    "documents/common/layer/../../x",
+    "documents/common/layer/",
+    "documents/common",
+)
+"""Keys that other programs can write into a store, if it takes them."""
+
+
+async def test_keys_of_other_programs_keep_nobody_from_the_documents(open_store: OpenStore) -> None:
+    async with open_store() as database:
+        await database.put("documents/common/layer/base", BASE, expect=None)
+        taken = []
+        for key in FOREIGN_KEYS:
+            with contextlib.suppress(SourceError):
+                taken.append((key, await database.put(key, b"x", expect=None)))
+
+        listed = [entry.key for entry in (await database.list("documents/")).entries]
+        assert sorted(listed) == sorted([*(key for key, _ in taken), "documents/common/layer/base"])
+        stored, others = await NamedDocuments(database).all_and_others()
+        assert [text.title for text in stored] == ["layer/base"]
+        assert set(others) == {key for key, _ in taken}
+
+        read_by_machine = await DatabaseSource(database, lambda: FACTS, {}).read()
+        handover = decode(encode(Handover(location="x", settings="y", snapshot=read_by_machine)))
+        assert handover.snapshot.texts == (("common/layer/base", BASE),)
+
+        for key, version in taken:
+            await database.delete(key, expect=version)
+        assert [entry.key for entry in (await database.list("documents/")).entries] == ["documents/common/layer/base"]
+        assert database.type == "couchdb" or taken[0][0] == FOREIGN_KEYS[0]
+
+
+async def test_many_keys_that_are_no_text_are_listed_page_by_page(open_store: OpenStore) -> None:
+    keys = sorted(f"status/{first}{number}" for first in ("\ue000", "\udcff") for number in range(150))
+    async with open_store() as database:
+        if database.type == "couchdb":
+            pytest.skip("its keys are Unicode")
+        for first in range(0, len(keys), 100):
+            await database.write([Write(key=key, data=b"x", expect=None) for key in keys[first : first + 100]])
+        assert [entry.key for entry in (await database.list("status/")).entries] == keys
 
 
 async def test_a_watch_reports_changes_below_its_prefixes(open_store: OpenStore) -> None:
@@ -170,6 +219,29 @@ async def test_a_machine_is_woken_only_by_changes_in_its_scopes(open_store: Open
             await publish(database, text("web", "{role: web}"))
             await asyncio.wait_for(waiting, 10)
             assert (await source.read()).revision != first.revision
+
+
+async def test_a_machine_whose_documents_call_machines_reads_and_watches_all_nodes(open_store: OpenStore) -> None:
+    hosts = text("hosts", rest='files: {/etc/h: {template: "{{ machines()|length }}"}}\n')
+    async with open_store() as database:
+        source = DatabaseSource(database, lambda: FACTS, {})
+        await publish(database, text("base"))
+        await publish(database, text("other", kind="Node"))
+        assert paths(await source.read()) == ["common/layer/base"]
+        async with aclosing(source.changes()) as changes:
+            await anext(changes)
+            await publish(database, hosts)
+            await asyncio.wait_for(anext(changes), 10)
+            assert paths(await source.read()) == [
+                "common/layer/base",
+                "common/layer/hosts",
+                "hostname=other/node/other",
+            ]
+            await publish(database, text("third", kind="Node"))
+            await asyncio.wait_for(anext(changes), 10)
+            assert "hostname=third/node/third" in paths(await source.read())
+        await database.delete("documents/common/layer/hosts", expect=ANY)
+        assert paths(await source.read()) == ["common/layer/base"]
 
 
 async def test_the_scopes_of_new_labels_are_watched(open_store: OpenStore) -> None:

@@ -18,6 +18,7 @@ from ordain.agent.delivery.database.database import ANY, Conflict, Database
 from ordain.agent.delivery.database.etcd import Etcd
 from ordain.agent.delivery.database.http_transport import HttpTransport, Request, Response, ServerAccess, _with_value
 from ordain.agent.delivery.database.login import Login
+from ordain.agent.delivery.database.relayed_store import RelayedStore
 from ordain.agent.delivery.database.watch import WatchTiming
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import MalformedAnswer
@@ -51,6 +52,20 @@ COUCHDB = {
     "_rev": "1-a",
     "_revisions": {"start": 1, "ids": ["a"]},
     "_revs_info": [{"rev": "1-a", "status": "available"}],
+}
+ENTRY = {"key": "documents/common/layer/a", "data": "YQ==", "version": "3", "conflict": "x"}
+RELAY = {
+    "entries": [ENTRY],
+    "entry": ENTRY,
+    "revision": "9",
+    "conflicts": {"documents/common/layer/a": "x"},
+    "settle_sec": 0.5,
+    "compares_ranges": True,
+    "version": "4",
+    "conflict": "status/a",
+    "code": "Forbidden",
+    "reason": "no",
+    "hint": "ask",
 }
 ODD: tuple[object, ...] = (
     None,
@@ -136,18 +151,20 @@ async def use(database: Database) -> None:
                 await call()  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("kind", ["etcd", "couchdb"])
+@pytest.mark.parametrize("kind", ["etcd", "couchdb", "relay"])
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32), status=st.sampled_from((200, 200, 200, 201, 400, 404, 409)), wraps=st.booleans())
+@pytest.mark.thorough
 def test_a_malformed_answer_is_a_fault_of_the_source(kind: str, seed: int, status: int, wraps: bool) -> None:
     rng = random.Random(seed)
-    valid: object = ETCD if kind == "etcd" else COUCHDB
-    if wraps:
+    valid: object = {"etcd": ETCD, "couchdb": COUCHDB, "relay": RELAY}[kind]
+    if wraps and kind != "relay":
         valid = [{"ok": COUCHDB}] if kind == "couchdb" else {"result": ETCD, "error": {"message": "x", "code": 5}}
 
     def answer() -> Response:
         body = json.dumps(changed(valid, rng) if rng.random() < 0.7 else valid).encode()
         headers = {"content-type": "application/json", "set-cookie": "AuthSession=x"}
+        headers |= {"ordain-store-away": rng.choice(("", "7", "x", "\u00b2")), "ordain-relay": rng.choice(("a", "\n"))}
         return Response(endpoint="http://a", status=status, headers=headers, body=body)
 
     login = Login(user="u", password=lambda: "p") if rng.random() < 0.5 else None
@@ -156,6 +173,8 @@ def test_a_malformed_answer_is_a_fault_of_the_source(kind: str, seed: int, statu
     database: Database = CouchDb(transport, "ordain", login, timing=timing)
     if kind == "etcd":
         database = Etcd(transport, "/ordain/", login, timing=timing)
+    if kind == "relay":
+        database = RelayedStore(transport, rng.choice((None, lambda place, data: {**data, "place": place})))
     asyncio.run(use(database))
 
 

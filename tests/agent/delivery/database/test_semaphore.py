@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 
 import pytest
 
-from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.database.database import Database, StoredEntry
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
-from ordain.agent.delivery.database.semaphore import Semaphore
+from ordain.agent.delivery.database.semaphore import NoGuard, Semaphore
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
 in_directory_and_etcd = pytest.mark.parametrize("connect_store", ["directory", "etcd"], indirect=True)
@@ -35,6 +35,56 @@ async def test_only_as_many_as_there_are_slots_hold_one(open_store: OpenStore) -
         await holders[0].release()
         assert not await holders[0].renew()
         assert sum([await each.acquire() for each in others]) == 1
+
+
+class OwnSlots(NoGuard):
+    """The guard of a fleet whose machines write their own slots only."""
+
+    has_own_slots = True
+
+
+@pytest.mark.thorough
+@in_directory_and_etcd
+async def test_machines_that_write_their_own_slots_only_never_hold_more_than_there_are(open_store: OpenStore) -> None:
+    at_work: set[str] = set()
+    most = 0
+    turns: list[str] = []
+
+    async def work(database: Database, holder: str) -> None:
+        nonlocal most
+        for _ in range(3):
+            slot = semaphore(database, holder, 3, guard=OwnSlots(), may_be_own=True)
+            while not await slot.acquire():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            at_work.add(holder)
+            most = max(most, len(at_work))
+            await asyncio.sleep(0.01)
+            assert await slot.renew()
+            at_work.remove(holder)
+            await slot.release()
+            turns.append(holder)
+
+    async with open_store() as database:
+        async with asyncio.timeout(120):
+            await asyncio.gather(*(work(database, f"m{n}") for n in range(12)))
+        assert not (await database.list("locks/")).entries
+    assert len(turns) == 36
+    assert 1 < most <= 3
+
+
+@in_directory_and_etcd
+async def test_an_own_slot_is_not_taken_if_another_one_was_taken_since_it_was_counted(open_store: OpenStore) -> None:
+    async with open_store() as database:
+        b = semaphore(database, "b", 1, guard=OwnSlots(), may_be_own=True)
+
+        class Late(OwnSlots):
+            async def genuine(self, claims: Sequence[tuple[StoredEntry, str]]) -> frozenset[str]:
+                await b.acquire()
+                return await super().genuine(claims)
+
+        a = semaphore(database, "a", 1, guard=Late(), may_be_own=True)
+        assert not await a.acquire()
+        assert await b.renew()
 
 
 @in_directory_and_etcd

@@ -28,6 +28,8 @@ from ordain.agent.delivery.release.publish import (
 from ordain.agent.delivery.release.publish_lock import hold_publish_lock
 from ordain.agent.errors import Failure
 
+pytestmark = pytest.mark.thorough
+
 OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
 COMMON = b"ordain: v1\nkind: Layer\nname: common\n"
 
@@ -110,6 +112,8 @@ async def test_releases_that_a_machine_has_or_is_pinned_to_stay(open_store: Open
         assert [each.number for each in done.removed] == [1, 3, 6]
         await require_complete_releases(database)
 
+        await database.put("status/not-of-a-machine", b"{", expect=None)
+        await prune(database, keep=1)
         await database.put("status/" + "b" * 32, b"{", expect=None)
         with pytest.raises(Failure, match="cannot read the report"):
             await prune(database, keep=1)

@@ -6,16 +6,21 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ordain.agent.delivery.database.database import ANY, Database
+from ordain.agent.delivery.backoff import Backoff
+from ordain.agent.delivery.database.database import ANY, Database, Listing
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
+from ordain.agent.delivery.database.etcd import Etcd
+from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
 from ordain.agent.delivery.fleet import report_publisher
-from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report, encode_report
+from ordain.agent.delivery.fleet.report import PATH, MachineReport, ReportedUnit, decode_report, encode_report
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, ReportPublisher, status_key
-from ordain.agent.delivery.fleet.reports import MACHINES, is_lost, read_reports
+from ordain.agent.delivery.fleet.reports import MACHINES, having_labels, is_lost, read_reports
 from ordain.agent.delivery.protocol import ReleaseReference, SourceError, SourceFault
 from ordain.agent.errors import Failure
 from ordain.agent.status import AgentState as Phase
@@ -69,10 +74,10 @@ class RefusingStore(DirectoryDatabase):
         super().__init__(root)
         self.errors = errors
 
-    async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
+    async def put(self, key: str, data: bytes, *, expect: str | None, **more: Any) -> str:
         if self.errors:
             raise SourceError(self.errors.pop(), code=SourceFault.FORBIDDEN)
-        return await super().put(key, data, expect=expect, ttl_sec=ttl_sec)
+        return await super().put(key, data, expect=expect, **more)
 
 
 async def test_refused_reports_are_counted_and_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -94,6 +99,30 @@ async def test_refused_reports_are_counted_and_logged_once(tmp_path: Path, caplo
     assert [r.message for r in caplog.records if "cannot report" in r.message] == [
         "cannot report the status to the store: database space exceeded [Forbidden]"
     ]
+
+
+async def test_a_report_that_is_too_large_for_the_store_leaves_out_the_units_that_work(
+    etcd_endpoints: tuple[str, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    units = {f"unit-with-a-long-name-{number:0200}.service": ReportedUnit(state="active") for number in range(7_000)}
+    broken = "broken.service"
+    write_report(tmp_path, units={**units, broken: ReportedUnit(state="failed")}, drift=(broken,))
+
+    def connect() -> Etcd:
+        return Etcd(HttpTransport(ServerAccess(endpoints=etcd_endpoints)), f"/{tmp_path.name}/")
+
+    publisher = ReportPublisher(root=tmp_path, open=connect)
+    for _ in range(2):
+        assert await publisher._attempt(Backoff()) is None
+    database = connect()
+    (report,) = (await read_reports(database)).machines
+    await database.close()
+    assert list(report.units) == [broken]
+    assert report.drift == (broken,)
+    assert [(condition.code, condition.what) for condition in report.conditions] == [
+        ("ReportShortened", "the store takes no report with 7,001 units; those that work are left out")
+    ]
+    assert caplog.text.count("the report of this machine is shortened") == 1
 
 
 async def test_two_machines_with_one_machine_id_are_noticed(
@@ -180,6 +209,33 @@ async def test_a_report_counts_only_under_the_key_of_its_machine(tmp_path: Path)
     assert "not a report" in reports.refused[status_key(other)].what
 
 
+class SmallListings(DirectoryDatabase):
+    """A store that lists at most ``most`` bytes at once."""
+
+    most = 1_000
+
+    async def list(self, *prefixes: str) -> Listing:
+        listing = await super().list(*prefixes)
+        if sum(len(entry.data) for entry in listing.entries) > self.most:
+            raise SourceError("too large", code=SourceFault.TOO_LARGE)
+        return listing
+
+
+async def test_reports_that_are_too_large_for_one_listing_are_listed_in_parts(tmp_path: Path) -> None:
+    database = SmallListings(tmp_path)
+    machines = sorted(f"{number:02x}" * 16 for number in range(0, 256, 5))
+    for machine in machines:
+        await database.put(status_key(machine), encode_report(MachineReport(machine=machine)), expect=None)
+    assert [report.machine for report in (await read_reports(database)).machines] == machines
+
+    for number in range(3):  # by a program that fills the store
+        await database.put(f"status/abcdef{number}", b"x" * database.most, expect=None)
+    reports = await read_reports(database)
+    assert [report.machine for report in reports.machines] == machines
+    assert {key: refusal.code for key, refusal in reports.refused.items()} == {"status/abcd…": "TooLarge"}
+    assert reports.silenced == ()
+
+
 async def test_machines_that_are_not_in_the_list_of_machines_do_not_count(tmp_path: Path) -> None:
     database = DirectoryDatabase(tmp_path)
     for digit in "12":
@@ -206,11 +262,11 @@ class BrokenStore(DirectoryDatabase):
 
     broken = True
 
-    async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
+    async def put(self, key: str, data: bytes, *, expect: str | None, **more: Any) -> str:
         if BrokenStore.broken:
             BrokenStore.broken = False
             raise RecursionError("an answer that nobody expected")
-        return await super().put(key, data, expect=expect, ttl_sec=ttl_sec)
+        return await super().put(key, data, expect=expect, **more)
 
 
 async def test_an_internal_error_does_not_end_the_reports(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -225,3 +281,18 @@ async def test_an_internal_error_does_not_end_the_reports(tmp_path: Path, caplog
 
     assert report.dropped == 1
     assert "an answer that nobody expected" in caplog.text
+
+
+def test_machines_are_selected_by_facts_as_in_match() -> None:
+    def machine(name: str, **details: tuple[str, ...]) -> MachineReport:
+        return MachineReport(machine=name, facts=Facts(id="debian", systemd=257, details=details))
+
+    big = machine("1" * 32, memory=(str(64 << 30),), gpu=("nvidia",))
+    small = machine("2" * 32, memory=(str(8 << 30),), gpu=())
+    silent = MachineReport(machine="3" * 32)
+    reports = (big, small, silent)
+
+    assert having_labels(reports, [("memory", ">=64G")]) == (big,)
+    assert having_labels(reports, [("memory", "<64G"), ("id", "debian")]) == (small,)
+    assert having_labels(reports, [("gpu", "nv*")]) == (big,)
+    assert having_labels([replace(small, labels={"gpu": ("nvidia",)})], [("gpu", "nvidia")]) != ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
@@ -130,6 +131,26 @@ async def test_a_slot_outlives_the_connection_that_it_was_taken_by(
         assert await again.read() == 2
         async with asyncio.timeout(30):
             await wait_until_no_slot_is_held(database)
+
+
+async def test_the_slot_of_a_machine_that_never_comes_back_is_free_after_its_time(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_gate, "Semaphore", functools.partial(Semaphore, ttl_sec=1))
+    async with open_store() as database:
+        await publish(database, release(1), {})
+        dead, waiting = (Machine(database, tmp_path / f"m{number}", number) for number in (1, 2))
+        for machine in (dead, waiting):
+            machine.report(1, Phase.CONVERGED)
+        await publish(database, release(2, **{"max-parallel": 1}), {})
+        assert await dead.read() == 2
+        await dead.gate.close()
+        assert await waiting.read() == 1
+        async with asyncio.timeout(30):
+            while await waiting.read() != 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        waiting.report(2, Phase.CONVERGED)
+        await wait_until_no_slot_is_held(database)
 
 
 async def test_a_machine_that_comes_from_another_channel_holds_its_slot_until_it_has_the_release(

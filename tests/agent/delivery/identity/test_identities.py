@@ -13,7 +13,7 @@ import pytest
 from ordain.agent.delivery.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, StoredEntry
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
-from ordain.agent.delivery.fleet import report_publisher, reports
+from ordain.agent.delivery.fleet import report_publisher
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report, encode_report
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
 from ordain.agent.delivery.fleet.reports import ReportMemory, read_reports
@@ -383,7 +383,7 @@ def test_no_other_text_has_the_signature(stored: bytes) -> None:
 
 
 async def test_a_report_that_is_the_same_is_checked_once_but_always_held_against_the_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     database = DirectoryDatabase(tmp_path)
     texts = {FLEET_KEY: FleetRecord(fleet=FLEET), f"machines/{MACHINE}": known().machines[MACHINE]}
@@ -392,13 +392,13 @@ async def test_a_report_that_is_the_same_is_checked_once_but_always_held_against
     first, second = (
         encode_statement(KEY.sign(status_key(MACHINE), {"machine": MACHINE, "sequence": n})) for n in (1, 2)
     )
-    memory, checks = ReportMemory(), []
+    checks: list[bytes] = []
 
     def check(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
         checks.append(data)
         return valid_signers(data, signatures)
 
-    monkeypatch.setattr(reports, "valid_signers", check)
+    memory = ReportMemory(check=check)
 
     async def read(data: bytes) -> str:
         await database.put(status_key(MACHINE), data, expect=ANY)

@@ -106,6 +106,7 @@ def test_another_value_has_another_path() -> None:
     assert seal("db", b"x", [OWN.public]).path != seal("db", b"x", [OWN.public]).path
 
 
+@pytest.mark.thorough
 def test_the_most_recipients_are_possible_and_one_more_is_not() -> None:
     keys = [i.to_bytes(32, "little") for i in range(9, MAX_RECIPIENTS + 8)]
 

@@ -11,7 +11,7 @@ import pytest
 from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.database.document_keys import MACHINES
-from ordain.agent.delivery.database.semaphore import Semaphore
+from ordain.agent.delivery.database.semaphore import OWN, Semaphore
 from ordain.agent.delivery.identity.machine_key import PrivateKey, generate
 from ordain.agent.delivery.identity.machine_record import (
     FLEET_KEY,
@@ -36,8 +36,9 @@ class Rollout:
         self.store = DirectoryDatabase(path)
         self.now = 0.0
 
-    async def prepare(self, *, require: bool = False, machines: str = A + B) -> None:
-        await self.store.put(FLEET_KEY, encode_record(FleetRecord(fleet=FLEET, require=require)), expect=ANY)
+    async def prepare(self, *, require: bool = False, own_slots: bool = False, machines: str = A + B) -> None:
+        record = FleetRecord(fleet=FLEET, require=require, own_slots=own_slots)
+        await self.store.put(FLEET_KEY, encode_record(record), expect=ANY)
         for machine in (A, B):
             if machine in machines:
                 await self.enroll(machine)
@@ -56,11 +57,12 @@ class Rollout:
             holder=machine,
             guard=guard,
             clock=lambda: self.now,
+            may_be_own=True,
         )
 
     async def forge(self, holder: str, by: str, key: str = SLOT, beat: int = 99) -> None:
         """Write a slot that ``by`` signs, in the name of ``holder``."""
-        slot = KEYS[by].sign(key, {"holder": holder, "beat": beat})
+        slot = KEYS[by].sign(key, {"holder": holder, "beat": beat, "slot": "locks/stable/"})
         await self.store.put(key, json.dumps(slot).encode(), expect=ANY)
 
 
@@ -149,3 +151,86 @@ async def test_a_fleet_without_identities_and_a_machine_without_the_right_to_rea
 
     rollout.store = Forbidding(rollout.store.root)
     assert not await rollout.semaphore(B).acquire()
+
+
+async def test_a_machine_takes_its_own_slot_where_the_fleet_says_so(rollout: Rollout) -> None:
+    await rollout.prepare(own_slots=True)
+    a = rollout.semaphore(A)
+
+    assert await a.acquire()
+    assert not await rollout.semaphore(B).acquire()
+    assert [entry.key for entry in (await rollout.store.list("locks/")).entries] == [f"{OWN}{A}"]
+    assert await a.renew()
+    assert await rollout.semaphore(A).resume()
+    await a.release()
+    assert await rollout.semaphore(A).acquire(), "a version that somebody else has written since is taken over"
+
+
+async def test_own_slots_and_those_with_a_number_count_together(rollout: Rollout) -> None:
+    await rollout.prepare()
+    numbered = rollout.semaphore(B, 2)
+    assert await numbered.acquire()
+    await rollout.prepare(own_slots=True)
+    assert not await rollout.semaphore(A, 1).acquire()
+    own = rollout.semaphore(A, 2)
+    assert await own.acquire()
+    await numbered.release()
+    await rollout.prepare()
+    assert not await rollout.semaphore(B, 1).acquire(), "also after slots have numbers again"
+    assert await rollout.semaphore(B, 2).acquire()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"x",
+        b"[]",
+        b"{}",
+        b'{"holder": "%s", "beat": 1}' % A.encode(),
+        b'{"holder": "%s", "beat": 1, "slot": "locks/other/"}' % A.encode(),
+        b'{"holder": "%s", "beat": 1, "slot": "locks/stable/"}' % C.encode(),
+    ],
+)
+async def test_a_text_at_the_place_of_a_machines_own_slot_that_is_not_one_takes_none(
+    rollout: Rollout, text: bytes
+) -> None:
+    await rollout.prepare(own_slots=True)
+    await rollout.store.put(f"{OWN}{A}", text, expect=ANY)
+    assert await rollout.semaphore(B).acquire()
+    assert not await rollout.semaphore(A).acquire()
+    assert await rollout.semaphore(A, 2).acquire(), "the machine replaces what lies at its place"
+
+
+async def test_a_machine_whose_own_slot_another_one_writes_still_takes_one(rollout: Rollout) -> None:
+    await rollout.prepare(own_slots=True)
+    await rollout.forge(A, by=B, key=f"{OWN}{A}", beat=99)
+    assert await rollout.semaphore(B).acquire(), "a forged slot is not held"
+    a = rollout.semaphore(A, 2)
+    assert await a.acquire()
+    entry = await rollout.store.get(f"{OWN}{A}")
+    assert entry
+    assert json.loads(entry.data)["beat"] > 99, "the beat of a place only grows"
+
+
+async def test_the_own_slot_of_a_crashed_machine_expires_where_the_store_does_not_remove_it(rollout: Rollout) -> None:
+    await rollout.prepare(own_slots=True)
+    assert await rollout.semaphore(A).acquire()
+    b = rollout.semaphore(B)
+    assert not await b.acquire()
+    rollout.now += 301
+    assert await b.acquire()
+    assert not await rollout.semaphore(A).renew()
+
+
+async def test_a_machine_that_may_not_write_its_slot_learns_what_to_do(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rollout.prepare(own_slots=True)
+
+    async def refuse(self: DirectoryDatabase, key: str, data: bytes, **more: object) -> str:
+        raise SourceError("permission denied", code=SourceFault.FORBIDDEN)
+
+    monkeypatch.setattr(DirectoryDatabase, "put", refuse)
+    with pytest.raises(SourceError) as caught:
+        await rollout.semaphore(A).acquire()
+    assert "ordainctl fleet enroll" in caught.value.hint

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +19,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordain.agent.daemon.status.status_reader import expired
-from ordain.agent.delivery.protocol import ReleaseReference, SourceError
+from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, SourceError, SourceFault
 from ordain.agent.delivery.release import signing
+from ordain.agent.delivery.release.admission import Admission
 from ordain.agent.delivery.release.highest_accepted import forget_accepted, read_highest, record_accepted
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_release
 from ordain.agent.delivery.release.trusted_keys import InvalidKey, PublicKey, parse_key, trusted_keys
-from ordain.agent.delivery.release.verify import AcceptedRelease, highest_release, require_newer, trusted_signers
+from ordain.agent.delivery.release.verify import (
+    AcceptedRelease,
+    by_hash,
+    highest_release,
+    require_newer,
+    select_documents,
+    trusted_signers,
+)
 from ordain.agent.errors import Failure
+from ordain.agent.settings import Trust
 from ordain.transforms.errors import Refused
+from ordain.transforms.model import Facts
 from rig.stores.signing_keys import key_of
 
 GOLDEN = Path(__file__).parents[3] / "golden/release"
@@ -109,6 +119,7 @@ ordain: v1
     assert as_yaml.canonical == as_json.canonical
 
 
+@pytest.mark.thorough
 @given(st.data())
 def test_every_change_of_a_byte_is_noticed(data: st.DataObject) -> None:
     _, key = key_of(1)
@@ -380,6 +391,50 @@ def test_a_key_for_some_scopes_signs_only_the_documents_in_them(
     assert "signs only for" in str(caught.value)
 
 
+def admit(root: Path, text: bytes, labels: Mapping[str, tuple[str, ...]], *trusted: PublicKey) -> Release | None:
+    """Have a machine with these labels admit a release and its document."""
+    (root / "etc/ordain/trust").mkdir(parents=True, exist_ok=True)
+    (root / "etc/ordain/trust/keys.pub").write_text("".join(f"{key.line}\n" for key in trusted))
+    facts = Facts(id="debian", version="13", systemd=257, hostname="box", machine_id="0" * 32, labels=labels)
+    texts = (("release.json", text), ("a.yaml", WEB), ("node.yaml", NODE))
+    admission = Admission(root=root, trust=Trust.REQUIRED, check=signing.valid_signers)
+    return admission.admit(Snapshot(texts=texts), facts, {})[1]
+
+
+NODE = b"{ordain: v1, kind: Node, name: box, labels: {role: web}}"
+
+
+@pytest.mark.parametrize(
+    ("labels", "documents", "signers", "accepted"),
+    [
+        ({"role": ("web",)}, {"role=web/a.yaml": WEB}, "role=web", True),
+        ({"role": ("web", "db")}, {"role=web/a.yaml": WEB}, "role=web", True),
+        ({"role": ("db",)}, {"role=web/a.yaml": WEB}, "role=web", False),
+        ({"role": ("db",)}, {"role=web/a.yaml": WEB}, "", True),
+        ({"role": ("db",)}, {"role=web/a.yaml": WEB}, "role=web,common", True),
+        ({}, {}, "role=web", False),
+        # A Node in the release gives a label only if the machine reads it without that label.
+        ({}, {"role=web/node.yaml": NODE}, "role=web", False),
+        ({}, {"hostname=box/node.yaml": NODE, "role=web/a.yaml": WEB}, "role=web,hostname=box", True),
+    ],
+)
+def test_a_key_for_some_scopes_decides_nothing_for_machines_in_other_scopes(
+    tmp_path: Path, labels: Mapping[str, tuple[str, ...]], documents: Mapping[str, bytes], signers: str, accepted: bool
+) -> None:
+    """It can neither remove the documents of others there, nor block later releases by its number."""
+    names = {name: sha256(data) for name, data in documents.items()}
+    newest = ReleaseDraft(channel="stable", number=1 << 52, documents=names, created="now").release()
+    text = signed(newest).text()
+    if accepted:
+        assert admit(tmp_path, text, labels, *keys(signers)) is not None
+        return
+
+    with pytest.raises(SourceError, match=r"signs only for .*; this machine is in other scopes") as caught:
+        admit(tmp_path, text, labels, *keys(signers))
+    assert caught.value.code == SourceFault.VERIFY_FAILED
+    assert read_highest(tmp_path) == {}
+
+
 def test_only_a_key_for_all_scopes_signs_that_most_services_are_removed() -> None:
     made = signed(many(shrinks=True))
 
@@ -432,3 +487,20 @@ def test_an_expired_release_is_a_condition() -> None:
     assert list(expired(replace(reference, expires=""), datetime(2027, 1, 1, tzinfo=UTC))) == []
     (condition,) = expired(reference, datetime(2026, 12, 31, tzinfo=UTC))
     assert (condition.code, condition.fault) == ("ReleaseExpired", True)
+
+
+def test_a_machine_whose_documents_call_machines_needs_the_nodes_of_all() -> None:
+    node = b"ordain: v1\nkind: Node\nname: web2\n"
+    hosts = b"ordain: v1\nkind: Layer\nname: hosts\nfiles: {/etc/h: {template: '{{ machines()|length }}'}}\n"
+    layer = b"ordain: v1\nkind: Layer\nname: base\n"
+    web1 = Facts(id="debian", systemd=257, hostname="web1")
+
+    def selected(common: bytes, *available: bytes) -> tuple[list[str], frozenset[str]]:
+        documents = {"common/base.yaml": sha256(common), "hostname=web2/web2.yaml": sha256(node)}
+        draft = ReleaseDraft(channel="stable", number=1, documents=documents, created="2026-01-01T00:00:00Z")
+        texts, missing = select_documents(draft.release(), by_hash([common, *available]), web1, {})
+        return [name for name, _ in texts], missing
+
+    assert selected(layer) == (["base.yaml"], frozenset())
+    assert selected(hosts) == ([], frozenset([sha256(node)]))
+    assert selected(hosts, node) == (["base.yaml", "web2.yaml"], frozenset())

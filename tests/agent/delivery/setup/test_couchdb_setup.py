@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ordain.agent.delivery.database.http_transport import ServerAccess
+from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.setup.couchdb_setup import CouchDbSetup
-from ordain.agent.delivery.setup.deviation import FleetUsers, StoreUser
+from ordain.agent.delivery.setup.deviation import Examination, FleetUsers, StoreUser
 
 REPLICATIONS = [  # (state, info, what `store check` says); the answers of CouchDB 3.5.2
     ("running", {"changes_pending": None, "doc_write_failures": 0}, "not known (running)"),
@@ -18,6 +21,26 @@ REPLICATIONS = [  # (state, info, what `store check` says); the answers of Couch
     ("crashing", {"error": "db_not_found: could not\n  open x"}, "is crashing: db_not_found: could not open x"),
     ("failed", {"error": "already started"}, "replication r is failed: already started"),
 ]
+
+
+async def examined(answers: Mapping[str, object], missing: int = 404) -> Examination:
+    """Return what `store check` finds on a server with these answers, which answers ``missing`` to all other paths."""
+
+    async def answer(request: web.Request) -> web.Response:
+        known = request.path in answers
+        return web.json_response(
+            answers.get(request.path, {"error": "error", "reason": "r"}), status=200 if known else missing
+        )
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(application) as server:
+        access = ServerAccess(endpoints=(str(server.make_url("/")).rstrip("/"),))
+        setup = CouchDbSetup(access, "ordain", None, FleetUsers(machine=StoreUser(name="node", password=str)))
+        try:
+            return await setup.examine()
+        finally:
+            await setup.close()
 
 
 @pytest.mark.parametrize(("state", "information", "says"), REPLICATIONS)
@@ -32,20 +55,18 @@ async def test_check_names_replications_that_do_not_work(state: str, information
         "state": "crashing",
         "info": None,
     }
-    answers: dict[str, object] = {"/_scheduler/docs": {"docs": [{**ours, "info": information}, others]}}
-
-    async def answer(request: web.Request) -> web.Response:
-        known = request.path in answers
-        return web.json_response(answers.get(request.path, {"error": "not_found"}), status=200 if known else 404)
-
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", answer)
-    async with TestServer(application) as server:
-        access = ServerAccess(endpoints=(str(server.make_url("/")).rstrip("/"),))
-        setup = CouchDbSetup(access, "ordain", None, FleetUsers(machine=StoreUser(name="node", password=str)))
-        found = await setup.examine()
-        await setup.close()
+    found = await examined({"/_scheduler/docs": {"docs": [{**ours, "info": information}, others]}})
     lines = [f"{one.place} {one.what}" for one in found.deviations if one.place.startswith("replication")]
     lines += [one.value for one in found.figures]
     assert any(says in line for line in lines), lines
     assert not any("replication q" in line for line in lines)
+
+
+async def test_check_names_the_nodes_that_are_away_also_if_nothing_can_be_read() -> None:
+    """CouchDB 3.5.2 answers 500 (read_failure) while no copy of a shard can be reached."""
+    found = await examined({"/_membership": {"all_nodes": ["a"], "cluster_nodes": ["a", "b"]}}, missing=500)
+    first, second = found.deviations
+    assert (first.place, first.what) == ("node b", "is away")
+    assert second.what.startswith("cannot be read: ")
+    with pytest.raises(SourceError):
+        await examined({"/_membership": {"all_nodes": ["a"], "cluster_nodes": ["a"]}}, missing=500)

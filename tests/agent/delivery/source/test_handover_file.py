@@ -30,6 +30,7 @@ HANDOVER = Handover(
 _texts = st.text(st.characters(categories=("L", "N", "P")), max_size=20)
 
 
+@pytest.mark.thorough
 @given(st.lists(st.tuples(_texts, st.binary(max_size=50)), max_size=5), _texts)
 def test_a_handover_can_be_read_back(texts: list[tuple[str, bytes]], revision: str) -> None:
     handover = replace(HANDOVER, snapshot=Snapshot(texts=tuple(texts), revision=revision, waiting="held by alice"))

@@ -19,6 +19,8 @@ from ordain.agent.delivery.source.http_source import HttpSource, MachineIdentity
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig.stores.certificates import Authority
 
+pytestmark = pytest.mark.thorough
+
 BASE = "ordain: v1\nkind: Layer\nname: base\n"
 ME = MachineIdentity(machine_id="0" * 32, hostname="web1")
 COMMAND = "import sys; from ordain.agent.cli.main import main; sys.exit(main(sys.argv[1:]))"
