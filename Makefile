@@ -9,7 +9,8 @@ RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-n
 STORES := etcd-server etcd-client $(shell command -v npm >/dev/null || echo nodejs npm)
 MACHINES := mmdebstrap debian-archive-keyring systemd-container util-linux mount $(BUILD)
 DOCS := python3-sphinx python3-myst-parser python3-sphinx-rtd-theme
-TESTS := tox python3-venv dbus zsh fish tcsh systemd busybox curl dnsmasq-base netplan.io $(RUNTIME)
+FOREIGN := rpm rpmlint makepkg pacman-package-manager libarchive-tools fakeroot python3-build
+TESTS := tox python3-venv chromium chromium-driver dbus zsh fish tcsh systemd busybox curl dnsmasq-base netplan.io $(RUNTIME)
 
 # $(call need,PACKAGES): install those that are missing.
 define need
@@ -26,7 +27,7 @@ endef
 help:
 	@echo 'make demo    boot a Debian machine from documents, edit them, watch it follow (root)'
 	@echo 'make test    everything: lint, types, unit and integration tests, on booted machines (root)'
-	@echo 'make check   the fast part: lint, types, unit tests'
+	@echo 'make check   the fast part: lint, types, unit tests without those that explore many values or start real programs'
 	@echo 'make deb     build the Debian package into dist/'
 	@echo 'make docs    build the documentation as a static site into dist/site; a dead link is an error'
 	@echo 'make pages   write the generated pages of docs/ and the shell completion again, after a change of a key or command'
@@ -35,16 +36,17 @@ help:
 	@echo '             can be installed (TARGET= SECONDS= SEED= OUT=fuzz-crashes)'
 	@echo 'make soak    random documents, administrators, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN= CUTS=)'
 	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, every way to hand them over, both'
-	@echo '             kinds of initrd, every network device, 20 minutes (root; SUITE= ONLY=ram|disk|handover|prebuilt|netboot|secrets|dracut|network)'
+	@echo '             kinds of initrd, every network device, 20 minutes (root; SUITE= ONLY=ram|disk|handover|prebuilt|netboot|diskless|secrets|dracut|network)'
 	@echo 'make upgrade a machine that runs Debian 12 becomes Debian 13 under its services, and boots (root; 2 minutes, 170 MB once)'
-	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
+	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once),'
+	@echo '             and against packaging sources of other systems (ORDAIN_AUDIT_SOURCES=)'
 
 demo:
 	$(call need,$(MACHINES))
 	@PYTHONPATH=tests python3 -B -m rig.demo
 
 test:
-	$(call need,$(TESTS) $(MACHINES) $(STORES))
+	$(call need,$(TESTS) $(MACHINES) $(STORES) $(FOREIGN))
 	tox
 
 check:
@@ -70,10 +72,12 @@ PAGES := agent.cli.manual.ordainctl_page:docs/man/ordainctl.1.rst \
 	agent.cli.manual.codes_reference,markdown:docs/reference/codes.md \
 	agent.cli.manual.commands_reference:docs/reference/commands.md \
 	agent.cli.manual.json_reference:docs/reference/json.md \
+	agent.cli.manual.api_reference:docs/reference/boot-server-api.md \
 	agent.cli.manual.bash_completion:agent/cli/manual/ordainctl.bash \
 	agent.cli.manual.zsh_completion:agent/cli/manual/_ordainctl \
 	agent.cli.manual.fish_completion:agent/cli/manual/ordainctl.fish \
-	transforms.document.reference:docs/reference/documents.md
+	transforms.document.reference:docs/reference/documents.md \
+	transforms.catalog.system_support:docs/reference/systems.md
 
 pages:
 	$(call need,$(RUNTIME))
@@ -84,7 +88,8 @@ pages:
 
 bench:
 	$(call need,$(RUNTIME) $(MACHINES) $(STORES))
-	@status=0; for bench in generator compile runs "reconcile --suite=$(or $(SUITE),trixie)" "boot --suite=$(or $(SUITE),trixie)" \
+	@status=0; for bench in generator compile nodes runs "reconcile --suite=$(or $(SUITE),trixie)" "follow --suite=$(or $(SUITE),trixie)" \
+		"boot --suite=$(or $(SUITE),trixie)" \
 		"exclusive --suite=$(or $(SUITE),trixie)" "stores --suite=$(or $(SUITE),trixie)" fleet; do \
 		echo "bench/$$bench"; bench/$$bench || status=1; echo; done; exit $$status
 
@@ -103,7 +108,7 @@ soak:
 	@PYTHONPATH=tests python3 -B -m rig.power_cuts --suite=$(or $(SUITE),trixie) --cuts=$(or $(CUTS),200) $(if $(SEED),--seed=$(SEED))
 
 proof:
-	$(call need,$(RUNTIME) $(MACHINES) qemu-system-x86 zstd e2fsprogs)
+	$(call need,$(RUNTIME) $(MACHINES) qemu-system-x86 zstd e2fsprogs ipxe ovmf dnsmasq-base iproute2)
 	@PYTHONPATH=packaging/typing:tests python3 -B -m rig.proof --suite=$(or $(SUITE),trixie) $(if $(ONLY),--only=$(ONLY))
 
 upgrade:
@@ -113,3 +118,4 @@ upgrade:
 audit:
 	$(call need,$(RUNTIME) debian-archive-keyring)
 	PYTHONPATH=packaging/typing:tests python3 -B -m audit.debian
+	PYTHONPATH=packaging/typing:tests python3 -B -m audit.packaging

@@ -55,15 +55,29 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"{start.encode('unicode_escape').decode()}... ({len(val)})"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the cases of the mark ``one_debian`` on the other Debians, and put those of the mark ``slow`` first.
 
-    No worker shall be left alone with a slow one at the end.
+    No worker shall be left alone with a slow one at the end. Cases that start a server of a store get the mark
+    ``thorough``: their brothers with a directory are left to `make check`.
     """
+    for item in items:
+        if _starts_a_store_server(item):
+            item.add_marker(pytest.mark.thorough)
     left_out = [item for item in items if _is_left_out(item)]
     config.hook.pytest_deselected(items=left_out)
     kept = set(items) - set(left_out)
     items[:] = sorted(filter(kept.__contains__, items), key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _starts_a_store_server(item: pytest.Item) -> bool:
+    """Return whether the case starts etcd or pouchdb-server, by its fixtures or by the kind of its store."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    kinds = {parameters.get(name) for name in ("connect_store", "store")}
+    return bool(
+        {"etcd_here", "pouch_here"} & set(getattr(item, "fixturenames", ())) or {"etcd", "couchdb"} & (kinds - {None})
+    )
 
 
 def _is_left_out(item: pytest.Item) -> bool:
@@ -71,7 +85,8 @@ def _is_left_out(item: pytest.Item) -> bool:
 
     The name of the case decides, so that each Debian has its share of them, and always the same.
     """
-    suite = item.callspec.params.get("suite") if hasattr(item, "callspec") else None
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    suite = next((value for value in parameters if value in debian_roots.SUITES), None)
     if suite is None or os.environ.get("EVERY_DEBIAN") or not item.get_closest_marker("one_debian"):
         return False
     name = item.name.replace(suite, "")
@@ -80,6 +95,7 @@ def _is_left_out(item: pytest.Item) -> bool:
 
 def pytest_sessionstart() -> None:
     """Collect no garbage while tests are found: every worker makes 10,000 of them, and all last."""
+    os.environ["XDG_CACHE_HOME"] = "/proc/no-cache"  # commands of tests leave nothing in the home directory
     gc.disable()
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 SUPPORT = Path(__file__).parent
 CONFTEST = """
 from support.forked_workers import pytest_runtestloop
@@ -51,7 +53,7 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SUPPORT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
 
 
@@ -91,3 +93,15 @@ def test_a_run_ends_at_the_first_failure_when_it_was_asked_to(tmp_path: Path) ->
 
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "1 failed in" in done.stdout
+
+
+def test_a_group_has_one_worker(tmp_path: Path) -> None:
+    mark = "pytestmark = pytest.mark.xdist_group('all')\n"
+    cases = "@pytest.mark.parametrize('number', range(35))\n"
+    test = f"{cases}def test_good(number):\n    print(os.getpid(), file=open('who', 'a'))\n"
+    (tmp_path / "test_tests.py").write_text(f"import os, pytest\n{mark}{test}")
+
+    done = run_pytest(tmp_path, "--forks=3", "-W", "ignore")
+
+    assert "35 passed in" in done.stdout
+    assert len(set((tmp_path / "who").read_text().split())) == 1

@@ -9,13 +9,14 @@ from integration.documentation.test_manual_commands import NOT_RUN, RUN_BY_PAGE
 from integration.documentation.test_tutorial import HOW_TO
 
 from ordain.agent.cli.commands.all_commands import COMMANDS
+from rig.proof.proof_tutorial import PAGE as DISKLESS
 from support.page_blocks import Block, blocks
 
 TREE = Path(__file__).parents[1]
 GENERATED = {TREE / "docs/reference/sections", TREE / "docs/reference/runs"}
 """Pages of documents and what they become, each of which is compiled when the page is made."""
-STEP_PAGES = {"docs/tutorial.md", *(f"docs/howto/{name}.md" for name in HOW_TO)}
-"""The pages whose steps `tests/integration/documentation/test_tutorial.py` carries out."""
+STEP_PAGES = {"docs/tutorial.md", *(f"docs/howto/{name}.md" for name in HOW_TO), str(DISKLESS.relative_to(TREE))}
+"""The pages whose steps `tests/integration/documentation/test_tutorial.py` or `make proof ONLY=diskless` does."""
 PAGES = [
     TREE / "README.md",
     TREE / "HACKING.md",

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from types import FrameType, ModuleType
 from typing import NoReturn
 
+import pytest
+
 import ordain.agent
 import ordain.generator
 import ordain.transforms
@@ -84,6 +86,7 @@ def test_a_lazy_pattern_has_the_methods_of_the_compiled_one() -> None:
     assert data.search(b"abc")
 
 
+@pytest.mark.thorough
 def test_no_regular_expression_of_ours_takes_long() -> None:
     class Slow(BaseException):
         pass

@@ -9,29 +9,38 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from ordain.transforms.document.reader import read
+from support.syntax_nodes import nodes_of
+
+# One process runs them all, and reads the syntax tree of each module once.
+pytestmark = pytest.mark.xdist_group("syntax trees")
 
 TREE = Path(__file__).parents[1]
 PARTS = ("transforms", "generator", "agent")
 MAY_IMPORT = {
     # Documents in, artifacts out.
     "transforms/systemd": "",
-    "transforms/template": "systemd",
+    "transforms/systemd/checks": "systemd",
+    "transforms/template": "document/formats systemd",
     "transforms/document/text": "",
-    "transforms/document/formats": "document/text systemd",
+    "transforms/document/formats": "document/text systemd/checks systemd",
     "transforms/document/keys": "document/formats document/text",
-    "transforms/document": "document/keys document/formats document/text",
+    "transforms/document": "document/keys document/formats document/text systemd",
     "transforms/machine": "document document/keys document/formats document/text systemd",
-    "transforms/resolve": "document document/keys document/formats",
-    "transforms/catalog": "resolve document document/keys document/formats document/text template systemd",
-    "transforms/render": "catalog template machine document document/keys document/text systemd",
-    "transforms/render/network": "render catalog template document/keys document/formats document/text systemd",
-    "transforms/graph": "render catalog systemd",
+    "transforms/resolve": "document document/keys document/formats document/text template",
+    "transforms/catalog": "machine resolve document document/keys document/formats document/text template systemd",
+    "transforms/render": "catalog template machine document document/keys document/formats document/text"
+    " systemd/checks systemd",
+    "transforms/render/settings": "render catalog template document/formats document/text systemd",
+    "transforms/render/network": "render catalog template document/keys document/formats document/text systemd/checks"
+    " systemd",
+    "transforms/graph": "render catalog systemd/checks systemd",
     "transforms/importing/draft": "document document/keys document/text systemd",
     "transforms/importing/units": "importing/draft render catalog document document/keys document/formats document/text"
     " systemd",
@@ -39,9 +48,9 @@ MAY_IMPORT = {
     " systemd",
     "transforms/importing": "importing/containers importing/units importing/draft render catalog document"
     " document/keys document/formats document/text systemd",
-    "transforms/netboot": "resolve template document/formats document/text",
+    "transforms/netboot": "resolve template document/formats document/text systemd",
     "transforms/query": "document/text systemd",
-    "transforms/document_tests": "render catalog resolve document document/keys document/text",
+    "transforms/document_tests": "render catalog resolve document document/keys document/formats document/text",
     "transforms/runs": "importing/draft catalog resolve template document document/keys document/formats document/text"
     " systemd",
     # The program that systemd runs at boot: standard library only.
@@ -49,22 +58,26 @@ MAY_IMPORT = {
     # The effects.
     "agent/system": "",
     "agent/state": "system",
+    "agent/packages": "state system",
     "agent/plan/changes": "",
     "agent/plan": "plan/changes",
     "agent/delivery": "",
     "agent/delivery/database": "delivery system",
     "agent/delivery/setup": "delivery/database delivery",
     "agent/delivery/release": "delivery/database delivery system",
-    "agent/delivery/identity": "delivery/release delivery/database delivery system",
+    "agent/delivery/identity": "delivery/release delivery/setup delivery/database delivery system",
     "agent/delivery/fleet": "delivery/identity delivery/release delivery/database delivery state system",
     "agent/delivery/source": "delivery/fleet delivery/release delivery/database delivery system",
     "agent/secrets": "delivery/identity delivery/release delivery/database delivery system",
     "agent/compile": "delivery/source delivery/release delivery state system",
     "agent/apply/differences": "plan plan/changes system",
     "agent/apply/jobs": "plan plan/changes system",
-    "agent/apply": "apply/differences apply/jobs secrets compile plan plan/changes state system",
+    "agent/apply": "apply/differences apply/jobs packages secrets compile plan plan/changes state system",
     "agent/netboot": "system",
-    "agent/server": "netboot compile delivery/source delivery/release delivery/database delivery state",
+    "agent/install": "system",
+    "agent/server/relay": "delivery/source delivery/fleet delivery/identity delivery/release delivery/database"
+    " delivery system",
+    "agent/server": "server/relay netboot compile delivery/source delivery/release delivery/database delivery state",
     "agent/source_daemon": "delivery/source delivery/fleet delivery/identity delivery/database delivery system",
     "agent/runs": "",
     "agent/daemon/status": "apply compile delivery/source delivery plan state system",
@@ -76,16 +89,17 @@ MAY_IMPORT = {
     "agent/cli": "cli/commands",
     "agent/cli/documents": "cli cli/commands apply compile daemon/status netboot delivery/release delivery/source"
     " delivery system",
-    "agent/cli/boot": "cli cli/commands cli/documents compile delivery netboot server system",
+    "agent/cli/boot": "cli cli/commands cli/documents cli/store compile delivery netboot packages server server/relay"
+    " system",
     "agent/cli/runs": "cli cli/commands cli/documents runs",
     "agent/cli/machine": "cli cli/commands cli/documents apply compile daemon/clients daemon/status delivery/source"
     " delivery plan plan/changes state system",
     "agent/cli/store": "cli cli/commands cli/documents apply delivery/source delivery/fleet delivery/release"
-    " delivery/setup delivery/database delivery system",
+    " delivery/identity delivery/setup delivery/database delivery system",
     "agent/cli/fleet": "cli cli/commands cli/documents cli/machine cli/store delivery/fleet delivery/identity"
     " delivery/release delivery/setup delivery/database system",
     "agent/cli/manual": "cli cli/commands cli/machine daemon/status delivery/fleet delivery/identity delivery/release"
-    " plan state",
+    " netboot plan server server/relay state",
 }
 """For each package, the packages of its part that it may import; all may import the modules at the top of the part."""
 DOORS = {
@@ -123,9 +137,15 @@ def text_of(module: str) -> str:
     return MODULES[module].read_text()
 
 
+@cache
+def tree_of(module: str) -> ast.Module:
+    """Return the syntax tree of a module."""
+    return ast.parse(text_of(module))
+
+
 def nodes(module: str) -> Iterator[ast.AST]:
     """Yield every node of the syntax tree of a module."""
-    return ast.walk(ast.parse(text_of(module)))
+    return nodes_of(tree_of(module))
 
 
 @cache
@@ -227,8 +247,8 @@ def test_every_exception_of_the_agent_is_in_the_drawn_tree_below_its_base() -> N
 def test_no_module_compiles_a_regular_expression_when_it_is_imported() -> None:
     compiled = [
         f"{module}: {ast.unparse(node)[:80]}"
-        for module, path in MODULES.items()
-        for node in ast.parse(path.read_bytes()).body
+        for module in MODULES
+        for node in tree_of(module).body
         if isinstance(node, ast.Assign | ast.AnnAssign) and "re.compile(" in ast.unparse(node)
     ]
 
@@ -238,8 +258,8 @@ def test_no_module_compiles_a_regular_expression_when_it_is_imported() -> None:
 def test_public_classes_have_different_names() -> None:
     names = [
         node.name
-        for path in MODULES.values()
-        for node in ast.parse(path.read_bytes()).body
+        for module in MODULES
+        for node in tree_of(module).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
 
@@ -443,14 +463,27 @@ IDEAS = {
             "silent_values",
         ),
     },
-    "transforms/catalog": {"audit", "local_transforms"},
+    "transforms/catalog": {"audit", "local_transforms", "packaging_audit"},
     "transforms/graph": {"settings_without_effect"},
     "transforms/importing": {"import_accounting", "import_golden", "import_hostile", "import_round_trips"},
-    "transforms/render": {"descriptions", "older_systemd", "render_mounts"},
+    "transforms/render": {"descriptions", "older_systemd", "render_mounts", "render_packages"},
     "transforms/render/network": {"keyfiles_netplan", "network_draws", "network_managers", "network_words"},
     "transforms/runs": {"run_goldens", "run_systems"},
 }
 """Tests of several modules of a package together, named after their idea."""
+
+
+def test_no_folder_of_tests_is_left_out() -> None:
+    """A name in ``norecursedirs`` leaves out the folders of this name everywhere, without a word."""
+    left_out = tomllib.loads((TREE / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["norecursedirs"]
+    folders = {path.parent for path in (TREE / "tests").rglob("test_*.py")}
+
+    assert [
+        str(folder)
+        for folder in sorted(folders)
+        for name in folder.relative_to(TREE).parts
+        if any(fnmatch(name, pattern) for pattern in left_out)
+    ] == []
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import functools
 import io
+import json
 import logging
 import socket
 import tempfile
@@ -22,11 +24,24 @@ from dbus_next.signature import Variant
 from ordain.agent.daemon.clients.client import BUS_NAME, OBJECT_PATH
 from ordain.agent.daemon.dbus_service import READS, AgentInterface
 from ordain.agent.daemon.status.status_publisher import StatusPublisher
+from ordain.agent.delivery.database.database import Conflict
+from ordain.agent.delivery.database.directory_database import DirectoryDatabase
+from ordain.agent.delivery.identity.machine_key import PrivateKey
+from ordain.agent.delivery.identity.machine_record import (
+    FLEET_KEY,
+    FleetRecord,
+    MachineRecord,
+    encode_key,
+    encode_record,
+)
+from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Denied
 from ordain.agent.netboot.machine_records import MachineRecords
 from ordain.agent.server.boot_scripts import BootScripts
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.agent.server.prebuilt_caches import BootRequest
+from ordain.agent.server.relay.relay import Relay
+from ordain.agent.server.relay.relay_requests import RelayRequests, _checked
 from ordain.agent.server.server import identify_machine
 from ordain.agent.status import Status
 from ordain.agent.system.dbus_guard import GuardedMessageBus, _Frame
@@ -107,6 +122,55 @@ def requests(data: bytes) -> None:
         script = BootScripts(None, MachineRecords()).script_for(documents, facts, NOW)
         script.encode()
         assert script.startswith("#!ipxe\n"), script
+
+
+class _Relay:
+    """A relay of a store in a directory, with one machine, and the requests to it."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        self.folder = tempfile.TemporaryDirectory()
+        self.key = PrivateKey(fleet="0123456789abcdef", seed=b"\x01" * 32)
+        self.requests = self.runner.run(self._make(Path(self.folder.name)))
+
+    async def _make(self, folder: Path) -> RelayRequests:
+        (folder / "store").mkdir()
+        store = DirectoryDatabase(folder / "store")
+        record = MachineRecord(machine="0" * 32, key=encode_key(self.key.public))
+        await store.put(FLEET_KEY, encode_record(FleetRecord(fleet=self.key.fleet)), expect=None)
+        await store.put(f"machines/{record.machine}", encode_record(record), expect=None)
+        relay = Relay(name="relay1", database=store, state=folder)
+        relay.load()
+        await relay.refresh()
+        return RelayRequests(relay)
+
+    async def answer(self, body: object) -> None:
+        handlers = (self.requests._list, self.requests._get, self.requests._put, self.requests._delete)
+        for handler in handlers:
+            if not isinstance(body, dict):
+                return
+            with contextlib.suppress(SourceError, Conflict):
+                json.dumps(await _checked(handler, body))
+
+    def seeds(self) -> Iterator[bytes]:
+        key = f"status/{'0' * 32}"
+        report = self.key.sign(key, {"machine": "0" * 32, "sequence": 7, "seen": 1})
+        slot = self.key.sign("locks/stable/0", {"holder": "0" * 32, "beat": 1})
+        common = {"expect": None, "ttl": 300, "provided": {"prefixes": ["locks/"], "revision": "x"}}
+        for place, statement in ((key, report), ("locks/stable/0", slot)):
+            data = base64.b64encode(json.dumps(statement).encode()).decode()
+            yield json.dumps({"key": place, "data": data, **common}).encode()
+        yield json.dumps({"prefixes": ["documents/common/"], "key": key, "proof": report, "expect": "1"}).encode()
+
+
+relay_of_tests = functools.cache(_Relay)
+
+
+def relay_requests(data: bytes) -> None:
+    """Answer a request to a relay, as if its body had been sent to each path."""
+    with contextlib.suppress(ValueError, RecursionError):
+        body = json.loads(data)
+        relay_of_tests().runner.run(relay_of_tests().answer(body))
 
 
 # -- messages of the bus ---------------------------------------------------------------------------------------------

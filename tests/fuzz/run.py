@@ -13,6 +13,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -39,6 +40,8 @@ else:
 SLOW_SEC = 4.0
 HANG_SEC = 20
 MAX_BYTES = 8192
+MEMORY_MB = 1024
+"""A target that needs more memory than this has a leak, and ends."""
 TOKENS = [
     word.encode()
     for word in (
@@ -94,7 +97,9 @@ class Findings:
     def report(self, seconds: float) -> str:
         """Return the figures as one line of JSON."""
         figures = {"target": self.target, "seconds": round(seconds), "runs": self.runs, "crashes": self.kinds}
-        return json.dumps({**figures, "slowest": round(self.worst_sec, 2), "coverage-guided": atheris is not None})
+        most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        figures |= {"slowest": round(self.worst_sec, 2), "most-memory-mb": most_mb}
+        return json.dumps({**figures, "coverage-guided": atheris is not None})
 
 
 def _kind(error: BaseException) -> str:
@@ -171,7 +176,7 @@ def _guided(findings: Findings, target: Target, until: float, seed: int) -> NoRe
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(seeds):
         (folder / f"seed-{number}").write_bytes(data)
-    options = [f"-seed={seed}", f"-max_len={MAX_BYTES}", "-timeout=120", "-rss_limit_mb=4000", "-verbosity=0"]
+    options = [f"-seed={seed}", f"-max_len={MAX_BYTES}", "-timeout=120", f"-rss_limit_mb={MEMORY_MB}", "-verbosity=0"]
     atheris.Setup([sys.argv[0], str(folder), *options], one, custom_mutator=mutator)
     atheris.Fuzz()
     os._exit(2)

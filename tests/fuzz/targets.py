@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from fuzz import request_targets
+from fuzz import machine_targets, request_targets
 from ordain.agent import settings
 from ordain.agent.cli.fleet import fleet_status
 from ordain.agent.delivery.database import couchdb_wire, etcd_client, etcd_wire
@@ -571,6 +571,11 @@ TARGETS: Mapping[str, Target] = {
     ),
     "etcd-answers": Target(run=etcd_answers, seeds=lambda: _ETCD_SEEDS, mutate=mutate_json),
     "couchdb-answers": Target(run=couchdb_answers, seeds=lambda: _COUCHDB_SEEDS, mutate=mutate_json),
+    "relay-requests": Target(
+        run=request_targets.relay_requests,
+        seeds=lambda: [*request_targets.relay_of_tests().seeds()],
+        mutate=mutate_json,
+    ),
     "reports": Target(run=reports, seeds=_report_seeds, mutate=mutate_json),
     "identities": Target(run=identities, seeds=lambda: _IDENTITY_SEEDS, mutate=mutate_json),
     "secrets": Target(run=secrets, seeds=lambda: [seal("db", b"sesame", [_SECRET_KEY.public]).text.encode()]),
@@ -591,5 +596,10 @@ TARGETS: Mapping[str, Target] = {
     ),
     "agent-yaml": Target(run=agent_yaml, seeds=lambda: _AGENT_YAML_SEEDS, mutate=mutate_structure),
     "templates": Target(run=templates, seeds=lambda: _TEMPLATE_SEEDS),
+    "site-facts": Target(
+        run=machine_targets.site_facts, seeds=lambda: machine_targets.SITE_FACTS, mutate=mutate_structure
+    ),
+    "package-outputs": Target(run=machine_targets.package_outputs, seeds=lambda: machine_targets.PACKAGE_OUTPUTS),
+    "setting-values": Target(run=machine_targets.setting_values, seeds=lambda: machine_targets.SETTING_VALUES),
     "directive-values": Target(run=directive_values, seeds=lambda: _VALUE_SEEDS),
 }

@@ -13,6 +13,8 @@ import pytest
 from fuzz.run import Findings, inputs_of, mutated
 from fuzz.targets import CORPUS, TARGETS
 
+pytestmark = pytest.mark.thorough
+
 CHANGES = 100
 """A number, not a time: a faster machine shall not do more work, and each run shall try the same."""
 

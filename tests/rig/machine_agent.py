@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rig.machine import Machine
+from rig.machine import Machine, MachineError
 
 DOCUMENTS = "/etc/ordain/documents"
 BUS = ("org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
@@ -66,8 +66,15 @@ def wait_active(machine: Machine, *units: str) -> None:
 
 def agent_status(machine: Machine) -> dict[str, Any]:
     """Return the status that the agent reports."""
-    call = ("busctl", "--json=short", "call", "org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
-    status: dict[str, Any] = json.loads(json.loads(machine.run(*call, "Status").stdout)["data"][0])
+    answer = machine.run("busctl", "--json=short", "call", *BUS, "Status")
+    status: dict[str, Any] = json.loads(json.loads(answer.stdout)["data"][0])
+    return status
+
+
+def answered_status(machine: Machine) -> dict[str, Any]:
+    """Return the status that the agent reports, or an empty mapping if no agent answers."""
+    answer = machine.run("busctl", "--json=short", "call", *BUS, "Status", check=False)
+    status: dict[str, Any] = json.loads(json.loads(answer.stdout)["data"][0]) if answer.returncode == 0 else {}
     return status
 
 
@@ -75,8 +82,14 @@ def reported_unit(machine: Machine, unit: str) -> Mapping[str, Any]:
     return next(row for row in agent_status(machine)["units"] if row["unit"] == unit)
 
 
-def wait_agent_state(machine: Machine, wanted: str) -> None:
-    machine.until(f"the agent is {wanted}", lambda: agent_status(machine)["state"] == wanted)
+def wait_agent_state(machine: Machine, wanted: str, *, timeout: float = 20) -> None:
+    """Wait for a state of the agent; an error says in which state it is, and why."""
+    try:
+        machine.until(f"the agent is {wanted}", lambda: agent_status(machine)["state"] == wanted, timeout=timeout)
+    except MachineError as error:
+        status = agent_status(machine)
+        why = [(condition["code"], condition["what"]) for condition in status["conditions"]]
+        raise MachineError(f"{error}; it is {status['state']}: {why} {status['source']}") from None
 
 
 def pause(machine: Machine) -> None:

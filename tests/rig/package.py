@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rig.debian_roots import CACHE, CLEAN_ENVIRONMENT, made_once
@@ -21,11 +21,7 @@ _NOT_SHIPPED = {"__pycache__", ".mypy_cache", "typing"}
 
 def build(version: str = "") -> Path:
     """Build the .deb of the source tree and return its path; ``version`` replaces that of the changelog."""
-    digest = hashlib.sha256(version.encode())
-    for path in _files():
-        digest.update(b"%s\0%o\0" % (os.fsencode(path.relative_to(TREE)), path.stat().st_mode))
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    name = digest.hexdigest()[:12]
+    name = digest_of_tree(version)
     with made_once(CACHE / "debs" / name) as made:
         if made is not None:
             command = [f"{TREE}/packaging/build-deb", str(made), *([version] if version else [])]
@@ -62,9 +58,18 @@ def for_initrds(deb: Path) -> Path:
     return deb.with_name(deb.name.replace("ordain_", "ordain-initramfs_"))
 
 
-def _files() -> Iterator[Path]:
-    """Yield the files that the package is built from, in a fixed order."""
-    for name in _SOURCES:
+def digest_of_tree(more: str = "", names: Sequence[str] = _SOURCES) -> str:
+    """Return a short hash of ``more`` and of the files below ``names``, those of a package by default."""
+    digest = hashlib.sha256(more.encode())
+    for path in _files(names):
+        digest.update(b"%s\0%o\0" % (os.fsencode(path.relative_to(TREE)), path.stat().st_mode))
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _files(names: Sequence[str]) -> Iterator[Path]:
+    """Yield the files below ``names``, in a fixed order."""
+    for name in names:
         top = TREE / name
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
             if path.is_file() and not _NOT_SHIPPED.intersection(path.parts):

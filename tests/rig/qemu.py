@@ -34,6 +34,9 @@ CLOCK = ("-accel", "tcg,thread=single", "-icount", "shift=1")
 KERNEL = ("linux-image-cloud-amd64", "zstd", "kmod")
 PACKAGES = (*KERNEL, "initramfs-tools", "busybox")
 """The packages that a root needs to be such a machine."""
+_INSTALLING = ("e2fsprogs", "dosfstools", "grub2-common", "grub-pc-bin", "grub-efi-amd64-bin")
+INSTALLING = {"bookworm": _INSTALLING, "trixie": ("systemd-repart", *_INSTALLING)}
+"""The further packages of an image that installs itself to a disk, by suite."""
 TOOLS = ("qemu-system-x86_64", "zstd", "mkfs.ext4")
 CONSOLE = "console=ttyS0 panic=-1 systemd.log_target=console systemd.show_status=true"
 """Arguments of the kernel with which the first serial port shows the boot."""
@@ -64,7 +67,8 @@ def missing_tools() -> str:
 class Qemu:
     """One machine; ``initrds`` are concatenated, as a boot server does.
 
-    Without a ``kernel``, the firmware boots from the network that ``options`` give it.
+    Without a ``kernel``, the firmware boots from the network that ``options`` give it. ``within`` are the words of a
+    command that runs qemu in another place, such as a network namespace.
     """
 
     def __init__(
@@ -78,10 +82,12 @@ class Qemu:
         network: bool = False,
         options: Sequence[str] = (),
         memory_mb: int = 2048,
+        within: Sequence[str] = (),
     ) -> None:
         self.home = home
         self._kernel, self._cmdline, self._memory_mb = kernel, cmdline, memory_mb
         self._initrds, self._disks, self._network, self._options = initrds, disks, network, options
+        self._within = within
         self._command: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._shell: socket.SocketIO | None = None
@@ -94,7 +100,7 @@ class Qemu:
                 initrd.write(part if isinstance(part, bytes) else part.read_bytes())
                 initrd.write(bytes(-initrd.tell() % 512))
         words = f"{CONSOLE} {self._cmdline}"
-        command = ["qemu-system-x86_64", *CLOCK, "-cpu", "max", "-smp", "2"]
+        command = [*self._within, "qemu-system-x86_64", *CLOCK, "-cpu", "max", "-smp", "2"]
         command += ["-no-reboot", "-m", str(self._memory_mb), "-display", "none", "-nodefaults", "-no-user-config"]
         if self._kernel is not None:
             command += ["-kernel", os.fspath(self._kernel), "-initrd", os.fspath(self.home / "initrd")]
@@ -124,6 +130,27 @@ class Qemu:
         if self._process:
             self._process.kill()
             self._process.wait()
+
+    def cut_power(self) -> None:
+        """Cut the power at once; `switch_on` starts the machine again, with the same disks."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def wait_off(self, *, timeout: float = 600) -> None:
+        """Wait until the machine reboots by itself, which ends it here; `switch_on` starts it again."""
+        assert self._process is not None
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise MachineError(f"no reboot within {timeout} s\n{self.console()[-3000:]}") from None
+
+    def switch_on(self) -> None:
+        """Start the machine again."""
+        if self._shell:
+            self._shell.close()
+            self._shell = None
+        self._switch_on()
 
     def _switch_on(self) -> None:
         self._process = subprocess.Popen(

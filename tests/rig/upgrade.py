@@ -123,13 +123,17 @@ def upgrade(machine: Machine, fetched: Fetched) -> None:
     machine.run(*OFFLINE, "full-upgrade", timeout=900)
     assert _systemd(machine) != old
     assert invocations(machine, "web.service", "other.service") == before
-    wait_agent_state(machine, "converged")
-    assert not _is_newer(machine)
+    if active_state(machine, "cron.service") == "active":  # scripts of its package have started it
+        machine.until("it is reported", lambda: agent_status(machine)["drift"] == ["cron.service"], timeout=60)
+        machine.run("systemctl", "stop", "cron.service")
+    wait_agent_state(machine, "converged", timeout=60)
+    # The agent may have read the machine again by now, and the new document with it: it restarts nothing.
+    assert invocations(machine, "web.service", "other.service") == before
     _say(f"systemd {_systemd(machine)}; no service of the documents was touched")
 
 
 def cut(machine: Machine) -> None:
-    """Require that a boot starts the proven generation, and then one that is compiled for the new systemd."""
+    """Require that a boot starts the proven generation, and that one for the new systemd is in force then."""
     machine.power_cut()
     machine.boot()
     wait_active(machine, "web.service", "other.service", "nginx.service")
@@ -139,7 +143,7 @@ def cut(machine: Machine) -> None:
     machine.until("it is compiled for this systemd", lambda: _is_newer(machine), timeout=60)
     wait_agent_state(machine, "converged")
     assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
-    _say("after a power cut, it booted the proven generation, and then compiled one for this systemd")
+    _say("after a power cut, it booted the proven generation, and one for this systemd is in force")
 
 
 def follow(machine: Machine) -> None:

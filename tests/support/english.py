@@ -1,6 +1,7 @@
 """Marks of English that a reader has to read twice, in docs, messages, docstrings, comments and names of tests.
 
-`python3 tests/support/english.py [PATH…]` lists them as ``file:line: mark: text``. The style sheet is in HACKING.md.
+`PYTHONPATH=tests python3 -m support.english [PATH…]` lists them as ``file:line: mark: text``. The style sheet
+is in HACKING.md.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from support.syntax_nodes import nodes_of
 
 TREE = Path(__file__).parents[2]
 PLACES = (
@@ -55,7 +58,7 @@ MARKS: dict[str, str] = {
     "real (takes effect)": r"\b(?:is|are|becomes?|made|makes? \w+|it) real\b(?! \w)|\breal at the next\b",
     "go back (roll back)": r"\b(?:goes|go|went|gone|going|way|takes?|taken|took) back\b",
     "in vain (without success)": r"\bin vain\b",
-    "admin (administrator)": r"(?<!\bserver )\badmins?\b(?!_)",  # "server admin" is a word of CouchDB
+    "admin (administrator)": r"(?<!\bserver )\badmins?\b(?!_|-group)",  # words of CouchDB and of the database
     "a label of purity (the package says it)": r"; (?:pure|effect|effects)\.",
     "what X comes to (what X results in)": r"\bcomes? to\b(?! (?:an end|mind))",
     "a clause for a noun (name the thing)": (
@@ -104,7 +107,7 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _python(source: str) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(ast.parse(source)):
         if isinstance(node, ast.JoinedStr):
             yield (
                 node.lineno,
@@ -168,7 +171,7 @@ def marks(paths: list[Path]) -> Iterator[Mark]:
 def empty_names(top: Path) -> Iterator[Mark]:
     """Yield each variable and parameter in the modules below ``top`` with one of `EMPTY_NAMES`."""
     for path in sorted(top.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.arg) and node.arg in EMPTY_NAMES:
                 yield Mark(path.relative_to(TREE), node.lineno, "a name that says nothing", node.arg)
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in EMPTY_NAMES:

@@ -11,6 +11,7 @@ import pytest
 
 from ordain.agent.cli.main import main
 from ordain.agent.delivery.backoff import Backoff
+from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, encode_report
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher
@@ -29,6 +30,15 @@ class Fleet:
         self.store.mkdir()
         self._capsys = capsys
 
+    @property
+    def option(self) -> str:
+        """Return the option that names the store."""
+        return f"--store={self.store}"
+
+    def open(self) -> Database:
+        """Open the store as a machine or an administrator does."""
+        return DirectoryDatabase(self.store)
+
     def machine(self, name: str, digit: str) -> Path:
         """Return the root of a new machine."""
         root = self.path / f"machine-{name}-{digit}"
@@ -40,14 +50,14 @@ class Fleet:
 
     def run(self, *words: str, root: Path | None = None, status: int = 0) -> str:
         """Run `ordainctl fleet WORDS`, on a machine or as the administrator, and return its output."""
-        found = main(["fleet", *words, f"--store={self.store}"], root=root or self.path)
+        found = main(["fleet", *words, self.option], root=root or self.path)
         out, err = self._capsys.readouterr()
         assert found == status, out + err
         return out + err
 
     def token(self, *words: str) -> str:
         """Return the path of a file with a new token."""
-        main(["fleet", "token", *words, f"--store={self.store}"], root=self.path)
+        main(["fleet", "token", *words, self.option], root=self.path)
         path = self.path / f"token{len(list(self.path.glob('token*')))}"
         path.write_text(self._capsys.readouterr().out)
         return str(path)
@@ -65,13 +75,20 @@ class Fleet:
         report = MachineReport(machine=machine, hostname=name, phase=Phase.CONVERGED, **more)
         (root / PATH).parent.mkdir(parents=True, exist_ok=True)
         (root / PATH).write_bytes(encode_report(report))
-        publisher = ReportPublisher(
-            root=root, open=lambda: DirectoryDatabase(self.store), key=read_machine_key(root), sleep=_no_sleep
-        )
+        publisher = ReportPublisher(root=root, open=self.open, key=read_machine_key(root), sleep=_no_sleep)
         assert asyncio.run(publisher._attempt(Backoff())) is None
 
-    def database(self, work: Callable[[DirectoryDatabase], Coroutine[Any, Any, T]]) -> T:
-        return asyncio.run(work(DirectoryDatabase(self.store)))
+    def database(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Do ``work`` on the store."""
+
+        async def run() -> T:
+            database = self.open()
+            try:
+                return await work(database)
+            finally:
+                await database.close()
+
+        return asyncio.run(run())
 
 
 async def _no_sleep(seconds: float) -> None: ...

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 CHUNK = 10
-"""A worker takes so many tests at a time, at most, which all are of one module, and share what it has set up."""
+"""A worker takes so many tests of one module at a time, which share what it has set up; or a whole group."""
 _INDEX = struct.Struct("=I")
 
 
@@ -59,12 +59,20 @@ def _chunks(items: Sequence[pytest.Item]) -> Iterator[list[int]]:
     """Yield the numbers of the tests of each chunk, in the order of ``items``."""
     chunk: list[int] = []
     for number, item in enumerate(items):
-        if chunk and (len(chunk) == CHUNK or items[chunk[0]].path != item.path or _is_slow(items[chunk[0]])):
+        first = items[chunk[0]] if chunk else item
+        is_full = len(chunk) >= CHUNK and not (_group(item) and _group(item) == _group(first))
+        if chunk and (is_full or first.path != item.path or _is_slow(first)):
             yield chunk
             chunk = []
         chunk.append(number)
     if chunk:
         yield chunk
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the group of the mark ``xdist_group``, whose tests one worker runs; "" if there is none."""
+    mark = item.get_closest_marker("xdist_group")
+    return str(mark.args[0]) if mark else ""
 
 
 def _is_slow(item: pytest.Item) -> bool:

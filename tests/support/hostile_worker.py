@@ -20,7 +20,8 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.template import jinja_sandbox
 
-CPU_SEC = 1
+CPU_SEC = 5
+"""Several times what the slowest case takes on a slow host: a fault that grows with a square or worse takes minutes."""
 MEMORY = 200 << 20
 
 

@@ -103,6 +103,7 @@ def test_stopping_killing_or_restarting_the_agent_touches_no_service(
 
     assert invocations(followed, "web.service")["web.service"] == before["web.service"]
     assert active_state(followed, "other.service") == "inactive"
+    assert "File exists" not in followed.journal("--unit=ordain-agent.service")
 
 
 @pytest.mark.parametrize("fault", ["hangs", "crashes", "masked"])
@@ -252,7 +253,7 @@ def test_an_agent_killed_during_an_apply_resumes_it(followed: Machine) -> None:
     wait_agent_state(followed, "converged")
 
     write_layer(followed, other=sleep_service("2"), third=sleep_service())
-    followed.until("web is being stopped", lambda: active_state(followed, "web.service") == "deactivating")
+    followed.until("web is being stopped", lambda: active_state(followed, "web.service") == "deactivating", brief=True)
     followed.run("systemctl", "kill", "--signal=KILL", AGENT)
 
     wait_active(followed, "third.service")
@@ -278,7 +279,7 @@ def test_an_agent_killed_between_stop_and_start_leaves_no_unit_stopped(followed:
     before = invocations(followed, "front.service")
 
     write_layer(followed, web=sleep_service(), other=sleep_service(), front=listening(8002))
-    followed.until("it is being stopped", lambda: active_state(followed, "front.service") == "deactivating")
+    followed.until("it is being stopped", lambda: active_state(followed, "front.service") == "deactivating", brief=True)
     followed.run("systemctl", "kill", "--signal=KILL", AGENT)
 
     followed.until("it runs again", lambda: invocations(followed, "front.service") != before)

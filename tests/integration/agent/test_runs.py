@@ -99,6 +99,7 @@ def job(machine: Machine, id: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
+@pytest.mark.one_debian
 @pytest.mark.slow
 def test_slurm_gives_a_run_its_limits_environment_elements_and_dependencies(slurm: Machine) -> None:
     as_user(slurm, "mkdir", "work")
@@ -126,6 +127,7 @@ def test_slurm_gives_a_run_its_limits_environment_elements_and_dependencies(slur
     assert not slurm.path(f"/home/{USER}/never").exists()
 
 
+@pytest.mark.one_debian
 def test_the_launcher_of_slurm_starts_each_task_with_the_environment(slurm: Machine) -> None:
     states = wait(slurm, *submit(slurm, LAUNCHED))
 
@@ -147,6 +149,7 @@ def test_a_run_is_ended_at_its_time_and_can_be_cancelled(slurm: Machine) -> None
     assert wait(slurm, timed)["endless"]["state"] == "timed-out"
 
 
+@pytest.mark.one_debian
 def test_a_refused_job_cancels_those_that_were_submitted_before(slurm: Machine) -> None:
     text = JOBS.replace("queue: normal", "queue: debug").partition("---\nordain: v1\nkind: Run\nname: never")[0]
     text = text.replace("resources: {memory: 50M}", "queue: missing")
@@ -233,6 +236,7 @@ def test_a_unit_of_this_machine_has_the_limits_of_the_run(machine: Machine) -> N
     assert not machine.path("/root/never").exists()
 
 
+@pytest.mark.one_debian
 def test_a_unit_of_this_machine_can_be_cancelled(machine: Machine) -> None:
     machine.boot()
     machine.write(

@@ -132,7 +132,7 @@ def test_a_second_apply_says_that_it_waits_and_for_whom(machine: Machine) -> Non
     machine.write("/srv/slow.yaml", layer(web=slow))
 
     machine.run("systemd-run", "--quiet", "--collect", "--unit=first", "ordainctl", "apply", "--once", "/srv/slow.yaml")
-    machine.until("web starts", lambda: active_state(machine, "web.service") == "activating")
+    machine.until("web starts", lambda: active_state(machine, "web.service") == "activating", brief=True)
     second = machine.run("ordainctl", "apply", "--once", "/srv/slow.yaml")
 
     assert "waiting for another apply, of `ordain-agent` (process " in second.stderr

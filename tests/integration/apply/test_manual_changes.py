@@ -123,6 +123,51 @@ def test_changes_by_an_administrator_are_told_apart_and_respected(machine: Machi
     }
 
 
+def test_a_process_of_a_reverted_edit_is_reported_and_restarted(machine: Machine) -> None:
+    """PID 1 has only the definition of now, so the agent notes the drop-ins that a process was started with."""
+    boot(machine, web=sleeps())
+    machine.run("ordainctl", "pause")
+    edit = "[Service]\nExecStart=\nExecStart=/usr/bin/sleep 2000\n"
+    machine.write("/etc/systemd/system/web.service.d/override.conf", edit)
+    machine.run("systemctl", "daemon-reload")
+    assert unit(machine, "web.service")["ok"]  # its process is older than the edit
+    machine.run("systemctl", "restart", "web.service")
+    machine.until("the edit is reported", lambda: "web" in str(conditions(machine, "OverriddenValue")))
+    before = invocation(machine, "web.service")
+
+    machine.run("systemctl", "revert", "web.service")
+
+    row = unit(machine, "web.service")
+    assert not row["ok"]
+    assert "[Service] ExecStart changed since it was started" in row["what"]
+    assert ordainctl(machine, "status", check=False)["drift"] == ["web.service"]
+    (job,) = ordainctl(machine, "plan")["jobs"]
+    assert (job["unit"], job["verb"]) == ("web.service", "restart")
+    machine.run("ordainctl", "apply")
+    assert invocation(machine, "web.service") != before
+    assert unit(machine, "web.service")["ok"]
+
+
+def test_a_process_of_an_edit_that_was_reverted_before_anybody_looked_is_reported_and_restarted(
+    machine: Machine,
+) -> None:
+    """Its command line is asked: nobody has noted the drop-in."""
+    boot(machine, web=sleeps())
+    machine.run("systemctl", "stop", "ordain-agent.service")
+    machine.write("/etc/systemd/system/web.service.d/override.conf", "[Service]\nExecStart=\nExecStart=/bin/sleep 77\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "web.service")
+    before = invocation(machine, "web.service")
+    machine.run("systemctl", "revert", "web.service")
+
+    (job,) = ordainctl(machine, "plan")["jobs"]
+    assert (job["unit"], job["verb"], job["changes"][0]["old"]) == ("web.service", "restart", ["/bin/sleep 77"])
+    assert ordainctl(machine, "status", check=False)["drift"] == ["web.service"]
+    machine.run("systemctl", "start", "ordain-agent.service")
+    machine.until("web is restarted", lambda: invocation(machine, "web.service") not in ("", before))
+    machine.until("web is well", lambda: unit(machine, "web.service")["ok"])
+
+
 def test_drift_enforce_restores_units_that_others_stopped_or_started(machine: Machine) -> None:
     services = {
         "web": sleeps(drift="enforce", restart="no"),
@@ -324,7 +369,7 @@ def test_a_unit_stopped_by_someone_during_an_apply_stays_stopped(machine: Machin
     boot(machine, web=sleeps(), slow={**SLOW, "environment": {"WORD": "1"}})
 
     document(machine, web=sleeps("2"), slow={**SLOW, "environment": {"WORD": "2"}})
-    machine.until("it stops", lambda: show(machine, "slow.service", "ActiveState") == "deactivating")
+    machine.until("it stops", lambda: show(machine, "slow.service", "ActiveState") == "deactivating", brief=True)
     machine.run("systemctl", "stop", "slow.service")
     settle(machine)
 
@@ -383,7 +428,7 @@ def test_an_apply_does_not_delay_a_shutdown(machine: Machine) -> None:
     boot(machine, web=sleeps(), slow={**SLOW, "environment": {"WORD": "1"}})
 
     document(machine, web=sleeps("2"), slow={**SLOW, "environment": {"WORD": "2"}})
-    machine.until("it stops", lambda: show(machine, "slow.service", "ActiveState") == "deactivating")
+    machine.until("it stops", lambda: show(machine, "slow.service", "ActiveState") == "deactivating", brief=True)
     machine.poweroff(timeout=20)
     machine.boot()
     settle(machine)

@@ -49,6 +49,7 @@ def test_a_limit_takes_effect_with_the_reload_and_the_process_stays(machine: Mac
     assert show(machine, "web.service", "InvocationID") == invocation
 
 
+@pytest.mark.one_debian
 def test_an_apply_reloads_the_manager_once_and_an_empty_plan_never(machine: Machine) -> None:
     def reloads() -> int:
         machine.run("journalctl", "--sync")
@@ -188,6 +189,7 @@ def test_a_removed_service_stops_and_a_kept_one_keeps_its_definition(machine: Ma
     assert show(machine, "stays.service", "ActiveState") == "active"
 
 
+@pytest.mark.one_debian
 def test_documents_that_change_before_the_agents_first_look_are_compared_with_those_of_the_boot(
     machine: Machine,
 ) -> None:

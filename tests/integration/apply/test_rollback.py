@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rig.machine import Machine
-from rig.machine_agent import BUS
+from rig.machine_agent import answered_status
 
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
@@ -39,19 +39,12 @@ def applied(machine: Machine, *words: str) -> dict[str, Any]:
     return outcome
 
 
-def status(machine: Machine) -> dict[str, Any]:
-    """Return the status that the agent reports, or an empty mapping if no agent answers."""
-    answer = machine.run("busctl", "--json=short", "call", *BUS, "Status", check=False)
-    report: dict[str, Any] = json.loads(json.loads(answer.stdout)["data"][0]) if answer.returncode == 0 else {}
-    return report
-
-
 def wait_state(machine: Machine, wanted: str) -> None:
-    machine.until(f"it is {wanted}", lambda: status(machine).get("state") == wanted, timeout=60)
+    machine.until(f"it is {wanted}", lambda: answered_status(machine).get("state") == wanted, timeout=60)
 
 
 def codes(machine: Machine) -> set[str]:
-    return {condition["code"] for condition in status(machine)["conditions"]}
+    return {condition["code"] for condition in answered_status(machine)["conditions"]}
 
 
 def says(machine: Machine, unit: str = "web.service") -> str:
@@ -97,11 +90,11 @@ def test_an_apply_that_fails_is_rolled_back(booted: Machine) -> None:
     }
     for number, (case, services) in enumerate(bad.items(), 2):
         document(booted, **{"other": SLEEP, **services})
-        booted.until(case, lambda n=number: status(booted).get("wanted_generation") == n, timeout=60)  # type: ignore[misc]
+        booted.until(case, lambda n=number: answered_status(booted).get("wanted_generation") == n, timeout=60)  # type: ignore[misc]
         wait_state(booted, "rolled-back")
         wait_word(booted, "one")
         assert "RolledBack" in codes(booted), case
-        assert status(booted)["generation"] == 1, case
+        assert answered_status(booted)["generation"] == 1, case
         assert "failed" not in booted.run("systemctl", "--failed", "--plain", "--no-legend").stdout, case
 
     assert booted.show("other.service", "InvocationID") == other
@@ -159,7 +152,7 @@ def test_health_checks_pass_and_earlier_failures_are_not_rolled_back(booted: Mac
         other=f"{SLEEP}, user: nobody, health: {{command: [/usr/bin/test, -r, /etc/hostname]}}",
         bus=f"{SLEEP}, health: {{bus-name: org.ordain.Agent1}}",
     )
-    booted.until("generation 2", lambda: status(booted).get("generation") == 2, timeout=60)
+    booted.until("generation 2", lambda: answered_status(booted).get("generation") == 2, timeout=60)
     wait_state(booted, "converged")
     assert [unit for unit in ("web.service", "other.service", "bus.service") if not active(booted, unit)] == []
     assert "ordain-probe-other.service" in booted.journal("--identifier=systemd")
@@ -228,14 +221,14 @@ def wait_rolled_back(machine: Machine) -> None:
     """Wait until the machine is rolled back, an agent answers, and the dead-man has ended."""
     wait_word(machine, "one")
     machine.until("the dead-man has ended", lambda: not active(machine, DEADMAN), timeout=60)
-    machine.until("an agent answers", lambda: status(machine))
+    machine.until("an agent answers", lambda: answered_status(machine))
 
 
 @pytest.mark.slow
 def test_a_trial_is_rolled_back_unless_it_is_confirmed(booted: Machine) -> None:
     """Also when the agent is dead or hangs. After a power cut the proven generation boots."""
     trial(booted, 60, "two")
-    assert status(booted)["state"] == "trial"
+    assert answered_status(booted)["state"] == "trial"
     assert ctl(booted, "apply", check=False).returncode == 1
     ctl(booted, "rollback")
     wait_rolled_back(booted)
@@ -249,7 +242,7 @@ def test_a_trial_is_rolled_back_unless_it_is_confirmed(booted: Machine) -> None:
         assert late.returncode == 1, late
         ctl(booted, "resume")
         wait_state(booted, "rolled-back")
-        assert "was not confirmed within 2 s" in str(status(booted)["conditions"])
+        assert "was not confirmed within 2 s" in str(answered_status(booted)["conditions"])
 
     # The agent hangs in the middle of the apply: it holds the lock, and left a journal from which to resume.
     ctl(booted, "pause")
@@ -267,7 +260,10 @@ def test_a_trial_is_rolled_back_unless_it_is_confirmed(booted: Machine) -> None:
     booted.boot()
     wait_state(booted, "rolled-back")
     wait_word(booted, "one")
-    assert "before the machine went down" in str(status(booted)["conditions"])
+    assert "before the machine went down" in str(answered_status(booted)["conditions"])
+    *_, row = json.loads(ctl(booted, "history", "--json").stdout)
+    assert row["event"]["rejected"] == row["number"]
+    assert "before the machine went down" in row["event"]["why"]
     ctl(booted, "apply")
     wait_word(booted, "three")
     assert "RolledBack" not in codes(booted)
@@ -362,8 +358,10 @@ def test_a_new_agent_also_reports_an_incomplete_apply(machine: Machine) -> None:
     wait_state(machine, "degraded")
 
     machine.run("systemctl", "restart", AGENT)
-    machine.until("it has read the state", lambda: status(machine).get("state") not in (None, "starting", "applying"))
-    assert status(machine)["state"] == "degraded"
+    machine.until(
+        "it has read the state", lambda: answered_status(machine).get("state") not in (None, "starting", "applying")
+    )
+    assert answered_status(machine)["state"] == "degraded"
 
     document(machine, web=word("one"))
     wait_state(machine, "converged")

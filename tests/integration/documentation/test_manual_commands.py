@@ -43,6 +43,7 @@ NOT_RUN_EXAMPLES = {
     "ordainctl documents list --store etcd+https://a:2379/ordain/": _STORES,
     'ordainctl documents put web.yaml --why "more memory for the sale"': "a directory keeps no reasons",
     "ordainctl documents history web": "a directory keeps no earlier versions",
+    "ordainctl documents get web --version 17 >web.yaml": "a directory keeps no earlier versions",
     "ordainctl hold --unmask cups": "it needs documents that mask a unit of the distribution",
 }
 """By example, the reason why it is not run here, although others of its command are."""

@@ -26,6 +26,7 @@ HOW_TO = {
     "signed-releases": "STORE='--store /srv/store'",
     "boot-server": "",
     "boot-from-network": "",
+    "boot-server-page": "",
     "troubleshooting": "",
     "stop-using-ordain": "",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rig.machine import Machine
+from rig.machine_agent import agent_status, wait_agent_state
 
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
@@ -184,3 +185,72 @@ files:
     machine.boot()
 
     assert [machine.read(path) for path in ("/srv/local/a", "/srv/net/b")] == ["a", "b"], "each boot mounts a new tmpfs"
+
+
+GENERATOR = """\
+#!/bin/sh
+for file in /etc/containers/systemd/*.container; do
+    [ -e "$file" ] || continue
+    name=$(basename "$file" .container)
+    printf '[Unit]\\nSourcePath=%s\\n[Service]\\n' "$file" >"$1/$name.service"
+    printf 'ExecStart=/usr/bin/sleep %s\\n' "$(cat "$file")" >>"$1/$name.service"
+done
+"""
+QUADLET = """\
+files: {{/etc/containers/systemd/cage.container: {{content: "{}"}}}}
+services: {{cage: {{unit: cage.service, state: running}}}}
+"""
+
+
+def _runs(machine: Machine, seconds: str) -> bool:
+    pid = machine.show("cage.service", "MainPID").get("MainPID", "0")
+    return machine.path(f"/proc/{pid}/cmdline").exists() and machine.read(f"/proc/{pid}/cmdline").split("\0")[1:2] == [
+        seconds
+    ]
+
+
+def _codes(machine: Machine) -> set[str]:
+    return {condition["code"] for condition in agent_status(machine)["conditions"]}
+
+
+def test_a_service_that_a_generator_makes_from_a_file_runs_with_the_file_of_the_documents(machine: Machine) -> None:
+    """The generator does what that of podman does with a quadlet."""
+    machine.write("/etc/systemd/system-generators/quadlets", GENERATOR, mode=0o755)
+    machine.boot()
+    for seconds in ("1001", "1002"):
+        write(machine, QUADLET.format(seconds))
+        machine.until(f"cage sleeps {seconds} s", lambda seconds=seconds: _runs(machine, seconds))  # type: ignore[misc]
+        wait_agent_state(machine, "converged")
+    machine.write("/etc/containers/systemd/cage.container", "1003")
+    machine.until("the agent names it", lambda: "ReloadNeeded" in _codes(machine))
+    machine.reboot()  # the generator reads the file before Ordain places that of the documents again
+    machine.until("cage runs", lambda: _runs(machine, "1003"))
+    machine.until("the agent names it", lambda: "ReloadNeeded" in _codes(machine))
+    wait_agent_state(machine, "degraded")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "cage.service")
+    wait_agent_state(machine, "converged")
+    assert _runs(machine, "1002")
+    write(machine, "")
+    machine.until("cage is gone", lambda: not _runs(machine, "1002"))
+    wait_agent_state(machine, "converged")
+
+
+def test_a_unit_that_runs_with_the_quadlet_of_before_is_named_until_it_is_restarted(machine: Machine) -> None:
+    machine.write("/etc/systemd/system-generators/quadlets", GENERATOR, mode=0o755)
+    machine.write("/etc/containers/systemd/cage.container", "1001")
+    write(machine, "services: {cage: {unit: cage.service, state: running}}\n")
+    machine.boot()
+    machine.until("cage runs", lambda: _runs(machine, "1001"))
+    wait_agent_state(machine, "converged")
+
+    machine.write("/etc/containers/systemd/cage.container", "1002")
+    machine.run("systemctl", "daemon-reload")
+
+    machine.until("the agent names it", lambda: "RestartNeeded" in _codes(machine))
+    plan = machine.run("ordainctl", "plan").stdout
+    assert "/run/systemd/generator/cage.service has changed since the unit was started" in plan
+    assert _runs(machine, "1001")
+    machine.run("systemctl", "restart", "cage.service")
+    machine.until("it is up to date", lambda: not {"RestartNeeded", "ReloadNeeded"} & _codes(machine))
+    assert _runs(machine, "1002")

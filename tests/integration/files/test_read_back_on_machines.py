@@ -53,6 +53,7 @@ def followed(machine: Machine) -> Machine:
     return machine
 
 
+@pytest.mark.one_debian
 def test_an_edit_that_changes_no_unit_file_takes_effect(followed: Machine) -> None:
     followed.write(DOCUMENT, f"{HELLO}    drift: enforce\n")
     followed.until("it is in force", lambda: any(unit["enforced"] for unit in agent_status(followed)["units"]))
@@ -175,6 +176,7 @@ def test_a_host_name_takes_effect_where_its_unit_has_not_run_yet(followed: Machi
     wait_agent_state(followed, "converged")
 
 
+@pytest.mark.one_debian
 def test_a_wanted_service_is_reported_while_its_unit_is_missing_and_then_started(followed: Machine) -> None:
     path = "/usr/lib/systemd/system/late.service"
     unit = "[Service]\nExecStart=/bin/sleep 1000\n"
@@ -202,6 +204,7 @@ def runs(machine: Machine, word: str) -> bool:
     return shown["ActiveState"] == "active" and f" {word} " in shown["ExecStart"].replace(";", " ")
 
 
+@pytest.mark.one_debian
 def test_a_unit_file_of_an_administrator_is_named_and_ours_is_taken_up_without_it(followed: Machine) -> None:
     path = "/etc/systemd/system/hello.service"
     followed.write(path, "[Service]\nExecStart=/bin/sleep 4321\n")

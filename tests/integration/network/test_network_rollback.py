@@ -87,6 +87,7 @@ def test_a_good_change_is_kept_and_touches_no_other_link(machine: Machine) -> No
     machine.until("networkd also starts at boot", lambda: addresses(machine, "up0") == ["192.0.2.7"])
 
 
+@pytest.mark.one_debian
 def test_a_change_that_cuts_the_machine_off_is_rolled_back(machine: Machine) -> None:
     booted(machine)
     status, text = apply(machine, GOOD)
@@ -168,6 +169,7 @@ def plans(machine: Machine, words: str) -> bool:
     return words in machine.run("ordainctl", "plan", check=False).stdout
 
 
+@pytest.mark.one_debian
 def test_a_repair_makes_a_deleted_device_again_and_is_undone_if_it_cuts_the_machine_off(machine: Machine) -> None:
     booted(machine)
     bridge = "  bridges:\n    br0: {interfaces: [other0], addresses: [10.0.0.1/24], parameters: {priority: 4096}}\n"

@@ -17,13 +17,14 @@ from aiohttp import web
 
 from ordain.agent.delivery.database.couchdb_client import CouchClient
 from ordain.agent.delivery.database.couchdb_wire import LeafRevision, conflict
-from ordain.agent.delivery.database.database import ANY
+from ordain.agent.delivery.database.database import ANY, Write
 from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
 from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.database.semaphore import Semaphore
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.assemble import assemble
+from ordain.agent.delivery.release.change_log import CHANGES
 from ordain.agent.delivery.release.manifest import ReleaseDraft
 from ordain.agent.delivery.release.publish import publish
 from ordain.agent.delivery.source.release_reader import ReleaseReader
@@ -307,6 +308,10 @@ async def test_a_write_that_only_a_minority_took_is_an_error(tmp_path: Path) -> 
         async with writing_to(machine_of(fake, tmp_path)) as database:
             with pytest.raises(SourceError, match="fewer nodes than a majority"):
                 await database.put(BASE, FIRST, expect=None)
+            logged = f"{CHANGES}1"
+            with pytest.raises(SourceError, match="fewer nodes than a majority"):
+                await database.write([Write(key=key, data=FIRST, expect=None) for key in (f"{BASE}2", logged)])
+            assert logged in fake.documents, "a change that may last is in the log"
 
 
 @pytest.mark.parametrize("suffix", ["", "-status"])

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.delivery.database.database import ANY
+from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.database.etcd import Etcd
 from ordain.agent.delivery.database.etcd_client import refusal_error
-from ordain.agent.delivery.database.http_transport import Response
+from ordain.agent.delivery.database.http_transport import Response, ServerAccess
+from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.protocol import SourceError, SourceFault
+from ordain.agent.delivery.setup.etcd_setup import EtcdRights, open_client
+from ordain.agent.delivery.setup.key_rights import Access, below
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.source_daemon import fetcher
 from ordain.agent.source_settings import SourceKind, SourceSettings
@@ -236,6 +239,33 @@ async def test_the_roles_of_the_manual_allow_exactly_what_is_needed(tmp_path: Pa
                 with pytest.raises(SourceError) as refused:
                     await database.put(key, SECOND, expect=ANY)
                 assert refused.value.code is SourceFault.FORBIDDEN
+
+
+async def test_requests_go_on_while_rights_are_changed(tmp_path: Path) -> None:
+    """etcd refuses a request that was under way when any user or role was changed, as `fleet approve` does."""
+    with store_servers.EtcdCluster(count=1) as cluster:
+        cluster.ctl("role", "add", "other")
+        cluster.enable_auth(user="admin")
+        machine = machine_of(cluster, tmp_path)
+        machine.settings = replace(machine.settings, user="admin")
+        machine.password = "secret"
+        access = ServerAccess(endpoints=cluster.endpoints)
+        rights = EtcdRights(open_client(access, Login(user="root", password=lambda: "root")))
+        done = asyncio.Event()
+
+        async def change() -> None:
+            for number in range(20):
+                await rights.grant("other", below(f"/other{number}/"), Access.READ)
+            done.set()
+
+        async def use(database: Database, key: str) -> None:
+            while not done.is_set():
+                await database.put(key, FIRST, expect=ANY)
+                await database.get(key)
+
+        async with writing_to(machine) as database, asyncio.timeout(120):
+            await asyncio.gather(change(), *(use(database, f"status/{number}") for number in range(4)))
+        await rights.close()
 
 
 @pytest.mark.parametrize(

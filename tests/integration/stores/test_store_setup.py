@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
 import secrets
+import shlex
 import shutil
 import subprocess
 import time
 import urllib.error
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ordain.agent.cli.main import main
+from ordain.agent.delivery.database.etcd import Etcd
+from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
+from ordain.agent.delivery.database.login import Login
+from ordain.agent.delivery.database.semaphore import Semaphore
 from ordain.agent.delivery.identity.key_file import read_machine_key
 from ordain.agent.delivery.identity.machine_key import PrivateKey
+from ordain.agent.delivery.identity.slot_guard import IdentityGuard
 from rig.stores import store_servers
+from support.page_blocks import blocks
 
 pytestmark = pytest.mark.integration
+PAGE = Path(__file__).parents[3] / "docs/howto/machine-identity.md"
 ROOT = "root:rootpw"
 
 
@@ -46,6 +55,11 @@ class Terminal:
         status = main(["store", *words, *self.store])
         captured = self._capsys.readouterr()
         return status, captured.out + captured.err
+
+    def output(self) -> tuple[str, str]:
+        """Return what was printed meanwhile."""
+        captured = self._capsys.readouterr()
+        return captured.out, captured.err
 
     def deviations(self, *words: str) -> list[str]:
         """Return the deviations that `store check` reports."""
@@ -163,9 +177,137 @@ def test_an_enrolled_machine_gets_a_user_that_writes_its_own_report_only(
     assert second.user != first.user
     assert first.user not in etcd.ctl("user", "list", user=ROOT).split(), "the lost user is removed"
     etcd.ctl("put", f"/ordain/status/{id}", "1", user=f"{second.user}:{second.password}")
+    assert terminal.deviations() == []
+    etcd.ctl("user", "delete", second.user, user=ROOT)  # as after a restore, since a backup has no users
+    assert terminal.deviations() == [f"machine web3 cannot log in: its user {second.user} does not exist"]
     assert fleet("revoke", "web3")[0] == 0
+    assert terminal.deviations() == []
     assert second.user not in etcd.ctl("user", "list", user=ROOT).split()
     assert f"ordain-m-{id}" not in etcd.ctl("role", "list", user=ROOT).split()
+
+
+@contextlib.asynccontextmanager
+async def closed(store: Etcd) -> AsyncIterator[Etcd]:
+    """Close a store at the end."""
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class Member:
+    """A machine that was enrolled with a user of its own of etcd."""
+
+    def __init__(self, terminal: Terminal, folder: Path, name: str, digit: str) -> None:
+        self.root, self.id = folder / name, digit * 32
+        (self.root / "etc").mkdir(parents=True)
+        for file, text in (("machine-id", self.id), ("hostname", name), ("os-release", "ID=debian\nVERSION_ID=13")):
+            (self.root / "etc" / file).write_text(f"{text}\n")
+        token = self.root / "token"
+        common = (*terminal.store[:2], "--user", "node", "--password-file", terminal.password)
+        assert main(["fleet", "token", "--name", name, *terminal.store]) == 0
+        token.write_text(terminal.output()[0])
+        assert main(["fleet", "enroll", "--token-file", str(token), *common], root=self.root) == 3
+        assert main(["fleet", "approve", "--vouched", *terminal.store]) == 0
+        assert main(["fleet", "enroll", *common], root=self.root) == 0
+        terminal.output()
+        key = read_machine_key(self.root)
+        assert key
+        self.key = key
+
+    def store(self, etcd: store_servers.EtcdCluster) -> Etcd:
+        """Return the store as the machine uses it."""
+        login = Login(user=self.key.user, password=lambda: self.key.password)
+        return Etcd(HttpTransport(ServerAccess(endpoints=tuple(etcd.endpoints))), "/ordain/", login)
+
+    def semaphore(self, store: Etcd, count: int = 1) -> Semaphore:
+        """Return the slots of the channel stable, as the machine sees them."""
+        guard = IdentityGuard(database=store, key=self.key)
+        return Semaphore(
+            database=store, prefix="locks/stable/", count=count, holder=self.id, guard=guard, may_be_own=True
+        )
+
+    def refusals(self, etcd: store_servers.EtcdCluster, *keys: str) -> list[str]:
+        """Return those of ``keys`` that the machine can neither write nor delete."""
+        refused = []
+        for key in keys:
+            results = []
+            for words in (("put", f"/ordain/{key}", "x"), ("del", f"/ordain/{key}")):
+                with contextlib.suppress(subprocess.CalledProcessError):
+                    results.append(etcd.ctl(*words, user=f"{self.key.user}:{self.key.password}"))
+            refused += [key] if not results else []
+        return refused
+
+
+def own_slots_commands() -> list[list[str]]:
+    """Return the words after `ordainctl store` of the page's commands, without the store that they name."""
+    (block,) = [block for block in blocks(PAGE, PAGE.parents[2]) if __file__.endswith(block.reason)]
+    words = [shlex.split(line)[2:] for line in block.text.splitlines()]
+    return [[word for word in line if word not in ("--store", "--user", "root") and "+" not in word] for line in words]
+
+
+async def test_each_machine_of_etcd_writes_its_own_slot_only_where_init_says_so(
+    etcd: store_servers.EtcdCluster, terminal: Terminal, tmp_path: Path
+) -> None:
+    async def run(*words: str) -> tuple[int, str]:
+        return await asyncio.to_thread(terminal.run, *words)
+
+    await run("init", "--machine-password-file", terminal.password, "--yes")
+    refused = (await run("init", "--slots", "own", "--yes"))[1]
+    assert "fleet has no identities, which machines need to write their own slots only" in refused
+    node = f"node:{await asyncio.to_thread(Path(terminal.password).read_text)}".strip()
+    a, b = [await asyncio.to_thread(Member, terminal, tmp_path, f"web{n}", digit) for n, digit in ((1, "a"), (2, "b"))]
+    async with closed(a.store(etcd)) as at_a, closed(b.store(etcd)) as at_b:
+        earlier = a.semaphore(at_a)
+        assert await earlier.acquire()
+        assert (
+            "machines hold slots that have numbers: locks/stable/0" in (await run("init", "--slots", "own", "--yes"))[1]
+        )
+        await earlier.release()
+
+        preview, change = own_slots_commands()
+        shown = (await run(*preview))[1]
+        assert "fleet: let each machine write its own slot only" in shown
+        assert "role ordain-member: let it only read /ordain/locks/" in shown
+        assert a.refusals(etcd, "locks/stable/0") == [], "a preview changes nothing"
+        status, done = await run(*change, "--yes")
+
+        assert status == 0, done
+        assert (await run("check"))[0] == 0
+        own, other = f"locks/_own/{a.id}", f"locks/_own/{b.id}"
+        assert a.refusals(etcd, own, other, "locks/stable/0", "locks/_own/", "locks/", f"locks/_own/{a.id}x") == [
+            other, "locks/stable/0", "locks/_own/", "locks/", f"locks/_own/{a.id}x",
+        ]  # fmt: skip
+        with pytest.raises(subprocess.CalledProcessError):
+            etcd.ctl("put", "/ordain/locks/stable/0", "x", user=node)
+        first, second = a.semaphore(at_a), b.semaphore(at_b)
+        assert await first.acquire()
+        assert not await second.acquire()
+        assert await first.renew()
+        await first.release()
+        assert await second.acquire()
+        assert etcd.ctl("get", "--prefix", "--keys-only", "/ordain/locks/", user=ROOT).split() == [f"/ordain/{other}"]
+
+        c = await asyncio.to_thread(Member, terminal, tmp_path, "web3", "c")
+        assert c.refusals(etcd, f"locks/_own/{c.id}", other, "locks/stable/0") == [other, "locks/stable/0"]
+        assert (await run("check"))[0] == 0
+        etcd.ctl(
+            "role", "grant-permission", "ordain-member", "readwrite", "/ordain/locks/", "/ordain/locks0", user=ROOT
+        )
+        etcd.ctl("role", "revoke-permission", f"ordain-m-{a.id}", f"/ordain/{own}", user=ROOT)
+        assert await asyncio.to_thread(terminal.deviations) == [
+            f"role ordain-m-{a.id} may not write /ordain/{own}",
+            "role ordain-member lets machines write the slots of others, /ordain/locks/",
+        ]
+        assert (await run("init", "--yes"))[0] == 0
+
+        assert (await run("init", "--slots", "shared", "--yes"))[0] == 0
+        assert (await run("check"))[0] == 0
+        assert not await a.semaphore(at_a).acquire(), "the slot of the other kind is still held"
+        await second.release()
+        again = a.semaphore(at_a)
+        assert await again.acquire()
+        assert await at_a.get("locks/stable/0")
 
 
 def test_only_root_of_etcd_can_look_at_rights(terminal: Terminal) -> None:
@@ -193,8 +335,9 @@ def fill(cluster: store_servers.EtcdCluster) -> None:
     for number in range(50):
         try:
             cluster.ctl("put", f"/ordain/documents/{number}", user=ROOT, stdin="x" * 1_000_000)
-        except subprocess.CalledProcessError:
-            return
+        except subprocess.CalledProcessError as error:
+            if "database space exceeded" in error.stderr:
+                return
     raise AssertionError("etcd has no quota")
 
 
@@ -207,13 +350,22 @@ def test_a_member_that_is_away_and_a_member_that_is_full_are_named(
         terminal.store = ("--store", f"etcd+http://{endpoints}/ordain/", *terminal.store[2:])
         assert terminal.run("init", "--machine-password-file", terminal.password, "--yes")[0] == 0
         fill(cluster)
-        cluster.members[2].end()
+        leader = cluster.leader()
+        away = next(member for member in cluster.members if member is not leader)  # so that nobody is elected meanwhile
+        away.end()
 
         deviations = terminal.deviations()
 
-        assert any(line.startswith(f"{cluster.members[2].url} does not answer") for line in deviations)
+        assert any(line.startswith(f"{away.url} does not answer") for line in deviations)
         assert any(line.endswith("% full") for line in deviations), deviations
         assert any("NOSPACE" in line for line in deviations)
+
+        leader.end()
+        status, out = terminal.run("check")
+        assert status == 3, out
+        assert "/ordain/ does not tell its rights: " in out
+        for member in (away, leader):
+            assert f"{member.url} does not answer" in out
 
 
 class CouchTerminal:

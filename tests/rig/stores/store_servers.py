@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import os
 import random
@@ -167,7 +168,8 @@ class EtcdCluster:
         up = [member] if member else [each for each in self.members if each.process is not None]
         command = [
             *(*self.enter, "etcdctl", f"--endpoints={','.join(each.url for each in up)}"),
-            *([f"--user={user}"] if user else []),
+            # A login takes seconds on a host that is at work.
+            *([f"--user={user}", "--command-timeout=60s", "--dial-timeout=30s"] if user else []),
             *([f"--cacert={self.tls.ca}"] if self.tls else []),
             *words,
         ]
@@ -201,8 +203,7 @@ class EtcdCluster:
     def call(member: EtcdMember, path: str, body: dict[str, Any]) -> Any:
         """Call the gateway of a member without TLS and users; return the answer."""
         request = urllib.request.Request(f"{member.url}/v3/{path}", data=json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return json.load(answer)
+        return _answer(request, timeout=5)
 
     def enable_auth(self, *, user: str = "node", password: str = "secret", prefix: str = "/ordain/") -> None:
         """Create the users root and ``user``, who may read and write below ``prefix``, and require authentication."""
@@ -348,8 +349,18 @@ def call_couchdb(url: str, method: str, path: str, body: object = None, *, user:
     if user:
         headers["Authorization"] = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
     request = urllib.request.Request(f"{url}/{path}", data=data, method=method, headers=headers)
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
+    return _answer(request, timeout=20)
+
+
+def _answer(request: urllib.request.Request, timeout: float) -> Any:
+    """Return the JSON of an answer. An HTTPError has its text, and no open socket, which a later test would report."""
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            text = io.BytesIO(error.read())
+        raise urllib.error.HTTPError(error.url, error.code, error.reason, error.headers, text) from None
 
 
 def create_database(server: CouchServer, name: str) -> None:

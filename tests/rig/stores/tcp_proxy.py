@@ -54,6 +54,8 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)  # the loop closes the descriptors of closed connections in its next turns
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -75,9 +77,9 @@ class Proxy:
         finally:
             for direction in directions:
                 direction.cancel()
-            await asyncio.gather(*directions, return_exceptions=True)
             for stream in (writer, upstream_writer):
                 stream.close()
+            await asyncio.gather(*directions, return_exceptions=True)
             self._tasks.discard(task)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bool) -> None:

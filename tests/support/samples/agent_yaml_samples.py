@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ordain.agent.settings import Settings, Trust
-from ordain.agent.source_settings import NO_SOURCE, SourceSettings
+from ordain.agent.source_settings import NO_SOURCE, SourceKind, SourceSettings
 from ordain.transforms.document.formats.maintenance_windows import parse_window
 
 NOWHERE = Settings(source=NO_SOURCE)
@@ -25,6 +25,14 @@ GOOD: Mapping[str, tuple[str, Settings]] = {
     "source": (
         "source: {type: directory, path: /srv/documents}\n",
         Settings(source=SourceSettings(path="/srv/documents")),
+    ),
+    "a source behind relays": (
+        "source: {type: relay, endpoints: ['https://a:8443/', 'https://b:8443'], ca: /etc/site.pem}",
+        Settings(
+            source=SourceSettings(
+                type=SourceKind.RELAY, path="", endpoints=("https://a:8443", "https://b:8443"), ca="/etc/site.pem"
+            )
+        ),
     ),
     "a source without type is a directory": ("source: {path: /a//b}", Settings(source=SourceSettings(path="/a//b"))),
     "an empty text in source is the default": ("source: {type: '', path: ''}", Settings()),

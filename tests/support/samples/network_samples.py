@@ -98,7 +98,7 @@ ETHERNET = {
     "rule-to": '{routing-policy: [{to: 198.51.100.0/24, table: 100}, {to: "2001:db8::/32", table: 3}]}',
     "rule-everything": (
         "{routing-policy: [{from: 192.0.2.0/24, to: 198.51.100.0/24, table: 100, priority: 50, mark: 1,"
-        " type-of-service: 10}]}"
+        " type-of-service: 16}]}"
     ),
 }
 
