@@ -237,7 +237,8 @@ class JsonNetbootMachine(TypedDict):
     one completed, ``good_image`` is the image of the last boot that completed, and ``reported`` the time when the
     machine said so, 0 if it never did. ``problems`` keep it from what the documents say, or are warnings. ``channel``
     is that of the URL that it asked, and ``log`` has its latest steps, the last one at the end. ``installed`` is the
-    identity of the installation on its disk, "" for none, and ``not_installed`` the reason why there is none.
+    identity of the installation on its disk, "" for none, ``installed_image`` its image, ``installed_at`` the time when
+    the machine last said that it is complete, and ``not_installed`` the reason why there is none.
     """
 
     machine: str
@@ -252,6 +253,8 @@ class JsonNetbootMachine(TypedDict):
     good_image: str
     reported: float
     installed: str
+    installed_image: str
+    installed_at: float
     not_installed: str
     problems: Sequence[str]
     log: Sequence[Annotated[Any, JsonOf("NetbootEvent")]]

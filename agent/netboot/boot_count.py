@@ -97,11 +97,30 @@ def installation_said(record: NetbootRecord, said: InstallationReport, now: floa
     step = STEPS[said.state]
     record = with_step(record, step, record.image, now)
     if step is NetbootStep.NOT_INSTALLED:
-        return replace(record, installed="", not_installed=said.text)
-    identity = said.text if step is NetbootStep.INSTALLED else ""
+        return replace(_without_installation(record), not_installed=said.text)
+    if step is NetbootStep.INSTALLING:
+        return _without_installation(record)
     wanted = ipxe_script.installation_of(record.script)
-    boots = 0 if identity and wanted and identity == wanted[1] else record.boots
-    return replace(record, installed=identity, not_installed="", boots=boots)
+    return replace(
+        record,
+        installed=said.text,
+        not_installed="",
+        installed_image=_installed_image(record, said.text),
+        installed_at=now,
+        boots=0 if wanted and said.text == wanted[1] else record.boots,
+    )
+
+
+def _without_installation(record: NetbootRecord) -> NetbootRecord:
+    return replace(record, installed="", installed_image="", installed_at=0.0, not_installed="")
+
+
+def _installed_image(record: NetbootRecord, identity: str) -> str:
+    """Return the image of an installation that the machine was told to make, "" if that is not known any more."""
+    for script, image in ((record.script, record.image), (record.good_script, record.good_image)):
+        if (wanted := ipxe_script.installation_of(script)) and wanted[1] == identity:
+            return image
+    return ""
 
 
 def _commands(script: str) -> list[str]:

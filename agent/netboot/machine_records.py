@@ -91,8 +91,9 @@ class NetbootRecord:
     reasons why it does not get a newer one, and warnings. ``boots`` counts its requests for that script since it last
     completed a boot of it; ``good_script`` and ``good_image`` are those with which a boot completed, and ``reported``
     is the time when it last said so, 0 if it never did. ``installed`` is the identity of the complete installation on
-    its disk, "" if there is none, and ``not_installed`` the reason why the last installation was not made. ``log`` has
-    the latest steps, the last one at the end.
+    its disk, "" if there is none, and ``not_installed`` the reason why the last installation was not made.
+    ``installed_image`` is its image, and ``installed_at`` the time when the machine last said that it is complete. ``log``
+    has the latest steps, the last one at the end.
     """
 
     machine: str
@@ -110,6 +111,8 @@ class NetbootRecord:
     reported: float = 0.0
     installed: str = ""
     not_installed: str = ""
+    installed_image: str = ""
+    installed_at: float = 0.0
     log: tuple[NetbootEvent, ...] = ()
 
 

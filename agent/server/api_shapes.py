@@ -71,7 +71,8 @@ class Machine:
     are the times of its requests and ``reported`` that of its last good boot, in seconds since 1970, 0 for never.
     ``said`` are the facts that it sent. ``boots`` counts its boots of the script since one completed. ``problems`` are
     the reasons why it does not get a newer script, and warnings. ``installed`` is the identity of the
-    installation on its disk, "" for none.
+    installation on its disk, "" for none, ``installed_image`` its image, and ``installed_at`` the time when the machine
+    last said that it is complete, in seconds since 1970.
     """
 
     machine: str
@@ -86,6 +87,8 @@ class Machine:
     boots: int
     said: Mapping[str, str]
     installed: str
+    installed_image: str
+    installed_at: float
     problems: tuple[str, ...]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ordain.agent.cli.boot.netboot_images import SHORT
 from ordain.agent.cli.commands.subcommand import Exit
-from ordain.agent.cli.console import Console, Style
+from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.documents.document_files import read_valid
 from ordain.agent.cli.json_shapes import JsonAdopted, JsonNetbootMachine
 from ordain.agent.cli.labels import parse_labels
@@ -22,7 +22,10 @@ from ordain.agent.netboot.images import find_image
 from ordain.agent.netboot.machine_records import NetbootRecord, read_records, record_named, write_once
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.netboot.boot_image import ImageReference, parse_reference
+from ordain.transforms.netboot.ipxe_script import installation_of
 from ordain.transforms.netboot.machine_query import parse_mac
+
+_TITLES = ("MACHINE", "NODE", "IMAGE", "LAST REQUEST", "LAST GOOD BOOT")
 
 
 def status(request: Namespace, console: Console) -> Exit:
@@ -33,23 +36,40 @@ def status(request: Namespace, console: Console) -> Exit:
         console.json([json_of(record) for record in records])
         return Exit.DEGRADED if failing else Exit.OK
     now = time.time()
-    console.table(
-        ("MACHINE", "NODE", "IMAGE", "LAST REQUEST", "LAST GOOD BOOT"),
-        [
-            (
-                record.machine,
-                record.node or ("discovered", Style.DIM),
-                _image(record.good_image if rolls_back(record) else record.image),
-                spoken_ago(now - record.last),
-                spoken_ago(now - record.reported) if record.reported else ("never reported", Style.DIM),
-            )
-            for record in records
-        ],
-    )
+    titles, rows = _TITLES, [_row(record, now) for record in records]
+    if any(_installs(record) for record in records):
+        titles = (*_TITLES, "INSTALLED")
+        rows = [(*row, _installation(record, now)) for row, record in zip(rows, records, strict=True)]
+    console.table(titles, rows)
     for record in failing:
         for problem in record.problems:
             console.line(f"{record.node or record.machine}: {problem}", Style.WARN)
     return Exit.DEGRADED if failing else Exit.OK
+
+
+def _row(record: NetbootRecord, now: float) -> tuple[Cell, ...]:
+    return (
+        record.machine,
+        record.node or ("discovered", Style.DIM),
+        _image(record.good_image if rolls_back(record) else record.image),
+        spoken_ago(now - record.last),
+        spoken_ago(now - record.reported) if record.reported else ("never reported", Style.DIM),
+    )
+
+
+def _installs(record: NetbootRecord) -> bool:
+    """Return whether a machine has an image on its disk, or should have."""
+    return bool(record.installed or record.not_installed or installation_of(record.script))
+
+
+def _installation(record: NetbootRecord, now: float) -> Cell:
+    """Return the image on the disk of a machine, and when the machine last said that it is complete."""
+    if record.installed:
+        when = f", {spoken_ago(now - record.installed_at)}" if record.installed_at else ""
+        return (_image(record.installed_image) if record.installed_image else "another image") + when
+    if record.not_installed:
+        return "not installed", Style.WARN
+    return ("not yet", Style.DIM) if _installs(record) else "no"
 
 
 def discovered(request: Namespace, console: Console) -> Exit:
@@ -129,6 +149,8 @@ def json_of(record: NetbootRecord) -> JsonNetbootMachine:
         good_image=record.good_image,
         reported=record.reported,
         installed=record.installed,
+        installed_image=record.installed_image,
+        installed_at=record.installed_at,
         not_installed=record.not_installed,
         problems=record.problems,
         channel=record.channel,

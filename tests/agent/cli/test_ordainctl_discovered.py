@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,43 @@ def test_the_status_has_all_machines_and_their_problems(folder: Path, capsys: py
     assert "web1: base.yaml:4: wrong" in text
     assert "a:1 (" in text
     assert "discovered" in text
+    assert "INSTALLED" not in text, "no machine has an image on its disk, or should have"
+
+
+def test_the_status_has_the_image_on_the_disk_of_each_machine(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = str(list_images(folder / "files")[1].reference)
+    known = NetbootRecord(machine=KNOWN, node="web1", last=1.0)
+    wants = replace(known, script="#!ipxe\nkernel k ordain.install=once ordain.install.id=0123456789abcdef\n")
+    rows = {
+        "52:54:00:00:01:01": replace(known, installed="0123456789abcdef", installed_image=image, installed_at=9.0),
+        "52:54:00:00:01:02": replace(known, installed="0123456789abcdef"),
+        "52:54:00:00:01:03": replace(known, not_installed="/dev/sda is not empty"),
+        "52:54:00:00:01:04": wants,
+    }
+    records = MachineRecords(folder / "state")
+    for machine, record in rows.items():
+        records.put(replace(record, machine=machine))
+    records.write(records.take_changes())
+
+    main(["netboot", "status", str(folder / "state")])
+    header, *lines = capsys.readouterr().out.splitlines()
+    column = header.index("INSTALLED")
+    by_machine = {line.split()[0]: line[column:].strip() for line in lines if line.startswith("52:")}
+    assert re.fullmatch(r"a:2 \([0-9a-f]+\), .* ago", by_machine.pop("52:54:00:00:01:01"))
+    assert by_machine == {
+        NEW: "no",
+        KNOWN: "no",
+        "52:54:00:00:01:02": "another image",
+        "52:54:00:00:01:03": "not installed",
+        "52:54:00:00:01:04": "not yet",
+    }
+
+    main(["netboot", "status", "--json", str(folder / "state")])
+    machines = {machine["machine"]: machine for machine in json.loads(capsys.readouterr().out)}
+    machine = machines["52:54:00:00:01:01"]
+    assert (machine["installed_image"], machine["installed_at"]) == (image, 9.0)
 
 
 def test_an_adopted_machine_has_a_node(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -306,9 +306,15 @@ def identity(script: bytes) -> str:
 def test_a_machine_installs_its_image_and_then_starts_from_its_disk(folder: Path, policy: str, after: str) -> None:
     first, second = make_image(folder, b"first"), make_image(folder, b"second")
 
-    async def use(server: BootServer, get: Get) -> list[str]:
+    async def use(server: BootServer, get: Get) -> tuple[list[str], list[str]]:
+        on_disk = []
+
         async def ask() -> bytes:
+            on_disk.append(record().installed_image)
             return (await get(f"boot.ipxe?mac={MAC}"))[1]
+
+        def record() -> machine_records.NetbootRecord:
+            return server.records.get(MAC.replace("-", ":"))
 
         async def write(image: StoredImage) -> None:
             (folder / "documents/base.yaml").write_text(INSTALL % (image.reference, policy))
@@ -320,11 +326,16 @@ def test_a_machine_installs_its_image_and_then_starts_from_its_disk(folder: Path
         scripts.append(await ask())
         assert await get.post("installed", mac=f"{MAC},", state="installed", text=identity(scripts[0])) == 204
         scripts.append(await ask())
+        assert record().installed_at > 0
         await write(second)
         scripts.append(await ask())
-        return [installs(script) for script in scripts]
+        assert await get.post("installed", mac=MAC, state="begun", text="") == 204
+        assert record().installed_at == 0
+        await ask()
+        return [installs(script) for script in scripts], on_disk
 
-    assert with_server(folder, use) == ["1", "1", "disk", after]
+    reference = str(first.reference)
+    assert with_server(folder, use) == (["1", "1", "disk", after], ["", "", reference, reference, ""])
 
 
 def test_a_disk_whose_boots_nobody_reports_is_looked_at_again(folder: Path) -> None:
