@@ -239,11 +239,15 @@ class JsonNetbootMachine(TypedDict):
     is that of the URL that it asked, and ``log`` has its latest steps, the last one at the end. ``installed`` is the
     identity of the installation on its disk, "" for none, ``installed_image`` its image, ``installed_at`` the time when
     the machine last said that it is complete, and ``not_installed`` the reason why there is none.
+    ``release`` is the number of the release whose documents it boots, 0 for documents without one, and ``waiting`` why
+    that is not the latest one.
     """
 
     machine: str
     node: str
     channel: str
+    release: int
+    waiting: str
     image: str
     first: float
     last: float

@@ -22,7 +22,18 @@ from ordain.transforms.netboot.disk_plan import INSTALL
 START = "grub/grub.cfg"
 MAX_BYTES = 64 << 10
 _MARK = "# ordain "
-_DROPPED = ("boot", "initrd", "BOOT_IMAGE", "root", "rw", "ro", "ordain.root", INSTALL, "systemd.machine_id")
+_DROPPED = (
+    "boot",
+    "initrd",
+    "BOOT_IMAGE",
+    "root",
+    "rw",
+    "ro",
+    "ordain.root",
+    "ordain.release",
+    INSTALL,
+    "systemd.machine_id",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from ordain.agent.netboot.machine_records import NetbootRecord, NetbootStep, with_step
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.netboot import ipxe_script
+from ordain.transforms.netboot.boot_image import RELEASE
 from ordain.transforms.netboot.disk_plan import ONCE
 
 MAX_BOOTS = 3
@@ -26,6 +27,7 @@ STEPS: Mapping[str, NetbootStep] = {
 }
 """The states that a machine reports of an installation (packaging/initrd/netboot)."""
 MAX_REASON = 2000
+_RELEASE = lazy_pattern(rf" {RELEASE}=\S+")
 _IDENTITY = lazy_pattern(r"[0-9a-f]{16}")
 
 
@@ -124,5 +126,5 @@ def _installed_image(record: NetbootRecord, identity: str) -> str:
 
 
 def _commands(script: str) -> list[str]:
-    """Return the lines that iPXE runs; the comments change with every line of the documents."""
-    return [line for line in script.splitlines() if not line.startswith("#")]
+    """Return what iPXE runs, without the comments and the release, which change with every line of the documents."""
+    return [_RELEASE.sub("", line) for line in script.splitlines() if not line.startswith("#")]

@@ -86,19 +86,23 @@ class NetbootEvent:
 class NetbootRecord:
     """One machine: ``node`` is the Node that matches it, "" for a discovered machine, ``channel`` that of its URL.
 
+    ``release`` is the number of the release whose documents it boots, 0 for documents without one, and ``waiting`` why
+    that is not the latest one.
     ``first`` and ``last`` are the times of its requests, in seconds since 1970. ``said`` are the facts that it sent.
     ``script`` is its last good script, "" before there is one, and ``image`` the image in it. ``problems`` are the
     reasons why it does not get a newer one, and warnings. ``boots`` counts its requests for that script since it last
     completed a boot of it; ``good_script`` and ``good_image`` are those with which a boot completed, and ``reported``
     is the time when it last said so, 0 if it never did. ``installed`` is the identity of the complete installation on
     its disk, "" if there is none, and ``not_installed`` the reason why the last installation was not made.
-    ``installed_image`` is its image, and ``installed_at`` the time when the machine last said that it is complete. ``log``
-    has the latest steps, the last one at the end.
+    ``installed_image`` is its image, and ``installed_at`` the time when the machine last said that it is complete.
+    ``log`` has the latest steps, the last one at the end.
     """
 
     machine: str
     node: str = ""
     channel: str = ""
+    release: int = 0
+    waiting: str = ""
     first: float = 0.0
     last: float = 0.0
     said: Mapping[str, str] = field(default_factory=dict)

@@ -72,13 +72,16 @@ class Machine:
     ``said`` are the facts that it sent. ``boots`` counts its boots of the script since one completed. ``problems`` are
     the reasons why it does not get a newer script, and warnings. ``installed`` is the identity of the
     installation on its disk, "" for none, ``installed_image`` its image, and ``installed_at`` the time when the machine
-    last said that it is complete, in seconds since 1970.
+    last said that it is complete, in seconds since 1970. ``release`` is the number of the release whose documents it
+    boots, 0 for documents without one, and ``waiting`` why that is not the latest one.
     """
 
     machine: str
     node: str
     state: BootState
     channel: str
+    release: int
+    waiting: str
     image: str
     good_image: str
     first: float

@@ -35,6 +35,7 @@ from ordain.agent.netboot.boot_count import (
 )
 from ordain.agent.netboot.images import StoredImage, find_image, image_of, read_image, script_of
 from ordain.agent.netboot.machine_records import MachineRecords, NetbootRecord, NetbootStep, said_by, with_step
+from ordain.agent.server.boot_turns import BootTurn
 from ordain.transforms.document.formats.netboot_formats import netboot_file
 from ordain.transforms.errors import Problem, Refused, Severity, Where
 from ordain.transforms.machine import rootfs
@@ -46,6 +47,14 @@ log = logging.getLogger(__name__)
 LEAST_SEC = 60.0
 LEAST_BYTES_PER_SEC = 32 << 10
 """A download that is slower than this after `LEAST_SEC` is cut off, because a client that stalls never ends it."""
+
+
+NO_TURN = BootTurn()
+
+
+def machine_name(facts: Facts) -> str:
+    """Return the name that a machine has here before any system runs on it: its MAC address, or its UUID."""
+    return next(iter(facts.mac), facts.system_uuid)
 
 
 def _log_problems(record: NetbootRecord, wrong: Sequence[str]) -> None:
@@ -64,20 +73,32 @@ class BootScripts:
         self._records = records
 
     def script_for(
-        self, documents: Iterable[Document], facts: Facts, now: float, *, channel: str = "", again: bool = False
+        self,
+        documents: Iterable[Document],
+        facts: Facts,
+        now: float,
+        turn: BootTurn = NO_TURN,
+        *,
+        channel: str = "",
+        again: bool = False,
     ) -> str:
         """Return the script for the machine with ``facts``; ``documents`` are those of `netboot_documents`.
 
+        ``turn`` is the release that they belong to.
         ``again``: it asks in the same boot once more, because iPXE could not fetch a file.
         """
         documents = tuple(documents)
-        name = next(iter(facts.mac), facts.system_uuid)
+        name = machine_name(facts)
         target, image, problems, wrong = self._decide(documents, facts)
+        if target is not None:
+            target = replace(target, release=turn.told)
         before = self._records.get(name)
         record = replace(
             before,
             node=target.node if target else node_of(documents, facts),
             channel=channel,
+            release=before.release if wrong else turn.number,
+            waiting=turn.waiting,
             first=before.first or now,
             last=now,
             said=said_by(facts),

@@ -3,7 +3,8 @@
     texts ─offer_releases▶ `OfferedReleases`, problems      `OfferedReleases` ─for_machine▶ one text (`release.bundle`)
 
 The server verifies nothing: a machine trusts its keys, and not the carrier of a release. A release is not offered if
-one of its documents is missing, or if it has a rollout, because a boot server cannot give turns to machines.
+one of its documents is missing, or if it has a rollout, because a boot server cannot give turns to machines. A relay
+gives turns to machines that boot from the network (`boot_turns`), and machines that use it as their source take theirs.
 """
 
 from __future__ import annotations
@@ -41,17 +42,21 @@ class OfferedRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedReleases:
-    """All complete releases by channel and number, and the number of the latest release of each channel."""
+    """All complete releases by channel and number, and the number of the latest release of each channel.
+
+    ``boot_heads`` are the latest releases for machines that boot from the network, also those with a rollout.
+    """
 
     releases: Mapping[_ReleaseId, OfferedRelease] = field(default_factory=dict)
     heads: Mapping[str, int] = field(default_factory=dict)
+    boot_heads: Mapping[str, int] = field(default_factory=dict)
 
     def parsed(self, channel: str, number: int = 0) -> tuple[Document, ...]:
-        """Return the documents of a release, without those that cannot be read; ``number`` 0 is the latest.
+        """Return the documents of a release, without those that cannot be read; ``number`` 0 is the latest to boot.
 
         Returns nothing for a release that is not offered.
         """
-        offered = self.releases.get((channel, number or self.heads.get(channel, 0)))
+        offered = self.releases.get((channel, number or self.boot_heads.get(channel, 0)))
         if offered is None:
             return ()
         texts = ((name, offered.blobs[hash]) for name, hash in sorted(offered.release.documents.items()))
@@ -77,22 +82,24 @@ class OfferedReleases:
 
 
 def offer_releases(
-    texts: Iterable[RawDocument], before: OfferedReleases
+    texts: Iterable[RawDocument], before: OfferedReleases, *, rollouts: bool = False
 ) -> tuple[OfferedReleases, tuple[Problem, ...]]:
     """Return the releases among ``texts`` to offer, and the problems of the others.
 
-    The number of a channel never falls: a release that was offered ``before`` stays until there is a later one.
+    The number of a channel never falls: a release that was offered ``before`` stays until there is a later one. With
+    ``rollouts``, a release with a rollout is offered to machines that boot from the network.
     """
     files = tuple(texts)
     manifests, problems = _read_manifests(files)
     available = verify.by_hash(data for _, data in files if not is_manifest(data))
-    faults = {id: tuple(_faults(rivals, available)) for id, rivals in manifests.items()}
+    faults = {id: tuple(_faults(rivals, available, rollouts=rollouts)) for id, rivals in manifests.items()}
     releases = {id: _offered(rivals, available) for id, rivals in manifests.items() if not faults[id]}
     newest = {(channel, max(n for c, n in manifests if c == channel)) for channel, _ in manifests}
     faulty = [id for id in manifests if id in newest and faults[id]]  # older releases are offered only for pins
     problems += [problem for id in faulty for problem in faults[id]]
-    heads = {channel: max(n for c, n in releases if c == channel) for channel, _ in releases}
-    for channel, number in _withdrawn(before, releases, heads):
+    plain = [id for id, offered in releases.items() if offered.release.rollout == Rollout()]
+    heads = {channel: max(n for c, n in plain if c == channel) for channel, _ in plain}
+    for channel, number in _withdrawn(before, before.heads, releases, heads):
         if channel not in {name for name, _ in faulty}:
             message = f"release {channel} {number} is still offered, although its files have been removed or changed"
             hint = "replace it by a release with a higher number"
@@ -104,7 +111,21 @@ def offer_releases(
             message = f"release {channel} {number} is not signed; machines accept it only with `trust: open`"
             path = _path(manifests, channel, number)
             problems.append(_problem(path, message, "sign it: `ordainctl release sign`", Severity.WARNING))
-    return OfferedReleases(releases=releases, heads=heads), tuple(problems)
+    boot_heads = {channel: max(n for c, n in releases if c == channel) for channel, _ in releases}
+    for channel, number in _withdrawn(before, before.boot_heads, releases, boot_heads):
+        boot_heads[channel] = max(number, boot_heads.get(channel, 0))
+        releases[channel, number] = before.releases[channel, number]
+    for channel, number in boot_heads.items():
+        if number > heads.get(channel, 0):
+            problems.append(_rolled_out(manifests, channel, number, heads.get(channel, 0)))
+    return OfferedReleases(releases=releases, heads=heads, boot_heads=boot_heads), tuple(problems)
+
+
+def _rolled_out(manifests: _Manifests, channel: str, number: int, head: int) -> Problem:
+    have = f"have release {head}" if head else "have none"
+    message = f"release {channel} {number} has a rollout; machines that ask for documents by URL {have}"
+    hint = "let them use the relay as their source: `type: relay` in agent.yaml"
+    return _problem(_path(manifests, channel, number), message, hint, Severity.WARNING)
 
 
 def _read_manifests(files: Iterable[RawDocument]) -> tuple[_Manifests, list[Problem]]:
@@ -121,7 +142,9 @@ def _read_manifests(files: Iterable[RawDocument]) -> tuple[_Manifests, list[Prob
     return manifests, problems
 
 
-def _faults(rivals: Sequence[tuple[str, Release]], available: Mapping[str, bytes]) -> Iterator[Problem]:
+def _faults(
+    rivals: Sequence[tuple[str, Release]], available: Mapping[str, bytes], *, rollouts: bool
+) -> Iterator[Problem]:
     """Yield the reasons against offering a release, of which ``rivals`` are the files."""
     path, release = rivals[0]
     for other_path, other in rivals[1:]:
@@ -131,7 +154,7 @@ def _faults(rivals: Sequence[tuple[str, Release]], available: Mapping[str, bytes
     if missing := frozenset(release.documents.values()) - available.keys():
         hint = "put the documents that were signed into this directory"
         yield _problem(path, str(verify.incomplete_release(release, missing)), hint)
-    if release.rollout != Rollout():
+    if release.rollout != Rollout() and not rollouts:
         message = f"release {release.title} has a rollout, which a boot server does not support"
         yield _problem(path, message, "sign it without a rollout, or publish it in a store")
 
@@ -144,11 +167,14 @@ def _offered(rivals: Sequence[tuple[str, Release]], available: Mapping[str, byte
 
 
 def _withdrawn(
-    before: OfferedReleases, releases: Mapping[_ReleaseId, OfferedRelease], heads: Mapping[str, int]
+    before: OfferedReleases,
+    earlier: Mapping[str, int],
+    releases: Mapping[_ReleaseId, OfferedRelease],
+    heads: Mapping[str, int],
 ) -> list[_ReleaseId]:
-    """Return the heads of ``before`` that are not followed by a later release, and are missing or changed now."""
+    """Return the ``earlier`` heads that are not followed by a later release, and are missing or changed now."""
     withdrawn = []
-    for channel, number in before.heads.items():
+    for channel, number in earlier.items():
         old, new = before.releases[channel, number], releases.get((channel, number))
         if number > heads.get(channel, 0) or (new and new.release.hash != old.release.hash):
             withdrawn.append((channel, number))

@@ -15,6 +15,7 @@ import logging
 import ssl
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,12 @@ from ordain.agent.netboot.boot_count import installation_report
 from ordain.agent.netboot.machine_records import PACE_SEC, MachineRecords
 from ordain.agent.server.api import BootApi
 from ordain.agent.server.api_shapes import ChannelHead
-from ordain.agent.server.boot_scripts import BootScripts
+from ordain.agent.server.boot_scripts import BootScripts, machine_name
+from ordain.agent.server.boot_turns import BootTurn, turn_of
 from ordain.agent.server.certificate_identity import certificate_names, proven_identity
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.agent.server.prebuilt_caches import BootRequest, NotPrebuilt, PrebuiltCaches
+from ordain.agent.server.relay.boot_stages import BootingMachine, BootStages, boot_stages
 from ordain.agent.server.relay.copy_source import CopySource
 from ordain.agent.server.relay.relay import Relay
 from ordain.agent.server.relay.relay_requests import RelayRequests
@@ -52,8 +55,9 @@ from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 from ordain.transforms.machine import facts
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.netboot import ipxe_script
-from ordain.transforms.netboot.boot_target import netboot_documents, pin_of
+from ordain.transforms.netboot.boot_target import netboot_documents, node_of, pin_of
 from ordain.transforms.netboot.machine_query import facts_of_query, parse_mac
+from ordain.transforms.resolve.resolve import with_node_labels
 
 log = logging.getLogger(__name__)
 MAX_WAIT_SEC = 300
@@ -96,6 +100,7 @@ class BootServer:
         self._scripts = BootScripts(files, self.records)
         self._api = BootApi(self, tokens) if tokens else None
         self._netboot: dict[tuple[str, int], tuple[Document, ...]] = {}  # by channel and number of the release
+        self._stages = BootStages()
         self._prebuilt = prebuilt
         self._by_certificate = by_certificate
         self._source: Source
@@ -119,8 +124,8 @@ class BootServer:
         texts = (await self._source.read()).texts
         before = self._content if isinstance(self._content, OfferedReleases) else None
         if before or any(is_manifest(data) for _, data in texts):
-            offers, problems = offer_releases(texts, before or OfferedReleases())
-            if not offers.heads:
+            offers, problems = offer_releases(texts, before or OfferedReleases(), rollouts=self.relay is not None)
+            if not offers.boot_heads:
                 raise Refused(problems)
             for problem in problems:
                 log.log(logging.ERROR if only_errors([problem]) else logging.WARNING, "%s", problem)
@@ -128,6 +133,7 @@ class BootServer:
         else:
             self._content = split_documents(texts)
         self._netboot = {}
+        self._stages = boot_stages(self.relay.copy if self.relay else None)
         self._refused = ""
         self._wake()
 
@@ -218,17 +224,30 @@ class BootServer:
                 named = ", ".join(sorted(names)) or "nobody"
                 return web.json_response({"reason": f"the certificate names {named}: not this MAC address"}, status=403)
         again = ipxe_script.AGAIN in request.query
-        documents = self.documents(channel, facts)
-        script = self._scripts.script_for(documents, facts, time.time(), channel=channel, again=again)
+        turn = self._turn(channel, facts)
+        documents = self._netboot_release(channel or STABLE, turn.number)
+        script = self._scripts.script_for(documents, facts, time.time(), turn, channel=channel, again=again)
         script = ipxe_script.with_channel(ipxe_script.with_base(script, _base_url(request)), channel)
         return web.Response(text=script, headers={"Cache-Control": "private, no-cache"})
 
     def documents(self, channel: str, facts: Facts) -> tuple[Document, ...]:
-        """Return the documents that decide what a machine starts, of a release: the one that its Node pins it to."""
+        """Return the documents that decide what a machine starts: those of the release that it boots now."""
+        return self._netboot_release(channel or STABLE, self._turn(channel, facts).number)
+
+    def _turn(self, channel: str, facts: Facts) -> BootTurn:
+        """Return the release that a machine boots: the one that its Node pins it to, or the one of its turn."""
+        if not isinstance(self._content, OfferedReleases):
+            return BootTurn()
         channel = channel or STABLE
         latest = self._netboot_release(channel, 0)
         pin = pin_of(latest, facts)
-        return (self._netboot_release(channel, pin) if pin else ()) or latest
+        if pin and (channel, pin) in self._content.releases:
+            return BootTurn(number=pin)
+        if self.relay is None:
+            return BootTurn(number=self._content.boot_heads.get(channel, 0))
+        known = with_node_labels(latest, replace(facts, hostname="", labels={}, pinned=frozenset()), {})
+        machine = BootingMachine(name=machine_name(facts), node=node_of(latest, facts), labels=known.labels)
+        return turn_of(self._content, self._stages, channel, machine, self.records)
 
     def _netboot_release(self, channel: str, number: int) -> tuple[Document, ...]:
         if (channel, number) not in self._netboot:
@@ -243,7 +262,7 @@ class BootServer:
         """See `api.BootView`."""
         if not isinstance(self._content, OfferedReleases):
             return None
-        heads = [self._content.releases[head].release for head in sorted(self._content.heads.items())]
+        heads = [self._content.releases[head].release for head in sorted(self._content.boot_heads.items())]
         return tuple(
             ChannelHead(
                 channel=release.channel,

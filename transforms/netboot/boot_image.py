@@ -14,6 +14,8 @@ from ordain.transforms.document.formats.netboot_formats import parse_image
 
 IMAGES = "images"
 """The directory of the images, below that of the files of the server."""
+RELEASE = "ordain.release"
+"""The argument of the kernel with the release that a machine boots, as CHANNEL:NUMBER, for `RolloutGate`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,8 @@ class BootTarget:
     """The system that a machine starts: a ``kernel`` or an ``image`` with ``initrds`` and ``arguments``.
 
     Without both, it is that of the next device of the boot order. ``node`` is the Node that matches the machine, "" if
-    none does. With ``disk``, the machine installs the image there, and starts from it afterwards.
+    none does. With ``disk``, the machine installs the image there, and starts from it afterwards. ``release`` is the
+    release that the machine is told to wait with, as CHANNEL:NUMBER, "" for none.
     """
 
     name: str
@@ -65,6 +66,7 @@ class BootTarget:
     root: Leaf | None = None
     disk: DiskPlan | None = None
     layers: tuple[str, ...] = ()
+    release: str = ""
 
 
 def netboot_documents(documents: Iterable[Document]) -> tuple[Document, ...]:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 
 from ordain.transforms.errors import Where
 from ordain.transforms.lazy_patterns import lazy_pattern
-from ordain.transforms.netboot.boot_image import BootImage
-from ordain.transforms.netboot.boot_target import BootPart, BootTarget
+from ordain.transforms.netboot.boot_image import RELEASE, BootImage
+from ordain.transforms.netboot.boot_target import MAX_ARGUMENTS, BootPart, BootTarget
 from ordain.transforms.netboot.disk_plan import INSTALL, install_of, install_words
 
 SCRIPT = "boot.ipxe"
@@ -67,6 +67,9 @@ def answer(target: BootTarget, image: BootImage | None = None, location: str = "
         assert image is not None
         kernel, initrds = f"{location}/kernel", [f"{location}/initrd", *initrds]
         arguments = [*_image_arguments(image, location, target), *arguments]
+    told = f"{RELEASE}={target.release}"
+    if target.release and len(" ".join((told, *arguments)).encode()) <= MAX_ARGUMENTS:
+        arguments = [told, *arguments]
     lines = ["#!ipxe", title, "imgfree", *_cause_comments(target)]
     names = [f"initrd{number}" for number in range(len(initrds))]
     # A kernel with an EFI stub finds only the initrds that its arguments name; a PC with BIOS ignores them.

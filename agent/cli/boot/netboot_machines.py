@@ -36,11 +36,15 @@ def status(request: Namespace, console: Console) -> Exit:
         console.json([json_of(record) for record in records])
         return Exit.DEGRADED if failing else Exit.OK
     now = time.time()
-    titles, rows = _TITLES, [_row(record, now) for record in records]
+    rows = [_row(record, now) for record in records]
     if any(_installs(record) for record in records):
-        titles = (*_TITLES, "INSTALLED")
         rows = [(*row, _installation(record, now)) for row, record in zip(rows, records, strict=True)]
-    console.table(titles, rows)
+        console.table((*_TITLES, "INSTALLED"), rows)
+    else:
+        console.table(_TITLES, rows)
+    for record in records:
+        if record.waiting:
+            console.line(f"{record.node or record.machine} boots release {record.release}: {record.waiting}", Style.DIM)
     for record in failing:
         for problem in record.problems:
             console.line(f"{record.node or record.machine}: {problem}", Style.WARN)
@@ -154,6 +158,8 @@ def json_of(record: NetbootRecord) -> JsonNetbootMachine:
         not_installed=record.not_installed,
         problems=record.problems,
         channel=record.channel,
+        release=record.release,
+        waiting=record.waiting,
         log=record.log,
     )
 

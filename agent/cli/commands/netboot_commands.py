@@ -76,8 +76,10 @@ ROWS = (
         group=FAMILY.name,
         purpose="list the machines that boot from the network",
         text=(
-            "Prints the Node, the image in the last good script, and the last request of each machine, then the "
-            "problems that keep a machine from a newer script. Exits with 3 if there are any."
+            "Prints the Node, the image in the last good script, and the last request of each machine, and if one has "
+            "an image on its disk, that image and when the machine last said so. Then come the machines that wait for "
+            "their turn in a rollout, and the problems that keep a machine from a newer script. Exits with 3 if there "
+            "are any."
         ),
         run="boot.netboot_machines:status",
         arguments=(STATE, JSON),

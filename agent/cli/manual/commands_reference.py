@@ -46,9 +46,11 @@ _TAIL = """\
 | `ordain.source=URL` | [Use another source in this boot](../howto/boot-from-ram.md#hand-documents-over). |
 | `ordain.root=URL`, `ordain.root.…` | [Unpack an image into RAM](../howto/boot-from-network.md#images). |
 | `ordain.install=once`, `ordain.install.…` | [Install that image to a disk](../howto/install-to-disk.md). |
+| `ordain.release=CHANNEL:NUMBER` | [Wait for a turn in a rollout][stages] with this release. |
 | `ordain.labels=KEY=VALUE,…` | Set labels, which override those of the Node and of agent.yaml. |
 | `ordain.disk`, `ordain.disk=LABEL` | Accept documents from a disk with the label `ORDAIN`, or LABEL. |
 
+[stages]: ../howto/boot-from-network.md#canary-rollout-and-rollback
 [boot]: ../howto/troubleshooting.md#the-machine-does-not-boot
 """
 

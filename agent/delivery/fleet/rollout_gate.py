@@ -1,8 +1,9 @@
 """The turn of one machine in a rollout: whether its source hands over the release that it has, or the head.
 
 The agent does not know about rollouts: it applies the release that it is given. A machine waits with the release that
-it has, or, if it never had one of this channel, with the generation that is in force. A machine that has nothing to
-wait with, as in its first boot or after a boot from the network, takes the head at once.
+it has, or, if it never had one of this channel, with the generation that is in force. A machine that a relay boots from
+the network waits with the release that the relay named in the arguments of the kernel (`boot_turns`). One that has
+nothing to wait with, as in its first boot, takes the head at once.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from ordain.agent.status import AgentState as Phase
 from ordain.agent.system import atomic_files
 from ordain.transforms.document.formats.maintenance_windows import Window
 from ordain.transforms.errors import Refused
+from ordain.transforms.machine.facts import kernel_command_line
+from ordain.transforms.netboot.boot_image import RELEASE
 
 log = logging.getLogger(__name__)
 MAX_HOLD_SEC = 1800.0
@@ -43,10 +46,22 @@ REPORT_SEC = 1.0
 """The time after which a machine whose agent has not reported yet is looked at again."""
 OF_THE_BOOT = ("baseline", "handed")
 """The origins of generations that every boot of a machine begins with; it keeps no other over a reboot."""
+MAX_DIGITS = 12
 NOTHING_NEW = 0
 """The number of no release: the machine keeps what is in force."""
 RETRY_SEC = (5.0, 60.0)
 """The first and the longest mean time between two attempts to get a slot."""
+
+
+def booted_release(root: Path, channel: str) -> int:
+    """Return the number of the release of ``channel`` whose system a boot server gave this machine, 0 for none.
+
+    A machine in RAM has nothing else to wait with. The server has decided by the same stages what it boots.
+    """
+    words = dict(word.partition("=")[::2] for word in kernel_command_line(root))
+    named, _, number = words.get(RELEASE, "").rpartition(":")
+    is_number = number.isascii() and number.isdigit() and len(number) < MAX_DIGITS
+    return int(number) if named == channel and is_number else NOTHING_NEW
 
 
 def _keeps_something(report: MachineReport) -> bool:
@@ -110,7 +125,7 @@ class RolloutGate:
         """Return the number of the release of ``channel`` that this machine has, `NOTHING_NEW` if it has none."""
         if report and report.release.number:
             return report.release.number if report.release.channel == channel else NOTHING_NEW
-        numbers = [NOTHING_NEW]
+        numbers = [booted_release(self.root, channel)]
         for path, data in self.handed_over():
             if path.startswith(RELEASES):
                 with contextlib.suppress(Refused):

@@ -191,6 +191,7 @@ async function showMachine(name) {
     facts([
       ["Address", machine.machine], ["Image", short(machine.image)], ["Last good image", short(machine.good_image)],
       ["Starts once", short(story.once) === "none" ? "" : short(story.once)], ["Channel", machine.channel],
+      ["Release", machine.waiting ? `${machine.release}: ${machine.waiting}` : machine.release ? String(machine.release) : ""],
       ["On its disk", machine.installed ? make("span", {}, `${machine.installed_image ? short(machine.installed_image) : "another image"}, `, moment(machine.installed_at)) : ""],
       ["Last request", moment(machine.last)], ["Last good boot", moment(machine.reported)],
       ["Product", [words["system-manufacturer"], words["system-product-name"]].filter(Boolean).join(" ")],

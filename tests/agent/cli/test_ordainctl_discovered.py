@@ -62,9 +62,7 @@ def test_the_status_has_all_machines_and_their_problems(folder: Path, capsys: py
     assert "INSTALLED" not in text, "no machine has an image on its disk, or should have"
 
 
-def test_the_status_has_the_image_on_the_disk_of_each_machine(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_status_has_the_image_on_the_disk_of_each_machine(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image = str(list_images(folder / "files")[1].reference)
     known = NetbootRecord(machine=KNOWN, node="web1", last=1.0)
     wants = replace(known, script="#!ipxe\nkernel k ordain.install=once ordain.install.id=0123456789abcdef\n")

@@ -19,7 +19,7 @@ class RunningRelay:
 
     def __init__(self, relay: Relay, server: BootServer, runner: web.AppRunner) -> None:
         self.relay = relay
-        self._server = server
+        self.server = server
         self._runner = runner
         self._tasks = [asyncio.create_task(work) for work in (relay.follow(), relay.forward(), server.follow())]
         self.port = int(runner.addresses[0][1])
@@ -30,17 +30,22 @@ class RunningRelay:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
-        self._server.end()
+        self.server.end()
         await self._runner.cleanup()
 
 
 @contextlib.asynccontextmanager
 async def running_relay(
-    database: Database, state: Path, name: str = "relay1", port: int = 0, tokens: Path | None = None
+    database: Database,
+    state: Path,
+    name: str = "relay1",
+    port: int = 0,
+    tokens: Path | None = None,
+    files: Path | None = None,
 ) -> AsyncIterator[RunningRelay]:
     """Run a relay of ``database`` with its files below ``state``."""
     relay = Relay(name=name, database=database, state=state, pace_sec=0.01)
-    server = BootServer(None, relay=relay, state=state, tokens=tokens)
+    server = BootServer(None, relay=relay, state=state, tokens=tokens, files=files)
     relay.load()
     runner = web.AppRunner(server.app(), access_log=None, auto_decompress=False)
     await runner.setup()

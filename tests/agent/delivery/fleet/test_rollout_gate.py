@@ -16,10 +16,11 @@ from ordain.agent.delivery.fleet import rollout_gate
 from ordain.agent.delivery.fleet.fleet_holds import HOLDS, FleetHold, FleetHolds, HoldTarget, encode_holds
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, ReportedBoot, encode_report
 from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
+from ordain.agent.delivery.fleet.rollout_policy import RolloutState, encode_rollout
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_release
-from ordain.agent.delivery.release.publish import publish
+from ordain.agent.delivery.release.publish import publish, rollout_key
 from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.agent.model import RawDocuments
@@ -215,6 +216,26 @@ async def test_a_machine_that_has_nothing_to_wait_with_takes_the_release_at_once
         machine.report(0, Phase.CONVERGED, generation=0 if origin == "nothing" else 1, origin=origin)
 
         assert await machine.read() == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "number"), [("stable:1", 1), ("stable:2", 2), ("beta:1", 2), ("stable:x", 2), ("stable:" + "9" * 5000, 2)]
+)
+async def test_a_machine_in_ram_waits_with_the_release_that_it_booted(
+    told: str, number: int, open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as database:
+        await publish(database, release(1), {})
+        await publish(database, release(2, stages=["0%", "100%"]), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        (machine.root / "proc").mkdir()
+        (machine.root / "proc/cmdline").write_text(f"quiet ordain.release={told}\n")
+        machine.report(0, Phase.CONVERGED, generation=1, origin="handed")
+        assert await machine.read() == number
+
+        if number == 1:
+            await database.put(rollout_key("stable"), encode_rollout(RolloutState(number=2, share=1.0)), expect=ANY)
+            assert await machine.read() == 2
 
 
 async def test_a_machine_whose_agent_has_not_reported_is_looked_at_again_soon(
