@@ -258,8 +258,13 @@ class _SentFile(web.FileResponse):
     _sent = False
 
     async def prepare(self, request: web.BaseRequest) -> Any:
-        """Send the file, once."""
+        """Send the file, once, and always itself.
+
+        To a client that accepts compression, aiohttp would send a file beside it that is called like it with ``.gz``,
+        and follow that one out of the directory if it is a link.
+        """
         if self._sent:
             return None
         self._sent = True
-        return await super().prepare(request)
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "accept-encoding"}
+        return await super().prepare(request.clone(headers=headers))

@@ -4,8 +4,8 @@
                                               or busy (a request is being answered; a machine may wait for a change)
 
 A connection that waits for too long is closed. When one address, or all together, have too many connections, the
-one that has waited longest makes room for a new one. When descriptors run out all the same, accepting
-pauses: asyncio alone would try again in a loop, and log each attempt.
+one that has waited longest makes room for a new one; if none waits, one of the address that has the most. When
+descriptors run out all the same, accepting pauses: asyncio alone would try again in a loop, and log each attempt.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
 class _Group:
     """The connections of one address, or of all; ``waiting`` has those that wait, the longest first."""
 
-    all: set[Connection] = field(default_factory=set)
+    all: dict[Connection, None] = field(default_factory=dict)
     waiting: dict[Connection, None] = field(default_factory=dict)
 
 
@@ -202,7 +202,7 @@ class Connections:
                 loop.remove_reader(listening.fileno())
                 loop.call_later(PAUSE_SEC, self._resume, listening)
                 self._log(f"cannot accept connections: {error.strerror}")
-                self._make_room(self._everybody)
+                self._make_room(self._everybody, None)
                 return
             if not self._admit(accepted, _group(str(address[0]))):
                 return  # the descriptor of a connection that made room is closed by the loop, which goes on after this
@@ -214,15 +214,23 @@ class Connections:
         crowded = of_address if len(of_address.all) >= self.limits.per_address else None
         if crowded is None and len(self) >= self.limits.total:
             crowded = self._everybody
-        if crowded is not None and not self._make_room(crowded):
+        if crowded is not None and not self._make_room(crowded, of_address):
             self._refuse(accepted, f"{address} has {len(of_address.all)} connections, and all have {len(self)}")
         else:
             Connection(self, accepted, address, self._make_handler(), self._context)
         return crowded is None
 
-    def _make_room(self, group: _Group) -> bool:
-        """Close the connection that has waited longest; return whether one waits at all."""
+    def _make_room(self, group: _Group, of_newcomer: _Group | None) -> bool:
+        """Close the connection that has waited longest; return whether there is room now.
+
+        If none waits, the address with the most connections loses its first one to an address with far fewer, so that
+        a few addresses whose requests wait for changes cannot keep all others out.
+        """
         oldest = next(iter(group.waiting), None)
+        if oldest is None and of_newcomer is not None and group is self._everybody:
+            most = max(self._by_address.values(), key=lambda other: len(other.all))
+            if len(of_newcomer.all) < len(most.all) // 2:
+                oldest = next(iter(most.all))
         if oldest is not None:
             oldest.close()
         return oldest is not None
@@ -251,7 +259,7 @@ class Connections:
     def waits(self, connection: Connection) -> None:
         """Count a connection, as the one that has waited shortest."""
         for group in (self._everybody, self._by_address.setdefault(connection.address, _Group())):
-            group.all.add(connection)
+            group.all[connection] = None
             group.waiting[connection] = None
 
     def works(self, connection: Connection) -> None:
@@ -265,7 +273,7 @@ class Connections:
         self._by_transport.pop(connection.transport, None)
         of_address = self._by_address.get(connection.address) or _Group()
         for group in (self._everybody, of_address):
-            group.all.discard(connection)
+            group.all.pop(connection, None)
         if not of_address.all:
             self._by_address.pop(connection.address, None)
 

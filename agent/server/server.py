@@ -14,10 +14,11 @@ import hashlib
 import logging
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -64,6 +65,8 @@ MAX_WAIT_SEC = 300
 VARY = ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL, BOOT))
 MAX_CARDS = 64
 MAX_REASON = 300
+MAX_FORM, MAX_FIELDS = 32 << 10, 8
+FORM_SEC = 10.0
 _MAC = lazy_pattern(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
 _CHANNEL = lazy_pattern(r"[a-z0-9][a-z0-9-]{0,63}")
 _HOST = lazy_pattern(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -218,6 +221,8 @@ class BootServer:
         channel = _if_matches(_CHANNEL, request.query.get("channel", ""))
         if facts is None:
             return web.Response(text=ipxe_script.with_channel(ipxe_script.ask(request.query), channel))
+        if _is_browser(request):
+            return _not_for_browsers()
         if self._by_certificate:
             names = certificate_names(request.get_extra_info("peercert") or {})
             if not facts.mac or facts.mac[0].replace(":", "-") not in names:
@@ -275,14 +280,18 @@ class BootServer:
         )
 
     async def _answer_booted(self, request: web.Request) -> web.StreamResponse:
+        if _is_browser(request):
+            return _not_for_browsers()
         began = time.monotonic()
         machines = self._machines_of(request, request.query.get("mac", ""))
         known = self._scripts.note_completed(machines, request.query.get("root", ""), time.time())
         return _noted(request, began, known=known)
 
     async def _answer_installed(self, request: web.Request) -> web.StreamResponse:
+        if _is_browser(request):
+            return _not_for_browsers()
         began = time.monotonic()
-        form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+        form = await _form(request)
         said = installation_report(form.get("state", ""), form.get("text", ""))
         if said is None:
             return web.Response(status=400, text="the form needs mac, state and text\n")
@@ -377,6 +386,37 @@ def _base_url(request: web.Request) -> str:
     """Return the URL of this server by the name that the machine knows it by, or what iPXE replaces by that."""
     host = request.headers.get("Host", "")
     return f"{request.scheme}://{host}/" if _HOST.fullmatch(host) else ipxe_script.BASE
+
+
+async def _form(request: web.Request) -> Mapping[str, str]:
+    """Return the form in the body of a request, empty if it is none, too large, or does not arrive in time.
+
+    The reader of aiohttp waits for a body without end, and unpacks what the client has compressed.
+    """
+    length = request.content_length or 0
+    if length > MAX_FORM:
+        return {}
+    try:
+        async with asyncio.timeout(FORM_SEC):
+            data = await request.content.readexactly(length)
+        pairs = parse_qsl(data.decode(errors="replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except (TimeoutError, asyncio.IncompleteReadError, ValueError):
+        return {}
+    return dict(pairs)
+
+
+def _is_browser(request: web.Request) -> bool:
+    """Return whether a browser sends a request, which it may do for a page of any site.
+
+    Neither iPXE nor curl sends these headers, and no page can omit all of them.
+    """
+    return any(name in request.headers for name in ("Accept-Language", "Origin", "Sec-Fetch-Mode"))
+
+
+def _not_for_browsers() -> web.Response:
+    """Refuse a request that counts as one of a machine: it is noted as a boot, or as a report."""
+    text = "only machines ask this, and a boot would be counted; use `curl`, or the page of the API\n"
+    return web.Response(status=403, text=text)
 
 
 def _noted(request: web.Request, began: float, *, known: bool) -> web.Response:

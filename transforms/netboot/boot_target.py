@@ -9,11 +9,12 @@ matches the machine, whose name is its host name until the system has another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ordain.transforms.document.formats.conditions import FACTS
 from ordain.transforms.document.formats.fact_table import is_further_fact
+from ordain.transforms.document.formats.netboot_formats import netboot_file, netboot_image
 from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Severity, Where, blocked, sorted_problems, warning
@@ -38,6 +39,10 @@ IMAGE_ARGUMENTS = 512
 INSTALL_ARGUMENTS = 256
 """The bytes that are left for the digests of a kernel and an initrd that are installed."""
 _CONTROL = lazy_pattern(r"[\x00-\x1f\x7f]")
+_OF_AN_INITRD = lazy_pattern(
+    r"'?(?:break(?:$|=)|(?:ordain|rd|init|rdinit|root|rootflags|rootfstype|netroot|nfsroot|ip|boot|BOOTIF)[.=])"
+)
+"""The arguments that decide what an initrd starts: those of ours, of dracut and of initramfs-tools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +195,12 @@ class _TargetBuilder:
                 self.problems.append(blocked(SECTION, fault.leaf.where, fault.what, fault.hint, "Netboot"))
         initrds = self.netboot.leaf("initrds")
         files = initrds.value if initrds is not None and isinstance(initrds.value, tuple) else ()
+        self.check("kernel", kernel, netboot_file)
+        self.check("image", image, netboot_image)
+        for file in files:
+            self.check(
+                "initrds", replace(initrds or Leaf(value=None, where=self.netboot.where), value=file), netboot_file
+            )
         target = BootTarget(
             name=name,
             node=node,
@@ -209,6 +220,15 @@ class _TargetBuilder:
             self.block("arguments", self.netboot.branch("arguments").where, what, "set fewer or shorter arguments")
         return target
 
+    def check(self, key: str, leaf: Leaf | None, require: Callable[[str], None]) -> None:
+        """Check a text that a template may have made: of a fact, which anybody in the network can send."""
+        if leaf is None or not leaf.value:  # a template that cannot be expanded is a problem already
+            return
+        try:
+            require(str(leaf.value))
+        except ValueError as error:
+            self.block(key, leaf.where, f"the template makes {str(leaf.value)[:80]!r} of {key}", str(error))
+
     def arguments(self) -> Iterator[BootPart]:
         """Yield the arguments, sorted by name: layers have no order among them."""
         for name, leaf in self.netboot.branch("arguments").leaves():
@@ -220,7 +240,8 @@ class _TargetBuilder:
         """Return ``value`` as the kernel reads it (next_arg() in lib/cmdline.c) after iPXE has split and joined it.
 
         iPXE splits a line at white space, joins the words by one space each, takes words such as ``||`` for operators
-        of its own, and replaces ``${…}`` (src/core/exec.c, src/core/settings.c). It has no quotes against that.
+        of its own, and replaces ``${…}`` (src/core/exec.c, src/core/settings.c). It has no quotes against that. Scripts
+        of initrds know no quotes either: to them, each word is an argument.
         """
         words = value.split(" ")
         if _CONTROL.search(value) or '"' in value:
@@ -231,6 +252,8 @@ class _TargetBuilder:
             self.refuse(name, leaf, "two spaces in a row, of which iPXE removes one")
         elif any(word in ("||", "&&", ";") or word.startswith("#") for word in words[1:]):
             self.refuse(name, leaf, "a word that iPXE takes for an operator or a comment")
+        elif any(_OF_AN_INITRD.match(word) for word in words[1:]):
+            self.refuse(name, leaf, "a word behind a space that an initrd takes for an argument of its own")
         return f'"{value}"' if len(words) > 1 else value
 
     def refuse(self, name: str, leaf: Leaf, holds: str) -> None:

@@ -66,7 +66,8 @@ def answer(target: BootTarget, image: BootImage | None = None, location: str = "
     if target.image is not None:
         assert image is not None
         kernel, initrds = f"{location}/kernel", [f"{location}/initrd", *initrds]
-        arguments = [*_image_arguments(image, location, target), *arguments]
+        # An initrd takes the last value of an argument: no other one may replace the digest of the root.
+        arguments = [*arguments, *_image_arguments(image, location, target)]
     told = f"{RELEASE}={target.release}"
     if target.release and len(" ".join((told, *arguments)).encode()) <= MAX_ARGUMENTS:
         arguments = [told, *arguments]

@@ -122,6 +122,34 @@ def test_nothing_outside_the_directory_is_sent(folder: Path, path: str) -> None:
     assert b"confidential" not in body
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip;q=1.0, br"])
+def test_a_file_that_is_called_like_a_compressed_one_is_not_sent_in_its_place(folder: Path, encoding: str) -> None:
+    for suffix in (".gz", ".br"):
+        (folder / f"files/vmlinuz{suffix}").symlink_to(folder / "secret")
+
+    async def use(server: BootServer, get: Get) -> tuple[int, bytes, dict[str, str]]:
+        return await get("files/vmlinuz", **{"Accept-Encoding": encoding})
+
+    status, body, headers = with_server(folder, use)
+
+    assert (status, body) == (200, (folder / "files/vmlinuz").read_bytes())
+    assert "Content-Encoding" not in headers
+
+
+@pytest.mark.parametrize("header", ["Accept-Language", "Origin", "Sec-Fetch-Mode"])
+def test_a_page_in_a_browser_counts_no_boot(folder: Path, header: str) -> None:
+    image = make_image(folder, b"first")
+    (folder / "documents/base.yaml").write_text(INSTALL % (image.reference, "follow"))
+
+    async def use(server: BootServer, get: Get) -> tuple[int, int, int]:
+        status, _, _ = await get(f"boot.ipxe?mac={MAC}", **{header: "x"})
+        boots = len(server.records.all())
+        await get(f"boot.ipxe?mac={MAC}")
+        return status, boots, len(server.records.all())
+
+    assert with_server(folder, use) == (403, 0, 1)
+
+
 def test_a_fifo_is_not_opened(folder: Path) -> None:
     os.mkfifo(folder / "files/fifo")
 

