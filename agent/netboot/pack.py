@@ -37,7 +37,7 @@ NEEDED = ("usr/lib/ordain/initrd-netboot", "curl", "zstd", "tar", "sha256sum", "
 """The file of ours, and the programs, that an initrd needs to fetch a root."""
 PAGE, INODE = 4096, 1024
 """The memory of a page, and about that of a file without its content, in a tmpfs."""
-_RELEASE = lazy_pattern(r"vmlinu[zx]-(.+)")
+_RELEASE = lazy_pattern(r"vmlinu[zx]-([!-~]+)")
 _COPY = 1 << 20
 
 
@@ -111,7 +111,7 @@ def _latest_kernel(root: Path) -> str:
 
 
 def _by_numbers(text: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text)]
 
 
 def _boot_file(root: Path, patterns: tuple[str, ...], release: str) -> Path:
@@ -179,8 +179,9 @@ def _archive(root: Path, target: Path) -> ImageFile:
 
 
 def _copy(source: Path, target: Path) -> ImageFile:
+    """Copy a file of the tree, which somebody else may have made: a device there would be one of this machine."""
     digest = hashlib.sha256()
-    with source.open("rb") as file, target.open("wb") as out:
+    with rootfs.open_regular(source) as file, target.open("wb") as out:
         while data := file.read(_COPY):
             digest.update(data)
             out.write(data)

@@ -1,10 +1,14 @@
-"""The readers of facts.d, of lists of package managers, and of values of settings, as fuzz functions."""
+"""The readers of facts.d, of lists of package managers, of values of settings and of initrds, as fuzz functions."""
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import functools
+import gzip
+import lzma
 
+from ordain.agent.netboot.initrd_names import names_in
 from ordain.agent.packages.manager_output import complaint, is_busy, read_installed, read_preview
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.names import names_for, shared_versions
@@ -69,3 +73,20 @@ def setting_values(data: bytes) -> None:
             assert kind in WITH_LINE_ENDS | {"flag"} or value.isprintable() or kind == "text", (kind, value)
             assert kind in WITH_LINE_ENDS | {"flag"} or len(value.splitlines()) < 2, (kind, value)
             assert kind in WITH_QUOTES or not set(value) & set("\"'\\`$;#"), (kind, value)
+
+
+def initrds(data: bytes) -> None:
+    """Read the names of an initrd."""
+    assert all("\0" not in name[:1] for name in names_in(data.replace(ZSTD, b"")))
+
+
+ZSTD = b"\x28\xb5\x2f\xfd"
+"""The first bytes of what a program of its own unpacks."""
+
+
+def initrd_seeds() -> tuple[bytes, ...]:
+    """Return archives of cpio, compressed and not."""
+    fields = (0, 0o100644, 0, 0, 1, 0, 3, 0, 0, 0, 0, 6, 0)
+    head = b"070701" + b"".join(b"%08x" % field for field in fields)
+    plain = head + b"./a/b\0" + b"xyz\0" + head + b"TRAIL\0" + b"xyz\0"
+    return plain, gzip.compress(plain), lzma.compress(plain), plain + bytes(512) + bz2.compress(plain)

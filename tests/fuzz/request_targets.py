@@ -73,7 +73,7 @@ kind: Layer
 name: netboot
 netboot:
   kernel: http://boot/kernel
-  initrds: [http://boot/initrd]
+  initrds: [http://boot/initrd, {template: "http://boot/{{ facts.system_product_name }}"}]
   arguments: {quiet: true, serial: {template: "{{ facts.system_serial_number }}"}}
 ---
 ordain: v1
@@ -122,6 +122,8 @@ def requests(data: bytes) -> None:
         script = BootScripts(None, MachineRecords()).script_for(documents, facts, NOW)
         script.encode()
         assert script.startswith("#!ipxe\n"), script
+        commands = [line for line in script.splitlines() if not line.startswith("#")]
+        assert all(line.count("||") < 2 and line.count("${") == 0 for line in commands), script
 
 
 class _Relay:

@@ -601,5 +601,6 @@ TARGETS: Mapping[str, Target] = {
     ),
     "package-outputs": Target(run=machine_targets.package_outputs, seeds=lambda: machine_targets.PACKAGE_OUTPUTS),
     "setting-values": Target(run=machine_targets.setting_values, seeds=lambda: machine_targets.SETTING_VALUES),
+    "initrds": Target(run=machine_targets.initrds, seeds=machine_targets.initrd_seeds),
     "directive-values": Target(run=directive_values, seeds=lambda: _VALUE_SEEDS),
 }

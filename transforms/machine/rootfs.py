@@ -13,6 +13,7 @@ import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 LIMIT = 1 << 20
 """The size limit in bytes; files with facts or units are always smaller."""
@@ -93,14 +94,20 @@ def head(root: Path, path: str, size: int) -> bytes | None:
 
 def first_bytes(path: str | os.PathLike[str], size: int) -> bytes:
     """Return the first ``size`` bytes of the regular file ``path``. Raises `OSError` as `read_resolved` does."""
+    with open_regular(path) as file:
+        return file.read(size)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open the regular file ``path``, which has no links. Raises `OSError`, also for a pipe or a device."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(size)
-    finally:
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
+        raise
 
 
 def exists(root: Path, path: str) -> bool:

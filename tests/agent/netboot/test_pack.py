@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.errors import Failure
+from ordain.agent.netboot import initrd_names as initrd_module
 from ordain.agent.netboot.images import find_image, list_images, read_image, unused_images
 from ordain.agent.netboot.initrd_names import initrd_names
 from ordain.agent.netboot.pack import NEEDED, memory_of, pack
@@ -193,6 +194,47 @@ def test_data_that_is_not_an_initrd_has_no_names(tmp_path: Path, data: bytes) ->
     (tmp_path / "initrd").write_bytes(data)
 
     assert initrd_names(tmp_path / "initrd") == frozenset()
+
+
+@pytest.mark.parametrize("name", [f"vmlinuz-{KERNEL}", f"initrd.img-{KERNEL}"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_a_boot_file_that_is_none_is_refused_and_not_copied(root: Path, tmp_path: Path, name: str, kind: str) -> None:
+    path = root / "boot" / name
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        os.mknod(path, stat.S_IFSOCK | 0o666)
+    elif os.geteuid():
+        pytest.skip("only root makes devices")
+    else:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))  # /dev/zero has no end
+
+    with pytest.raises(Failure, match=f"{name}: "):
+        pack(root, tmp_path / "files")
+
+    assert list_images(tmp_path / "files") == ()
+
+
+def test_odd_names_of_kernels_are_passed_over(root: Path, tmp_path: Path) -> None:
+    for release in ("99\nx", "9\u00b2", "98 \x1b[2J"):
+        (root / "boot" / f"vmlinuz-{release}").write_bytes(b"odd")
+
+    assert pack(root, tmp_path / "files")[0].content.release == KERNEL
+
+
+def test_a_hostile_initrd_is_read_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(initrd_module, "MAX_BYTES", 1 << 20)
+    member = bytearray(qemu.cpio({"a": b"x" * 100}))
+    member[54:62] = b"-00000ff"  # back to a member before
+    nested = qemu.cpio({"deep": b""})
+    for _ in range(50):
+        nested = gzip.compress(nested)
+    bomb = subprocess.run(["zstd", "-q", "-c"], input=bytes(64 << 20), capture_output=True, check=True).stdout
+    for data in (bytes(member), nested, bomb, qemu.cpio({"a": b""}) + bomb):
+        (tmp_path / "initrd").write_bytes(data)
+
+        assert initrd_names(tmp_path / "initrd") <= {"a", "TRAILER!!!"}
 
 
 def test_an_image_that_nobody_needs_is_unused(root: Path, tmp_path: Path) -> None:
