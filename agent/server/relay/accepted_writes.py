@@ -30,6 +30,10 @@ from ordain.transforms.machine.facts import MACHINE_ID
 MAX_REPORT = 3 << 19
 """The limit for a report; etcd takes no larger value by default."""
 MAX_STATEMENT = 1 << 16
+MAX_REQUEST = 4 << 10
+"""The limit for a request: all of them are listed for each new one."""
+VOUCHED_SHARE = 2
+"""The limit of waiting requests is so many times higher for those for which somebody vouches."""
 _MAX_SEQUENCE = 1 << 53
 _SLOT = lazy_pattern(r"locks/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}/[0-9]{1,6}")
 _ENROLL = "run `ordainctl fleet enroll` on the machine"
@@ -137,8 +141,11 @@ def accept_removal(known: Identities, key: str, current: StoredEntry | None, exp
 def accept_request(
     known: Identities, key: str, data: bytes, current: StoredEntry | None, waiting: int, most: int, now: float
 ) -> None:
-    """Accept a request for a record in place of ``current``; ``waiting`` is the number of all requests."""
-    _require_size(data, MAX_STATEMENT)
+    """Accept a request for a record in place of ``current``; ``waiting`` is the number of all requests.
+
+    Whoever reaches the relay can send ``most`` invented ones, which must not keep out a machine with a token.
+    """
+    _require_size(data, MAX_REQUEST)
     if known.fleet is None:
         raise _refused(f"{key}: this fleet has no identities", "as an administrator: ordainctl fleet token")
     fleet = known.fleet.fleet
@@ -147,11 +154,12 @@ def accept_request(
         request = read_request(entry, fleet, valid_signers)
     except ValueError as error:
         raise _refused(f"{key}: {error}") from None
-    if current is None and waiting >= most:
+    is_vouched = bool(vouch(entry, request, known, now, valid_signers).reason)
+    if current is None and waiting >= (most * VOUCHED_SHARE if is_vouched else most):
         message = f"{waiting} machines wait for approval, and no more requests are taken"
         hint = "approve or delete them: ordainctl fleet approve"
         raise _refused(message, hint, SourceFault.THROTTLED)
-    if current is None or vouch(entry, request, known, now, valid_signers).reason:
+    if current is None or is_vouched:
         return
     try:
         present = read_request(current, fleet, valid_signers)

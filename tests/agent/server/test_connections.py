@@ -196,7 +196,7 @@ PART = b'--B\r\nContent-Disposition: form-data; name="mac"\r\n%b\r\n\r\nx\r\n--B
         form_request(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
     ],
     ids=[
-        *("an unknown charset", "many fields", "bytes that are no text", "a field without a name"),
+        *("an unknown charset", "many fields", "bytes that do not decode", "a field without a name"),
         *("an unknown encoding", "a field with an unknown charset", "a huge form", "chunks"),
     ],
 )

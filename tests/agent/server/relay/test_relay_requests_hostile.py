@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import socket
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,11 +21,17 @@ from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.fleet.report_publisher import status_key
 from ordain.agent.delivery.identity.enrollment import make_request, request_key
 from ordain.agent.delivery.identity.machine_key import generate
-from ordain.agent.delivery.identity.machine_record import EnrollmentRequest, encode_record
+from ordain.agent.delivery.identity.machine_record import (
+    TOKENS,
+    EnrollmentRequest,
+    TokenRecord,
+    encode_key,
+    encode_record,
+)
 from ordain.agent.delivery.identity.statement import encode_statement
 from ordain.agent.delivery.protocol import SourceError, SourceFault
+from ordain.agent.server.relay import accepted_writes, relay_requests
 from ordain.agent.server.relay import relay as relay_module
-from ordain.agent.server.relay import relay_requests
 from ordain.agent.server.relay.relay import Relay
 from rig.stores.relay_server import RunningRelay, running_relay
 from support.relayed_site import FLEET, SiteMachine, found_fleet, stored_sequence
@@ -244,6 +251,31 @@ async def test_a_request_does_not_replace_a_better_one(tmp_path: Path, monkeypat
             stranger = SiteMachine(tmp_path, number)
             status, _ = await site.put(request_key(stranger.id), request(stranger, earlier=False))
             assert status == wanted
+
+
+async def test_invented_requests_keep_out_no_machine_for_which_something_vouches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "MOST_REQUESTS", 2)
+    token = generate(FLEET)
+    record = TokenRecord(key=encode_key(token.public), expires=int(time.time()) + 3600)
+    async with site_at(tmp_path) as site:
+        await site.store.put(f"{TOKENS}{token.id}", encode_record(record), expect=ANY)
+        async with asyncio.timeout(60):
+            while token.id not in site.running.relay.known.tokens:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+        async def ask(number: int, *, vouched: bool) -> int:
+            machine = SiteMachine(tmp_path, number)
+            asked = EnrollmentRequest(machine=machine.id, hostname=machine.facts.hostname, key="")
+            assert machine.key is not None
+            data = encode_statement(make_request(asked, machine.key, token if vouched else None))
+            return (await site.put(request_key(machine.id), data))[0]
+
+        assert [await ask(number, vouched=False) for number in (20, 21, 22)] == [200, 200, 429]
+        assert await ask(23, vouched=True) == 200
+        big = encode_statement({"machine": site.alice.id, "hostname": "x" * accepted_writes.MAX_REQUEST})
+        assert (await site.put(request_key(site.alice.id), big))[0] == 413
 
 
 async def test_bodies_have_bounds_and_slow_ones_hold_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
