@@ -480,8 +480,10 @@ SOURCE = CodeGroup(
             "Check the documents with `ordainctl plan`; if this is intended, run `ordainctl apply`.",
         ),
         "SourceRewound": (
-            "The store has returned to an earlier state, as after a restore from a backup.",
-            "Nothing; the documents are read again. Releases with a lower number are refused (ReleaseReplayed).",
+            "The store has returned to an earlier state, as after a restore from a backup, or a node of CouchDB is "
+            "behind.",
+            "Nothing; the documents are read again. Those of CouchDB are used if they are still the older ones after a "
+            "minute. Releases with a lower number are refused (ReleaseReplayed).",
         ),
         "SourceConflict": (
             "Replicas of the store disagree about a document, or two releases have the same number.",

@@ -27,6 +27,7 @@ from ordain.agent.delivery.database.json_answers import (
     require_object,
 )
 from ordain.agent.delivery.database.login import Login
+from ordain.agent.delivery.database.seen_generations import UNKNOWN, SeenGenerations
 from ordain.agent.delivery.database.watch import WatchTiming, possible_changes
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 
@@ -71,6 +72,7 @@ class CouchDb:
         self.location = f"{', '.join(transport.access.endpoints)}/{database}"
         self._has_queries = True
         self._listed: dict[tuple[str, ...], tuple[object, _Revs]] = {}
+        self._generations = SeenGenerations(patience_sec=self._timing.check_sec)
 
     async def list(self, *prefixes: str) -> Listing:
         """See `Database.list`.
@@ -115,6 +117,8 @@ class CouchDb:
                 with self._parsing():
                     is_consistent = revs == await self._revs(database, prefixes)
             if is_consistent:
+                if _are_read_only(prefixes):
+                    await self._require_no_rewind(database, prefixes, revs, conflicts)
                 self._listed[prefixes] = state, revs
                 return Listing(entries=entries, revision=json.dumps(state["update_seq"]), conflicts=conflicts)
         message = f"{self.location}: the documents keep changing while they are read"
@@ -316,6 +320,31 @@ class CouchDb:
         )
         return [result["rows"] for result in await asyncio.gather(*map(self._client.get, paths))]
 
+    async def _require_no_rewind(
+        self, database: str, prefixes: tuple[str, ...], revs: _Revs, conflicts: Mapping[str, str]
+    ) -> None:
+        """Raise `SourceError` if documents are older than they were, until they have been so for the time of a check.
+
+        A conflict is told as such: the deletion of one version brings an older one back.
+        """
+        gone: dict[str, int] = {}
+        if missing := self._generations.missing(prefixes, revs):
+            answer = await self._client.post(f"{database}/_all_docs", {"keys": missing})
+            with self._parsing():
+                gone = {str(row["key"]): _generation(row.get("value")) for row in answer["rows"]}
+        with self._parsing():
+            listed = {key: _generation({"rev": rev}) for key, rev in revs.items() if key not in conflicts}
+        if older := self._generations.older(prefixes, listed, gone, time.monotonic()):
+            shown = older[0] if len(older) == 1 else f"{older[0]} and {len(older) - 1} more"
+            message = (
+                f"{self._transport.endpoint} shows an earlier version than before of {shown}: this node is behind, or"
+                " the store was restored from a backup, or made anew"
+            )
+            hint = f"nothing to do: if that stays so for {self._timing.check_sec:.0f} s, it is used"
+            error = SourceError(message, code=SourceFault.REWOUND, hint=hint)
+            self._transport.leave(self._transport.endpoint, error)
+            raise error
+
     async def _conflicts(self, database: str, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
         """Return the reasons why it is not clear which revision of a document is intended, by key."""
         with self._parsing():
@@ -365,6 +394,11 @@ class CouchDb:
 def _quoted(key: str) -> str:
     """Return a key as a part of a path; the server refuses one that is not Unicode, as keys of etcd can be."""
     return quote(key, safe="", errors="surrogatepass")
+
+
+def _generation(value: Mapping[str, Any] | None) -> int:
+    """Return the generation in a row of `_all_docs`, also of a deletion; `UNKNOWN` for a document without any."""
+    return couchdb_wire.parse_revision(value["rev"])[0] if value else UNKNOWN
 
 
 def _absent(key: str) -> StoredEntry:

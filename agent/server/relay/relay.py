@@ -114,7 +114,9 @@ class Relay:
                 failure = SourceError(f"{self.database.location}: the watch has ended", code=SourceFault.TRUNCATED)
             except SourceError as error:
                 failure = error
-                if failure.code is not SourceFault.REWOUND:
+                if failure.code is SourceFault.REWOUND:
+                    log.warning("%s [%s]", failure, failure.code)
+                else:
                     self._lost(failure)
             except Exception as error:  # an answer of the store must not be able to end the relay
                 log.exception("internal error")

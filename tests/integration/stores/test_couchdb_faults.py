@@ -38,6 +38,7 @@ from rig.stores.source_harness import (
     FIRST,
     PATIENCE_SEC,
     SECOND,
+    TIMING,
     SourceMachine,
     new_couchdb_databases,
     writing_to,
@@ -199,9 +200,61 @@ async def test_a_purge_that_no_feed_reports(tmp_path: Path) -> None:
         machine = machine_of(fake, tmp_path)
         async with machine.running():
             await machine.wait_for_documents(FIRST, SECOND)
-            del fake.documents["documents/common/layer/other"]
+            del fake.documents["documents/common/layer/other"], fake.revs["documents/common/layer/other"]
             fake.moved()
             await machine.wait_for_documents(FIRST)
+
+
+async def test_a_node_that_comes_back_without_the_newest_writes_is_not_believed_for_a_moment(tmp_path: Path) -> None:
+    """CouchDB reads one copy of a shard, which may lack what was written while its node was away."""
+    other = "documents/common/layer/other"
+    async with FakeCouchDb() as fake:
+        database = machine_of(fake, tmp_path).database(replace(TIMING, check_sec=60.0))
+        fake.put(BASE, SECOND.decode(), "2-b")
+        fake.put(other, SECOND.decode(), "1-a")
+        newest = await database.list(*COMMON)
+        fake.put(BASE, FIRST.decode(), "1-a")
+        del fake.documents[other], fake.revs[other]
+        for _ in range(2):
+            with pytest.raises(SourceError, match=r"an earlier version than before of .*/base and 1 more:") as refused:
+                await database.list(*COMMON)
+            assert refused.value.code is SourceFault.REWOUND
+        fake.put(BASE, SECOND.decode(), "2-b")
+        fake.put(other, SECOND.decode(), "1-a")
+        assert (await database.list(*COMMON)).entries == newest.entries
+        await database.close()
+
+
+async def test_documents_that_stay_older_are_used_after_they_were_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with FakeCouchDb() as fake:
+        machine = machine_of(fake, tmp_path)
+        fake.put(BASE, SECOND.decode(), "2-b")
+        async with machine.running():
+            await machine.wait_for_documents(SECOND)
+            fake.put(BASE, FIRST.decode(), "1-a")
+            await machine.wait_for_documents(FIRST)
+    assert any(f"[{SourceFault.REWOUND}]" in record.message for record in caplog.records)
+
+
+async def test_a_deletion_is_no_step_back_but_a_node_without_it_is(tmp_path: Path) -> None:
+    other = "documents/common/layer/other"
+    async with FakeCouchDb() as fake:
+        fake.put(BASE, FIRST.decode())
+        fake.put(other, SECOND.decode())
+        database = machine_of(fake, tmp_path).database(replace(TIMING, check_sec=60.0))
+        assert len((await database.list("documents/")).entries) == 2
+        del fake.documents[other]
+        fake.revs[other] = "2-d"
+        assert [entry.key for entry in (await database.list("documents/")).entries] == [BASE]
+        fake.put(other, SECOND.decode(), "1-a")
+        with pytest.raises(SourceError, match=r"an earlier version than before of .*/other:") as refused:
+            await database.list("documents/")
+        assert refused.value.code is SourceFault.REWOUND
+        fake.put(other, SECOND.decode(), "3-e")
+        assert len((await database.list("documents/")).entries) == 2
+        await database.close()
 
 
 async def test_a_session_that_ends_is_opened_again(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ class FakeCouchDb:
             for key in self.revs if self.moving else ():
                 self.revs[key] = f"{int(self.revs[key].partition('-')[0]) + 1}-a"
             return web.json_response({"results": [{"rows": self._rows(query)} for query in queries]})
+        if path.endswith("/_all_docs") and request.method == "POST":
+            return web.json_response({"rows": [self._row(key) for key in (await request.json())["keys"]]})
         if path.endswith("/_changes") and request.method == "POST":
             ids = (await request.json())["doc_ids"]
             rows = [{"id": i, "seq": self.sequence, "changes": [{"rev": self.revs[i]}]} for i in ids if i in self.revs]
@@ -126,6 +128,13 @@ class FakeCouchDb:
                 {"ok": True, "id": key, "rev": self.revs[key]}, status=201 if self.has_quorum else 202
             )
         return web.json_response({"error": "not_found", "reason": "missing"}, status=404)
+
+    def _row(self, key: str) -> dict[str, Any]:
+        """Return the row of a key that was asked for (CouchDB, api/database/bulk-api.html, `_all_docs` by POST)."""
+        if key not in self.revs:
+            return {"key": key, "error": "not_found"}
+        deleted = {} if key in self.documents else {"deleted": True}
+        return {"id": key, "key": key, "value": {"rev": self.revs[key], **deleted}, "doc": None}
 
     def _rows(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         found = []
