@@ -238,7 +238,7 @@ async def test_documents_that_stay_older_are_used_after_they_were_reported(
     assert any(f"[{SourceFault.REWOUND}]" in record.message for record in caplog.records)
 
 
-async def test_a_deletion_is_no_step_back_but_a_node_without_it_is(tmp_path: Path) -> None:
+async def test_a_node_that_does_not_know_of_a_deletion_is_not_believed(tmp_path: Path) -> None:
     other = "documents/common/layer/other"
     async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())

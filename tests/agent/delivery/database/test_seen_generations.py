@@ -12,7 +12,7 @@ def test_versions_only_grow() -> None:
     assert seen.older(ALL, {"a1": 1, "b1": 2}, {}, now=0.0) == []
     assert seen.older(ALL, {"a1": 2, "b1": 2}, {}, now=1.0) == []
     assert seen.older(ALL, {"a1": 1, "b1": 3}, {}, now=2.0) == ["a1"]
-    assert seen.older(ALL, {"a1": 2, "b1": 2}, {}, now=3.0) == [], "what was not believed is not compared with"
+    assert seen.older(ALL, {"a1": 2, "b1": 2}, {}, now=3.0) == [], "versions that were not believed are not compared with"
 
 
 def test_a_deletion_is_a_version_too() -> None:
@@ -27,7 +27,7 @@ def test_a_deletion_is_a_version_too() -> None:
     assert seen.older(ALL, {"a1": 1, "b1": 4}, {}, now=4.0) == []
 
 
-def test_what_stays_older_counts_after_the_patience() -> None:
+def test_documents_that_stay_older_count_after_the_patience() -> None:
     seen = SeenGenerations(patience_sec=60.0)
     seen.older(ALL, {"a1": 3, "b1": 1}, {}, now=0.0)
     assert seen.older(ALL, {"a1": 1}, {"b1": UNKNOWN}, now=100.0) == ["a1", "b1"]
