@@ -16,6 +16,7 @@
 //    ddocs/ddocs.html, "Validate Document Update Functions".
 // 6. `_users` holds `org.couchdb.user:NAME`; the password is not given out, and a write without one keeps it. Its
 //    `_security` is that of a new database. intro/security.html, "Authentication Database".
+// 7. `_replicator` and `_scheduler` are for server administrators. src/chttpd/src/chttpd_auth_request.erl.
 "use strict";
 const crypto = require("crypto");
 const http = require("http");
@@ -116,19 +117,25 @@ function serveSetting(request, response, settings, database, standard, user, sec
   });
 }
 
-// Call `done` with what a function throws, or with undefined.
+// Call `done` with what the functions throw, by the place of the document.
 function validate(request, database, documents, user, security, done) {
+  const refused = new Map();
+  const waiting = [...documents.entries()];
   const context = { db: database, name: user.name, roles: user.roles };
   const range = "startkey=%22_design%2F%22&endkey=%22_design0%22&include_docs=true";
   ask(request, "GET", `/${database}/_all_docs?${range}`, Buffer.alloc(0), (_, data) => {
     const sources = (parsed(data.toString()).rows || []).map((row) => row.doc.validate_doc_update).filter(Boolean);
     const next = () => {
-      const document = documents.shift();
-      if (!document) return done();
+      if (!waiting.length) return done(refused);
+      const [index, document] = waiting.shift();
+      if (document._id.startsWith("_design/") && !isAdmin(user, security)) {
+        refused.set(index, { forbidden: "You are not a db or server admin." });
+      }
+      if (document._id.startsWith("_")) return next();
       ask(request, "GET", `/${database}/${encodeURIComponent(document._id)}`, Buffer.alloc(0), (answer, old) => {
         const before = answer.statusCode === 200 ? parsed(old.toString()) : null;
         for (const source of sources) {
-          try { vm.runInNewContext(`(${source})`)(document, before, context, security); } catch (thrown) { return done(thrown); }
+          try { vm.runInNewContext(`(${source})`)(document, before, context, security); } catch (thrown) { refused.set(index, thrown); }
         }
         next();
       });
@@ -141,18 +148,33 @@ function checkWrite(request, response, database, id, user, security) {
   read(request, (body) => {
     const given = parsed(body.toString());
     const document = request.method === "DELETE" ? { _deleted: true } : given;
-    const documents = id === "_bulk_docs" ? given.docs || [] : [{ ...document, _id: id || given._id }];
-    if (documents.some((one) => String(one._id).startsWith("_design/")) && !isAdmin(user, security)) {
-      return refuse(response, 403, "forbidden", "You are not a db or server admin.");
-    }
-    const checked = documents.filter((one) => !String(one._id).startsWith("_"));
-    validate(request, database, checked, user, security, (thrown) => {
-      if (thrown && thrown.forbidden) return refuse(response, 403, "forbidden", thrown.forbidden);
-      if (thrown && thrown.unauthorized) return refuse(response, 401, "unauthorized", thrown.unauthorized);
-      if (thrown) return refuse(response, 500, "unknown_error", String(thrown)); // a fault of the function itself
+    const isBulk = id === "_bulk_docs";
+    const documents = (isBulk ? given.docs || [] : [{ ...document, _id: id || given._id }]).map((one) => ({ ...one, _id: String(one._id) }));
+    validate(request, database, documents, user, security, (refused) => {
       const rest = { socket: request.socket, headers: { ...request.headers, [PASSED]: "1" } };
+      if (isBulk && refused.size) return writeOthers(rest, request, given, refused, response);
+      for (const thrown of refused.values()) return refuse(response, ...answerTo(thrown));
       forward(rest, request.method, request.url, body, response);
     });
+  });
+}
+
+function answerTo(thrown) {
+  if (thrown.forbidden) return [403, "forbidden", thrown.forbidden];
+  if (thrown.unauthorized) return [401, "unauthorized", thrown.unauthorized];
+  return [500, "unknown_error", String(thrown)]; // a fault of the function itself
+}
+
+// Each document of `_bulk_docs` is refused by itself. api/database/bulk-api.html, "Bulk Documents Transaction Semantics"
+function writeOthers(rest, request, given, refused, response) {
+  const errors = [...refused].map(([index, thrown]) => {
+    const [, error, reason] = answerTo(thrown);
+    return { id: given.docs[index]._id, rev: given.docs[index]._rev, error, reason };
+  });
+  const body = Buffer.from(JSON.stringify({ ...given, docs: given.docs.filter((_, index) => !refused.has(index)) }));
+  ask(rest, request.method, request.url, body, (answer, data) => {
+    const written = parsed(data.toString());
+    send(response, answer.statusCode, answer.statusCode < 300 ? [...written, ...errors] : written);
   });
 }
 
@@ -167,6 +189,21 @@ function forward(request, method, path, body, response) {
   }).end(body);
 }
 
+// A database that is missing is so for everybody. src/chttpd/src/chttpd_auth_request.erl, db_authorization_check.
+function refuseStranger(request, response, database, user) {
+  ask(request, "GET", `/${encodeURIComponent(database)}`, Buffer.alloc(0), (answer) => {
+    if (answer.statusCode === 404) return refuse(response, 404, "not_found", "Database does not exist.");
+    if (user.name === null) {
+      return refuse(response, 401, "unauthorized", "You are not authorized to access this db.");
+    }
+    return refuse(response, 403, "forbidden", NO_MEMBER);
+  });
+}
+
+function isForAdministrators(database) {
+  return database === "_replicator" || database === "_scheduler";
+}
+
 function check(request, response, next) {
   const path = decodeURIComponent(request.url.split("?")[0]);
   const [database, ...rest] = path.split("/").filter(Boolean);
@@ -176,6 +213,9 @@ function check(request, response, next) {
   delete request.headers.authorization;
   delete request.headers.cookie;
   if (path.startsWith(USERS)) return serveUser(request, response, user, path);
+  if (isForAdministrators(database) && !user.roles.includes(ADMIN)) {
+    return refuse(response, 401, "unauthorized", "You are not a server admin.");
+  }
   if (!database || database.startsWith("_")) return next();
   const id = rest.join("/");
   const security = securities.get(database) || ADMINS_ONLY;
@@ -184,12 +224,7 @@ function check(request, response, next) {
     for (const settings of [securities, limits]) settings.delete(database);
     return next();
   }
-  if (!isMember(user, security)) {
-    if (user.name === null) {
-      return refuse(response, 401, "unauthorized", "You are not authorized to access this db.");
-    }
-    return refuse(response, 403, "forbidden", NO_MEMBER);
-  }
+  if (!isMember(user, security)) return refuseStranger(request, response, database, user);
   if (id === "_security") return serveSetting(request, response, securities, database, ADMINS_ONLY, user, security);
   if (id === "_revs_limit") return serveSetting(request, response, limits, database, 1000, user, security);
   const isQuery = request.method === "POST" && id && id !== "_bulk_docs";

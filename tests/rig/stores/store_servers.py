@@ -30,7 +30,7 @@ LOOPBACK = "127.0.0.1"
 PATIENCE_SEC = 60.0
 DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 """Before a command: it is killed when this process ends, however that happens."""
-COUCHDB_RULES = tuple(Path(__file__).with_name(name) for name in ("couchdb_rights.js", "couchdb_rules.js"))
+COUCHDB_RULES = tuple(Path(__file__).with_name(f"couchdb_{name}.js") for name in ("rights", "replicator", "rules"))
 """The programs that make pouchdb-server refuse what CouchDB refuses, in their order."""
 MEMORY = Path("/dev/shm")
 """The place for the data of stores: members of etcd that wait for a disk elect another leader."""

@@ -12,7 +12,9 @@ def test_versions_only_grow() -> None:
     assert seen.older(ALL, {"a1": 1, "b1": 2}, {}, now=0.0) == []
     assert seen.older(ALL, {"a1": 2, "b1": 2}, {}, now=1.0) == []
     assert seen.older(ALL, {"a1": 1, "b1": 3}, {}, now=2.0) == ["a1"]
-    assert seen.older(ALL, {"a1": 2, "b1": 2}, {}, now=3.0) == [], "versions that were not believed are not compared with"
+    assert seen.older(ALL, {"a1": 2, "b1": 2}, {}, now=3.0) == [], (
+        "versions that were not believed are not compared with"
+    )
 
 
 def test_a_deletion_is_a_version_too() -> None:
