@@ -181,6 +181,29 @@ def test_machines_whose_boots_do_not_complete_stop_the_rollout_at_this_server(tm
     with_site(tmp_path, use)
 
 
+def test_invented_machines_neither_stop_a_rollout_nor_hide_that_it_fails(tmp_path: Path) -> None:
+    invented = [f"52:54:00:00:01:{number:02x}" for number in range(20)]
+
+    async def use(site: BootSite) -> None:
+        await site.publish(1, "1")
+        for mac in (*MACS, *invented):
+            await site.boot(mac)
+        await site.publish(2, "2", stages=["100%"], **{"stop-at": "50%"})
+        for _ in range(5):
+            for mac in invented[:10]:
+                await site.boot(mac, good=False)
+        assert (await site.boot(MACS[0], good=False))[0] == "2"
+        for mac in invented[10:]:
+            await site.boot(mac)
+        for _ in range(4):
+            for mac in MACS[:2]:
+                await site.boot(mac, good=False)
+        await site.boot(MACS[5])
+        assert site.waiting(MACS[5]) == "2 of 2 machines could not boot it"
+
+    with_site(tmp_path, use)
+
+
 @pytest.mark.parametrize(
     ("target", "subject", "name", "held"),
     [
