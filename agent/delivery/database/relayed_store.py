@@ -28,6 +28,8 @@ GRACE_SEC = 10.0
 PAUSE_SEC = 1.0
 """The shortest pause between two questions of a watch, whatever the relay does."""
 _MOST_NAME = 100
+_MOST_SETTLE_SEC = 60.0
+"""A relay that says more would have a machine wait for its slot without end."""
 
 
 class RelayedStore:
@@ -50,7 +52,7 @@ class RelayedStore:
         response = await self._read("list", {"prefixes": list(prefixes)})
         with malformed_as_source_error(response.endpoint):
             value = require_object(response.value, response.endpoint)
-            self.settle_sec, self.compares_ranges = float(value["settle_sec"]), value["compares_ranges"] is True
+            self.settle_sec, self.compares_ranges = _settle_sec(value["settle_sec"]), value["compares_ranges"] is True
             return relay_wire.listing_of(value)
 
     async def get(self, key: str) -> StoredEntry | None:
@@ -180,6 +182,17 @@ def _request(what: str, body: relay_wire.Json, *, repeatable: bool = True) -> Re
     )
 
 
+def _settle_sec(value: Any) -> float:
+    if not 0 <= float(value) <= _MOST_SETTLE_SEC:  # also false for NaN
+        raise ValueError(f"settle_sec is not a number up to {_MOST_SETTLE_SEC:.0f}")
+    return float(value)
+
+
+def _shown(value: object) -> str:
+    """Return a text of a relay in one line, which is logged."""
+    return "".join(character if character.isprintable() else "?" for character in str(value)[:500])
+
+
 def _refusal(response: Response) -> OrdainError:
     """Return the error that an answer with another status than 200 stands for."""
     try:
@@ -187,8 +200,8 @@ def _refusal(response: Response) -> OrdainError:
     except SourceError:
         value = {}
     if response.status == 409 and isinstance(key := value.get("conflict"), str):
-        return Conflict(key)
-    code, reason, hint = (str(value.get(name, ""))[:500] for name in ("code", "reason", "hint"))
+        return Conflict(_shown(key))
+    code, reason, hint = (_shown(value.get(name, "")) for name in ("code", "reason", "hint"))
     if code not in {str(fault) for fault in SourceFault} or not reason:
         try:
             require_success(response)

@@ -202,3 +202,27 @@ async def test_a_range_without_end_is_not_read_without_end() -> None:
 
     with pytest.raises(SourceError, match="do not go on"):
         await database.list("documents/common/")
+
+
+@pytest.mark.parametrize("settle", ["Infinity", "NaN", "-1", "1e9", '"inf"', "1" + "0" * 400, "[]"])
+async def test_a_relay_has_no_machine_wait_without_end(settle: str) -> None:
+    body = json.dumps(RELAY).replace('"settle_sec": 0.5', f'"settle_sec": {settle}').encode()
+    database = RelayedStore(Answers(lambda: Response(endpoint="http://a", status=200, headers={}, body=body)))
+
+    with pytest.raises(SourceError, match="does not follow the store's protocol"):
+        await database.list("locks/")
+    assert database.settle_sec == 0.0
+
+
+@pytest.mark.parametrize("status", [403, 409, 503])
+async def test_a_refusal_of_a_relay_is_one_line(status: int) -> None:
+    told = {"code": "Forbidden", "reason": "no\n<3>forged\x1b[2J", "hint": "a\rb\u2028c"}
+    told |= {"conflict": "status/\nforged"} if status == 409 else {}
+    body = json.dumps(told).encode()
+    database = RelayedStore(Answers(lambda: Response(endpoint="http://a", status=status, headers={}, body=body)))
+
+    with pytest.raises((SourceError, Conflict)) as caught:
+        await database.get("locks/stable/0")
+
+    assert str(caught.value).isprintable()
+    assert str(getattr(caught.value, "hint", "")).isprintable()
