@@ -115,7 +115,8 @@ async def _ask(report: BootReport) -> str:
         head = f"POST {report.path} HTTP/1.0\r\nHost: {host}:{report.port}\r\nContent-Length: 0\r\n\r\n"
         writer.write(head.encode())
         await writer.drain()
-        return (await reader.read(_ANSWER)).decode(errors="replace").partition("\r")[0]
+        line = (await reader.read(_ANSWER)).decode(errors="replace").partition("\r")[0]
+        return "".join(character if character.isprintable() else "?" for character in line)
     finally:
         writer.close()
         with contextlib.suppress(OSError):

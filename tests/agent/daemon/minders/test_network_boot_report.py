@@ -90,3 +90,20 @@ def test_a_boot_is_reported_once_it_is_good_and_until_the_server_answers(
 
     assert len(asked) == 3
     assert asked[0].startswith(f"POST /booted?root={DIGEST}&mac=52%3A54")
+
+
+async def test_the_answer_of_a_server_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 404 no\n<3>a forged line\x1b[2J\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await network_boot._send(BootReport(host="127.0.0.1", port=port, tls=False, path="/booted"))
+    server.close()
+
+    (message,) = [record.getMessage() for record in caplog.records if record.name == network_boot.__name__]
+    assert message.isprintable()
+    assert "does not count this boot: HTTP/1.0 404 no?<3>" in message
