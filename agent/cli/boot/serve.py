@@ -20,6 +20,7 @@ from ordain.agent.cli.store.open_store import opened
 from ordain.agent.compile.worker import Worker
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure
+from ordain.agent.system.journal_format import OneLine
 
 if TYPE_CHECKING:
     from ordain.agent.server.prebuilt_caches import PrebuiltCaches
@@ -45,7 +46,7 @@ def serve(request: Namespace, console: Console) -> Exit:
         console.text(_dnsmasq(request, host, port))
         return Exit.OK
     lines = logging.StreamHandler(console.err)
-    lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    lines.setFormatter(OneLine("%(asctime)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     try:
