@@ -1,4 +1,4 @@
-"""What others wrote cannot become a line of the log."""
+"""A text of somebody else does not become a line of the log."""
 
 from __future__ import annotations
 
