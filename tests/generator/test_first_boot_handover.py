@@ -288,7 +288,7 @@ def test_a_compile_that_hangs_is_killed_and_reported(machine: Path, monkeypatch:
     monkeypatch.setattr(early, "SECONDS", 1)
     assert run(machine)["note"] == ["the documents were not compiled within 1 s; the agent will do it"]
     pid = (machine / "pid").read_text().strip()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not Path(f"/proc/{pid}").exists()

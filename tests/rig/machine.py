@@ -245,7 +245,7 @@ class Machine:
         text = self.run("systemctl", "show", f"--property={','.join(properties)}", "--", unit).stdout
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
-    def until(self, what: str, probe: Callable[[], T], *, timeout: float = 20, brief: bool = False) -> T:
+    def until(self, what: str, probe: Callable[[], T], *, timeout: float = 60, brief: bool = False) -> T:
         """Call ``probe`` until it returns a true value, and return that: for events that send no signal.
 
         It takes a tenth of the time at most, so that waiting does not slow down the event on a busy host; a quarter
@@ -322,7 +322,7 @@ def sweep() -> None:
 def _clear(name: str) -> None:
     """Kill the processes of machine ``name``; remove its cgroups and its directory."""
     trees = [top / name for top in _hierarchies()]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while members := {process for tree in trees for process in _members(tree)}:
         if time.monotonic() > deadline:
             raise MachineError(f"{name}: processes {sorted(members)} cannot be killed")

@@ -82,7 +82,7 @@ def reported_unit(machine: Machine, unit: str) -> Mapping[str, Any]:
     return next(row for row in agent_status(machine)["units"] if row["unit"] == unit)
 
 
-def wait_agent_state(machine: Machine, wanted: str, *, timeout: float = 20) -> None:
+def wait_agent_state(machine: Machine, wanted: str, *, timeout: float = 60) -> None:
     """Wait for a state of the agent; an error says in which state it is, and why."""
     try:
         machine.until(f"the agent is {wanted}", lambda: agent_status(machine)["state"] == wanted, timeout=timeout)

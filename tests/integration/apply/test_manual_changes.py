@@ -429,7 +429,7 @@ def test_an_apply_does_not_delay_a_shutdown(machine: Machine) -> None:
 
     document(machine, web=sleeps("2"), slow={**SLOW, "environment": {"WORD": "2"}})
     machine.until("it stops", lambda: show(machine, "slow.service", "ActiveState") == "deactivating", brief=True)
-    machine.poweroff(timeout=20)
+    machine.poweroff(timeout=60)
     machine.boot()
     settle(machine)
 

@@ -197,9 +197,9 @@ def test_scenario(booted: Machine, row: Row) -> None:
         named = {job["unit"] for job in (*outcome["plan"]["stops"], *outcome["plan"]["jobs"])}
         assert (bad_before ^ bad_after) - named - set(row.get("also", ())) == set()
         for unit, expected in row.get("end", {}).items():
-            booted.until(f"{unit} is {expected}", lambda u=unit, e=expected: state(booted, u) == e, timeout=5)  # type: ignore[misc]
+            booted.until(f"{unit} is {expected}", lambda u=unit, e=expected: state(booted, u) == e, timeout=60)  # type: ignore[misc]
         for command in row.get("check", ()):
-            booted.until(command, lambda c=command: shell(booted, c, check=False), timeout=5)  # type: ignore[misc]
+            booted.until(command, lambda c=command: shell(booted, c, check=False), timeout=60)  # type: ignore[misc]
 
         again = apply(booted, sections(row["new"] if not outcome["rejected"] else last))
         assert (planned(again), again["plan"]["reload"]) == ([], False)

@@ -301,6 +301,8 @@ def test_other_network_managers_bring_up_the_same_devices(rig: None, renderer: s
         # Debian's udev rules make NetworkManager ignore veth devices (85-nm-unmanaged.rules).
         machine.write("/etc/NetworkManager/conf.d/all.conf", "[device]\nmatch-device=*\nmanaged=1\n")
         machine.boot()
+        if renderer == "ifupdown":  # or NetworkManager would take the new devices, and flush their addresses
+            machine.run("systemctl", "stop", "NetworkManager")
         place(
             machine,
             f"  renderer: {renderer}\n"
