@@ -30,6 +30,7 @@ from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.model import Branch, Document, Facts, Tree
 from ordain.transforms.query.evaluate import Subject
+from ordain.transforms.resolve.machine_index import MachineIndex, machine_index
 from ordain.transforms.resolve.other_machines import OtherMachines
 from ordain.transforms.resolve.resolve import resolve
 from ordain.transforms.template.expand import Scope, expand, fact_values, holds_template
@@ -141,10 +142,14 @@ class _DocumentSet:
         """The IDs of systems that have the version numbers of another one."""
         return shared_versions((*self.transforms, *self.documents))
 
+    @cached_property
+    def _index(self) -> MachineIndex:
+        return machine_index(self.documents)
+
     def resolved(self, facts: Facts) -> tuple[Branch, str]:
         """Return the document of a machine with its templates expanded, and the first problem or ""."""
         try:
-            resolved, _ = resolve(self.documents, facts, self.shared)
+            resolved, _ = resolve(self._index.for_machine(facts), facts, self.shared)
         except Refused as refused:
             return Branch(), f"it refuses its documents: {refused.problems[0]}"
         if not holds_template(resolved.tree):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.transforms.document.text.plain_data import plain
 from ordain.transforms.errors import Problem, Refused
-from ordain.transforms.model import Document, Facts
+from ordain.transforms.model import Document, Facts, Kind
 from ordain.transforms.netboot.boot_target import SECTION, merge_netboot, netboot_documents
+from ordain.transforms.resolve.machine_index import MachineIndex, machine_index
 from ordain.transforms.resolve.resolve import resolve
 
 Values = Mapping[str, object]
@@ -47,19 +49,19 @@ def preview_change(
 
     ``changes`` are the documents that machines have now, with the reports of these machines.
     """
-    after_at_netboot = netboot_documents(after)
+    of_after = _Documents.of(after)
     groups: dict[tuple[tuple[ValueChange, ...], tuple[Problem, ...]], list[str]] = {}
     compared = (
-        (before, before_at_netboot, report)
+        (of_before, report)
         for before, reports in changes
-        for before_at_netboot in (netboot_documents(before),)
+        for of_before in (_Documents.of(before),)
         for report in reports
     )
-    for before, before_at_netboot, report in compared:
+    for of_before, report in compared:
         if report.facts is None:
             continue
-        old_values, old_problems = _resolved(before, before_at_netboot, report.facts, shared)
-        new_values, new_problems = _resolved(after, after_at_netboot, report.facts, shared)
+        old_values, old_problems = _resolved(of_before, report.facts, shared)
+        new_values, new_problems = _resolved(of_after, report.facts, shared)
         problems = tuple(problem for problem in new_problems if problem not in old_problems)
         values = () if new_problems else tuple(_differences(old_values, new_values))
         if values or problems:
@@ -71,13 +73,33 @@ def preview_change(
     return tuple(sorted(affected, key=lambda group: (-len(group.machines), group.machines)))
 
 
-def _resolved(
-    documents: Sequence[Document], at_netboot: Sequence[Document], facts: Facts, shared: Mapping[str, str]
-) -> tuple[Values, tuple[Problem, ...]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Documents:
+    """The documents of many machines, and those that count before their systems run: layers, and Nodes."""
+
+    running: MachineIndex
+    layers_at_netboot: Sequence[Document]
+    nodes_at_netboot: MachineIndex
+
+    @classmethod
+    def of(cls, documents: Sequence[Document]) -> Self:
+        at_netboot = netboot_documents(documents)
+        return cls(
+            running=machine_index(documents),
+            layers_at_netboot=[document for document in at_netboot if document.kind is not Kind.NODE],
+            nodes_at_netboot=machine_index(document for document in at_netboot if document.kind is Kind.NODE),
+        )
+
+    def at_netboot(self, facts: Facts) -> list[Document]:
+        """Return the documents that could count for a machine whose host name is not known yet."""
+        return [*self.layers_at_netboot, *self.nodes_at_netboot.for_machine(replace(facts, hostname=""))]
+
+
+def _resolved(documents: _Documents, facts: Facts, shared: Mapping[str, str]) -> tuple[Values, tuple[Problem, ...]]:
     """Return the values of a machine: those of its next boot from the network follow from fewer facts."""
     try:
-        running, _ = resolve(documents, facts, shared)
-        booting, _ = merge_netboot(at_netboot, facts)
+        running, _ = resolve(documents.running.for_machine(facts), facts, shared)
+        booting, _ = merge_netboot(documents.at_netboot(facts), facts)
     except Refused as refused:
         return {}, refused.problems
     values = {name: tree for name, tree in running.tree.children.items() if name != SECTION}
