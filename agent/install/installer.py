@@ -24,7 +24,8 @@ from ordain.agent.install.disks import Disk, choose_disk
 from ordain.agent.install.partitions import Partition, keep_or_make, make_file_system, make_partitions, read_file_system
 from ordain.agent.install.start_file import Installation, Start, lasting_words, read_start, write_start
 from ordain.agent.install.tools import Tools
-from ordain.transforms.netboot.disk_plan import ONCE, InstallOrder
+from ordain.transforms.document.formats.netboot_formats import ONCE
+from ordain.transforms.netboot.disk_plan import InstallOrder
 
 MIB = 1 << 20
 LINKS = ("vmlinuz", "initrd.img")

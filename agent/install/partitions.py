@@ -15,7 +15,8 @@ from pathlib import Path
 from ordain.agent.errors import Failure
 from ordain.agent.install.disk_content import LABEL, TableEntry, probe
 from ordain.agent.install.tools import Tools
-from ordain.transforms.netboot.disk_plan import TYPES, DiskPlan, PartitionPlan
+from ordain.transforms.document.formats.netboot_formats import PARTITION_TYPES
+from ordain.transforms.netboot.disk_plan import DiskPlan, PartitionPlan
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "ext4": ("mkfs.ext4", "-q", "-F"),
@@ -55,7 +56,7 @@ def definitions(plan: DiskPlan, entries: Sequence[TableEntry], root_bytes: int) 
 
 def _definition(partition: PartitionPlan, root_bytes: int) -> str:
     least = max(partition.size_min, root_bytes) if partition.type == "root" else partition.size_min
-    lines = ["[Partition]", f"Type={TYPES[partition.type]}", f"Label={LABEL}{partition.name}"]
+    lines = ["[Partition]", f"Type={PARTITION_TYPES[partition.type]}", f"Label={LABEL}{partition.name}"]
     lines += [f"SizeMinBytes={least}"] if least else []
     lines += [f"SizeMaxBytes={partition.size_max}"] if partition.size_max else []
     return "\n".join(lines) + "\n"

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ordain.agent.netboot.machine_records import NetbootRecord, NetbootStep, with_step
+from ordain.transforms.document.formats.netboot_formats import ONCE
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.netboot import ipxe_script
 from ordain.transforms.netboot.boot_image import RELEASE
-from ordain.transforms.netboot.disk_plan import ONCE
 
 MAX_BOOTS = 3
 """The number of incomplete boots after which an image is given up, as for a generation on a disk."""

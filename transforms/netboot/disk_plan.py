@@ -15,27 +15,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
 
-from ordain.transforms.document.formats.netboot_formats import partition_name
+from ordain.transforms.document.formats.netboot_formats import (
+    ONCE,
+    PARTITION_TYPES,
+    POLICIES,
+    ROOT_FILE_SYSTEMS,
+    partition_name,
+)
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.systemd.values import EncodeError, size
 
 INSTALL = "ordain.install"
 MIB = 1 << 20
-ONCE, FOLLOW = "once", "follow"
-POLICIES = (ONCE, FOLLOW)
-TYPES: Mapping[str, str] = {
-    "bios": "21686148-6449-6e6f-744e-656564454649",
-    "esp": "esp",
-    "swap": "swap",
-    "root": "root",
-    "home": "home",
-    "srv": "srv",
-    "var": "var",
-    "tmp": "tmp",
-    "linux-generic": "linux-generic",
-}
-"""The types of partitions, and the words of repart.d(5) for them; the order is that on the disk."""
-FILE_SYSTEMS = ("ext4", "xfs", "btrfs")
 DEVICE_FACTS = ("serial", "model", "wwn", "path")
 """The facts of a disk that are patterns; ``size-min`` and ``size-max`` are limits."""
 _SAFE = "-._~/+@*?"
@@ -43,7 +34,7 @@ _SAFE = "-._~/+@*?"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionPlan:
-    """One partition; ``type`` is one of `TYPES`, sizes are bytes, 0 for no limit, and ``format`` is "" for nothing."""
+    """One partition; ``type`` is in `PARTITION_TYPES`, sizes are bytes, 0 for no limit, ``format`` "" is nothing."""
 
     name: str
     type: str
@@ -58,7 +49,7 @@ class DiskPlan:
     """All that is done to a disk.
 
     ``device`` are the facts that the one disk has, and ``wipe`` the contents that may be destroyed. With the policy
-    `ONCE` a complete installation is never changed; with `FOLLOW` it follows the documents.
+    `ONCE` a complete installation is never changed; with ``follow`` it follows the documents.
     """
 
     policy: str = ONCE
@@ -107,11 +98,11 @@ def disk_plan(disk: Branch) -> tuple[DiskPlan, tuple[PlanFault, ...]]:
 
 
 def _order(partition: PartitionPlan) -> tuple[int, str]:
-    return list(TYPES).index(partition.type), partition.name
+    return list(PARTITION_TYPES).index(partition.type), partition.name
 
 
 def _partition(name: str, branch: Branch, before: PartitionPlan | None, faults: list[PlanFault]) -> PartitionPlan:
-    default = before or PartitionPlan(name=name, type=name if name in TYPES else "linux-generic")
+    default = before or PartitionPlan(name=name, type=name if name in PARTITION_TYPES else "linux-generic")
     kind = str(branch.value("type") or default.type)
     usual = {"root": "ext4", "esp": "vfat", "swap": "swap", "bios": ""}.get(kind, "ext4")
     limits = {key: _bytes(branch.leaf(key)) for key in ("size-min", "size-max")}
@@ -151,10 +142,10 @@ def _check(made: PartitionPlan, before: PartitionPlan | None, branch: Branch, fa
             f"call this partition {made.type}",
         ),
         (
-            made.type == "root" and made.format not in FILE_SYSTEMS,
+            made.type == "root" and made.format not in ROOT_FILE_SYSTEMS,
             "format",
             f"a system cannot be on {made.format}",
-            f"use one of {', '.join(FILE_SYSTEMS)}",
+            f"use one of {', '.join(ROOT_FILE_SYSTEMS)}",
         ),
         (
             (made.type == "swap") != (made.format == "swap"),
@@ -278,7 +269,7 @@ def _parse_partition(text: str) -> PartitionPlan:
         partition_name(name)
     except ValueError:
         kind = ""
-    if kind not in TYPES or not (least + most).isdigit():
+    if kind not in PARTITION_TYPES or not (least + most).isdigit():
         raise ValueError(f"{INSTALL}.partition={text}: it has another form than NAME,type=…,format=…,min=…,max=…")
     return PartitionPlan(
         name=name,

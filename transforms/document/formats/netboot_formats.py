@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ordain.transforms.lazy_patterns import lazy_pattern
 
+POLICIES = ONCE, FOLLOW = "once", "follow"
+"""When the machine installs: until an installation is complete, or again whenever the documents change."""
+PARTITION_TYPES: Mapping[str, str] = {
+    "bios": "21686148-6449-6e6f-744e-656564454649",
+    "esp": "esp",
+    "swap": "swap",
+    "root": "root",
+    "home": "home",
+    "srv": "srv",
+    "var": "var",
+    "tmp": "tmp",
+    "linux-generic": "linux-generic",
+}
+"""The types of partitions, and the words of repart.d(5) for them; the order is that on the disk."""
+ROOT_FILE_SYSTEMS = ("ext4", "xfs", "btrfs")
+"""The file systems that a system can be on."""
+FILE_SYSTEMS = (*ROOT_FILE_SYSTEMS, "vfat", "swap")
 _URL = lazy_pattern(r"(https?|tftp)://[^/]+/.+")
 _CHARACTERS = lazy_pattern(r"[A-Za-z0-9._~:/?@!&'()*+,;=%\[\]-]+")
 _ARGUMENT = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")

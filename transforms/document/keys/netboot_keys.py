@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ordain.transforms.document.formats.netboot_formats import FILE_SYSTEMS, PARTITION_TYPES, POLICIES
 from ordain.transforms.document.keys.shapes import (
     TEMPLATE,
     Choice,
@@ -77,7 +78,7 @@ DISK = Record(
             title="the facts of a disk",
         ),
         "install": Choice(
-            ("once", "follow"),
+            POLICIES,
             "once (the default): a complete installation is never changed by the network. follow: it is installed "
             "again when the image changes; partitions other than the root keep their content.",
         ),
@@ -85,12 +86,12 @@ DISK = Record(
             Record(
                 {
                     "type": Choice(
-                        ("root", "swap", "home", "srv", "var", "tmp", "linux-generic", "esp", "bios"),
+                        tuple(PARTITION_TYPES),
                         "Its type, in the words of repart.d(5). The default is the name, if that is a type, and "
                         "linux-generic otherwise.",
                     ),
                     "format": Choice(
-                        ("ext4", "xfs", "btrfs", "vfat", "swap"),
+                        FILE_SYSTEMS,
                         "Its file system, made once: ext4, and swap and vfat where the type demands it.",
                     ),
                     "size-min": _size("Its least size; without both sizes it takes its share of the free space."),
