@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from ordain.transforms.catalog.names import shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.reader import read
 from ordain.transforms.model import Document
+from ordain.transforms.netboot.boot_target import netboot_documents, resolve_netboot
+from ordain.transforms.netboot.machine_query import BEFORE_ANY_SYSTEM
 from ordain.transforms.resolve.resolve import resolve
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -67,3 +70,25 @@ def test_the_node_overrides_all_layers() -> None:
 
 def test_the_files_about_a_cluster_are_those_of_its_golden_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", str(EXAMPLES / "cluster")]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("number", "image", "roots"),
+    [(1, "debian-13:4", []), (2, "debian-13:5", []), (3, "debian-13:4", ["root", "root-b"]), (9, "", [])],
+)
+def test_the_machines_of_the_example_about_boots_start_what_its_comments_say(
+    number: int, image: str, roots: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = EXAMPLES / "netboot/machines.yaml"
+    assert main(["validate", str(path)]) == 0, capsys.readouterr()
+    documents = netboot_documents(read(path.name, path.read_bytes())[0])
+
+    target, problems = resolve_netboot(documents, replace(BEFORE_ANY_SYSTEM, mac=(f"52:54:00:00:00:{number:02}",)))
+
+    assert problems == ()
+    assert target is not None
+    assert (target.image.text if target.image else "") == image
+    assert [partition.name for partition in (target.disk.roots if target.disk else ())] == roots
+    if not image:
+        assert target.root is not None
+        assert target.root.value == "next-device"
