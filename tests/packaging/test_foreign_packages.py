@@ -141,12 +141,14 @@ def test_rpmlint_finds_only_what_the_list_of_exceptions_explains(system: str) ->
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_preset_enables_the_units_that_have_a_section_for_it() -> None:
+def test_the_preset_enables_the_units_that_have_a_section_for_it_but_no_relay() -> None:
     preset = (TREE / "packaging/preset/80-ordain.preset").read_text()
 
     units = {path.name for path in (TREE / "units").iterdir() if "\n[Install]\n" in path.read_text()}
 
-    assert set(re.findall(r"^enable (\S+)$", preset, re.MULTILINE)) == units
+    enabled, disabled = (set(re.findall(rf"^{verb} (\S+)$", preset, re.MULTILINE)) for verb in ("enable", "disable"))
+    assert disabled == {"ordain-relay.service"}
+    assert enabled | disabled == units
 
 
 @pytest.mark.parametrize("recipe", ["packaging/rpm/ordain.spec", "packaging/arch/PKGBUILD"])

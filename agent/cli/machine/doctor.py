@@ -53,6 +53,7 @@ UNITS = (
     "ordain-files.service",
     "ordain-forget.service",
     "ordain-hostname.service",
+    "ordain-relay.service",
     "ordain-secrets.service",
     "ordain-services.target",
     "ordain-source.service",

@@ -30,6 +30,8 @@ AGENT_YAML = 'source: {type: relay, endpoints: ["http://127.0.0.1:8081", "http:/
 FOLDER = "/srv/release"
 DOCUMENTS = f"{FOLDER}/documents"
 PATIENCE_SEC = 120
+RELAY = "ordain-relay.service"
+REPORTS = "/var/lib/ordain-relay/relay/reports"
 
 
 def start_etcd(machine: Machine) -> None:
@@ -43,6 +45,13 @@ def start_etcd(machine: Machine) -> None:
 
 
 def start_relay(machine: Machine, number: int) -> None:
+    """Start a relay: the first one as a command, the second one as the package has it, with a file of root."""
+    if number == 2:
+        machine.write("/etc/ordain/relay/tokens", "", mode=0o600)
+        options = f"--name relay2 --listen 127.0.0.1:8082 --tokens /run/credentials/{RELAY}/relay_tokens"
+        machine.write("/etc/ordain/relay/options", f"STORE={STORE}\nOPTIONS={options}\n", mode=0o600)
+        machine.run("systemctl", "start", RELAY)
+        return
     command = ("ordainctl", "serve", "--store", STORE, "--state", f"/var/lib/relay{number}")
     more = ("--name", f"relay{number}", "--listen", f"127.0.0.1:808{number}")
     unit = f"--unit=relay{number}.service"
@@ -125,7 +134,7 @@ def test_a_machine_behind_two_relays_lives_as_beside_the_store(behind: Machine) 
 
     # The other one is cut off from the store, and starts again.
     behind.run("systemctl", "stop", "etcd.service")
-    behind.run("systemctl", "stop", "relay2.service")
+    behind.run("systemctl", "stop", RELAY)
     start_relay(behind, 2)
     behind.run("systemctl", "restart", "ordain-source.service")
     behind.until(
@@ -139,10 +148,10 @@ def test_a_machine_behind_two_relays_lives_as_beside_the_store(behind: Machine) 
     behind.run("systemctl", "stop", "other.service")  # a change to report
     behind.until("the change is in the report", lambda: behind.run("cat", "/run/ordain/status.json").stdout != seen)
     behind.run("systemctl", "start", "other.service")
-    behind.until("the report waits", lambda: behind.run("ls", "/var/lib/relay2/relay/reports").stdout != "",
+    behind.until("the report waits", lambda: behind.run("ls", REPORTS).stdout != "",
                  timeout=PATIENCE_SEC)  # fmt: skip
     start_etcd(behind)
-    behind.until("the report is in the store", lambda: behind.run("ls", "/var/lib/relay2/relay/reports").stdout == "",
+    behind.until("the report is in the store", lambda: behind.run("ls", REPORTS).stdout == "",
                  timeout=PATIENCE_SEC)  # fmt: skip
     assert invocations(behind, "other.service") != before
     (report,) = fleet(behind)
