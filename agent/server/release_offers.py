@@ -59,7 +59,9 @@ class OfferedReleases:
         offered = self.releases.get((channel, number or self.boot_heads.get(channel, 0)))
         if offered is None:
             return ()
-        texts = ((name, offered.blobs[hash]) for name, hash in sorted(offered.release.documents.items()))
+        # A file with several documents is named in the scope of each of them.
+        names = {hash: name for name, hash in sorted(offered.release.documents.items(), reverse=True)}
+        texts = ((name, offered.blobs[hash]) for hash, name in names.items())
         return tuple(document for name, data in texts for document in read(name, data)[0])
 
     def for_machine(self, identity: MachineIdentity, *, proven: bool = False) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from pathlib import Path
 
@@ -306,3 +307,16 @@ async def test_a_machine_boots_what_the_release_of_its_channel_or_its_pin_says(s
         assert await kernel("mac=52-54-00-00-00-02&channel=beta") == "http://mirror.example/3"
         async with ClientSession() as session, session.get(f"{origin}/boot.ipxe?channel=beta") as answer:
             assert "chain --replace boot.ipxe?channel=beta&mac=${netX/mac:hexhyp}" in await answer.text()
+
+
+async def test_a_file_with_the_layers_and_the_nodes_of_several_machines_counts_once_for_boots(site: Site) -> None:
+    layer = "ordain: v1\nkind: Layer\nname: ram\nmatch: {role: ram}\nnetboot: {kernel: 'http://mirror.example/ram'}\n"
+    node = "---\nordain: v1\nkind: Node\nname: ram%d\nmatch: {mac: '52:54:00:00:00:0%d'}\nlabels: {role: ram}\n"
+    site.put("boot.yaml", (layer + node % (1, 1) + node % (2, 2)).encode())
+    site.release()
+    scopes = {name.partition("/")[0] for name in json.loads((site.folder / "stable.json").read_text())["documents"]}
+    assert {"mac=52:54:00:00:00:01", "mac=52:54:00:00:00:02", "role=ram"} <= scopes
+
+    path = "boot.ipxe?mac=52-54-00-00-00-02"
+    async with running_boot_server(site.folder) as (session, url), session.get(f"{url}/{path}") as answer:
+        assert "http://mirror.example/ram" in await answer.text()
