@@ -13,6 +13,7 @@ The guest needs `SHELL`, which puts a shell on its second serial port.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import shutil
@@ -156,6 +157,7 @@ class Qemu:
         self._process = subprocess.Popen(
             self._command, env=CLEAN_ENVIRONMENT, stdin=subprocess.DEVNULL, start_new_session=True
         )
+        _keep_priority(self._process.pid)
 
     def console(self) -> str:
         """Return the output on the first serial port."""
@@ -235,6 +237,13 @@ class Qemu:
                 raise MachineError(f"{self.home.name} went off\n{self.console()[-5000:]}")
             yield line.decode(errors="replace").strip()
         raise MachineError(f"no answer within {timeout} s\n{self.console()[-5000:]}")
+
+
+def _keep_priority(process: int) -> None:
+    """Give a new session the priority of this one, by which the kernel shares the processors (sched(7), autogroup)."""
+    with contextlib.suppress(OSError):  # the kernel shares them in another way, or we may not
+        nice = Path("/proc/self/autogroup").read_text().split()[-1]
+        Path(f"/proc/{process}/autogroup").write_text(nice)
 
 
 # Archives and disks

@@ -2,7 +2,8 @@
 
     machine (qemu) ── tap ── namespace: dnsmasq (address, iPXE by TFTP, URL) and `ordainctl serve` (script, files)
 
-`Site.stop_server` and `start_server` are a restart of the server; the machines see a connection that breaks.
+`Site.stop_server` and `start_server` are a restart of the server; the machines see a connection that breaks. The site
+may have relays of a store in place of the server: the first one at its address.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Site:
         self._name = f"ordain-{home.name[-8:]}"
         self.within = ("ip", "netns", "exec", self._name)
         self._server: subprocess.Popen[bytes] | None = None
+        self._relays: dict[int, subprocess.Popen[bytes]] = {}
         self._dnsmasq: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -65,6 +67,8 @@ class Site:
     ) -> None:
         """Stop the servers, and remove the network."""
         self.stop_server()
+        for number in tuple(self._relays):
+            self.stop_relay(number)
         if self._dnsmasq:
             self._dnsmasq.kill()
             self._dnsmasq.wait()
@@ -76,14 +80,44 @@ class Site:
 
     def start_server(self) -> None:
         """Start `ordainctl serve`, and wait until it listens."""
-        began = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            self._server = subprocess.Popen([*self.within, *ORDAINCTL, *self._serve()], stderr=log)
+        self._server = self._start(self._serve(), self.log, f"{ADDRESS}:{PORT}/")
+
+    def start_relay(self, number: int, store: Path) -> None:
+        """Start a relay of ``store``, the first one at the address of the server, and wait until it has a copy."""
+        state = self.relay_state(number)
+        words = ["serve", "--store", str(store), "--name", f"relay{number}", "--state", str(state)]
+        words += ["--files", str(self.files), "--listen", f"{ADDRESS}:{PORT + number - 1}"]
+        self._relays[number] = self._start(words, self.home / f"relay{number}.log", ": connected\n")
+
+    def relay_state(self, number: int) -> Path:
+        """Return the directory of a relay, with its records of machines."""
+        return self.home / f"relay{number}"
+
+    def stop_relay(self, number: int) -> None:
+        """Kill a relay."""
+        process = self._relays.pop(number)
+        process.kill()
+        process.wait()
+
+    def _start(self, words: list[str], path: Path, wanted: str) -> subprocess.Popen[bytes]:
+        """Start `ordainctl` in the network, and wait until its log says ``wanted``."""
+        began = path.stat().st_size if path.exists() else 0
+        with path.open("ab") as log:
+            process = subprocess.Popen([*self.within, *ORDAINCTL, *words], stderr=log)
         end = time.monotonic() + 60
-        while f"{ADDRESS}:{PORT}/" not in self.log.read_text()[began:]:
-            if self._server.poll() is not None or time.monotonic() > end:
-                raise MachineError(f"the server does not start:\n{self.log.read_text()}")
+        while wanted not in path.read_text()[began:]:
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                process.wait()
+                raise MachineError(f"the server does not start:\n{path.read_text()}")
             time.sleep(0.1)
+        return process
+
+    def script(self, mac: str, relay: int = 1) -> str:
+        """Return the script that a relay has for a machine."""
+        url = f"http://{ADDRESS}:{PORT + relay - 1}/boot.ipxe?mac={mac}"
+        command = [*self.within, "curl", "--silent", "--show-error", "--fail", url]
+        return subprocess.run(command, env=CLEAN_ENVIRONMENT, capture_output=True, text=True, check=True).stdout
 
     def stop_server(self) -> None:
         """Stop the server in the middle of its answers."""
