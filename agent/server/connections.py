@@ -32,6 +32,8 @@ HEAD_SEC = 10.0
 ANSWER_SEC = 60.0
 """The time to take an answer and send the head of the next request."""
 SWEEP_SEC = 1.0
+LATE_SEC = 1.0
+"""A sweep that comes later than this tells that the server itself was busy, or stood still."""
 PAUSE_SEC = 1.0
 """The pause of accepting when there is no descriptor left."""
 LOG_SEC = 60.0
@@ -250,6 +252,10 @@ class Connections:
     def _close_overdue(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
+        if self._sweep is not None and (late_sec := now - self._sweep.when()) > LATE_SEC:
+            # Requests that came meanwhile have not been read: the time that the server lost is not that of its clients.
+            for connection in self._everybody.waiting:
+                connection.waits_until += late_sec
         for connection in [connection for connection in self._everybody.waiting if connection.waits_until < now]:
             connection.close()
         self._sweep = loop.call_later(SWEEP_SEC, self._close_overdue)

@@ -312,3 +312,28 @@ async def test_accepting_pauses_when_no_descriptor_is_left(monkeypatch: pytest.M
     listeners.stop()
 
     assert 2 <= attempts <= 5
+
+
+async def test_the_time_in_which_the_server_stood_still_is_not_that_of_its_clients() -> None:
+    from ordain.agent.server import connections
+
+    class Waiting:
+        waits_until = asyncio.get_running_loop().time() - 5
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    loop = asyncio.get_running_loop()
+    listeners = connections.Connections(connections.limits_for(100))
+    client = Waiting()
+    listeners._everybody.waiting[client] = None  # type: ignore[index]
+    listeners._sweep = loop.call_at(loop.time() - 10, lambda: None)
+    listeners._close_overdue()
+    closed = [client.closed]
+
+    client.waits_until = loop.time() - 5
+    listeners._close_overdue()
+    closed.append(client.closed)
+    assert closed == [False, True], "only the second time, it could have been answered"
+    listeners._sweep.cancel()
