@@ -8,8 +8,9 @@ prebuilt a disk without documents, and a boot server that has prebuilt the boot 
 secrets  a machine in RAM gets its key from the hypervisor, and has the same munge key and host key in three boots
 dracut   handover again, with an initrd of dracut
 netboot  iPXE by BIOS and UEFI, dnsmasq and `ordainctl serve`: an unknown machine is adopted; an image that documents
-         name is unpacked into RAM, also if it is damaged and the server restarts, or refused where memory is short; a
-         label changes it, a missing one does not, and good boots are reported
+         name is unpacked into RAM, also if it is damaged and the server restarts, or refused where memory is short;
+         behind two relays, a label makes one of three machines a canary of another image, one relay is killed, and the
+         next release takes the image back; good boots are reported
 diskless the commands of docs/tutorial-diskless.md
 install  the same image installed to a disk: a foreign disk is refused until its content is named, the power is cut
          while the system is written, the disk starts with BIOS and UEFI without any server, and follows another image
@@ -120,7 +121,7 @@ def _prove(suite: str, parts: set[str]) -> None:
             if "diskless" in parts:
                 prove_tutorial(made)
             if "install" in parts:
-                prove_install(made, DOCUMENT, wanted)
+                prove_install(made, DOCUMENT)
             if "secrets" in parts:
                 prove_secrets(made)
             if "network" in parts:

@@ -18,6 +18,7 @@ from rig.proof.netboot_site import Site
 from rig.proof.proof_machine import (
     PATH,
     ProofMachine,
+    compiled,
     require_active,
     require_equal,
     step,
@@ -50,12 +51,16 @@ kind: Node
 name: install1
 match: {mac: "MAC"}
 """
+NETWORK = 'network:\n  ethernets:\n    card: {match: {name: "e*"}, dhcp4: true, optional: true}\n'
+"""A machine that starts from its disk has no initrd that brings up the network, and tells the server of its boots."""
 UNITS = ("web.service", "tick.timer", "early.service", "cron.service")
 SECONDS = 2400.0
 
 
-def prove_install(made: ProofMachine, document: str, wanted: Cache) -> None:
+def prove_install(made: ProofMachine, document: str) -> None:
     """Install to a disk with a foreign file system, cut the power meanwhile, and start the disk in every way."""
+    document += NETWORK
+    wanted = compiled(made, document)
     with Site(made.home / "site-disk") as site:
         with step("two images of one tree"):
             first, second = (str(proof_image(made, site.files, text).reference) for text in ("1", "2"))
