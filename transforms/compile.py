@@ -50,20 +50,12 @@ from ordain.transforms.render import host, kernel, mounts, placed_files, raw_uni
 from ordain.transforms.render import packages as render_packages
 from ordain.transforms.render.catalog_usage import CatalogUsage, transforms_digest
 from ordain.transforms.render.distribution_service import Target
-from ordain.transforms.render.network import network_section
 from ordain.transforms.render.packages import package_clashes, package_set
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.sealed_secrets import SecretPaths, read_secrets, render_secrets
 from ordain.transforms.render.service_directives import Context
 from ordain.transforms.render.service_units import ServiceUnits, clashes, units_of_service
-from ordain.transforms.render.settings.setting_writes import Addition, SettingsMachine
-from ordain.transforms.render.settings.settings import (
-    Elsewhere,
-    add,
-    render_settings,
-    with_moved_keys,
-    without_moved_keys,
-)
+from ordain.transforms.render.settings.additions import Addition, add, with_moved_keys, without_moved_keys
 from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.render.used_files import configuration_directory, own_files
 from ordain.transforms.resolve.other_machines import OtherMachines, branch_uses_machines, uses_machines
@@ -249,7 +241,7 @@ class _Renderer:
         self.mounts = {path.rstrip("/"): (path.rstrip("/") or "/") in remote for path in resolved.tree.branch("mounts")}
         self.problems: list[Problem] = [*wrong, *paths.problems]
         self.memo = memo
-        self.elsewhere: Elsewhere = lambda _: ()
+        self.elsewhere: Callable[[str], tuple[str, ...]] = lambda _: ()
         self.additions: list[Addition] = []
         values_of_documents = resolved.tree.branch("values").children
         roles = self.names.roles
@@ -283,10 +275,12 @@ class _Renderer:
         for name, branch in self.branches("packages"):
             yield render_packages.render(name, branch, pointer_below("packages", name), self.names)
         yield from self.whole()
-        network = self.tree.branch("network")
-        for item in network_section.render(network, self.scope, self.names, self.systemd) if network else ():
-            self.names.renderer()  # recorded as used by each device
-            yield item
+        if network := self.tree.branch("network"):
+            from ordain.transforms.render.network import network_section  # large, and a first boot may have none
+
+            for item in network_section.render(network, self.scope, self.names, self.systemd):
+                self.names.renderer()  # recorded as used by each device
+                yield item
 
     def boot(self, items: Iterable[RenderedItem], kept: Iterable[RenderedItem]) -> RenderedItem:
         """Return the item of the section that is about all other items; ``kept`` are those that this machine gets."""
@@ -296,6 +290,11 @@ class _Renderer:
 
     def settings(self) -> Iterator[RenderedItem]:
         """Yield the items of settings, and add their values to the sections that are rendered after them."""
+        if not self.tree.branch("settings"):
+            return
+        from ordain.transforms.render.settings.setting_writes import SettingsMachine  # which few first boots need
+        from ordain.transforms.render.settings.settings import render_settings
+
         machine = SettingsMachine(
             names=self.names,
             scope=self.scope,

@@ -11,7 +11,6 @@ exception: it carries the problems out of a call that cannot return a result.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -155,5 +154,7 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     names = set(known)
     if len(name) * sum(map(len, names)) + 200 * len(names) > MAX_COMPARED:
         return ""
+    import difflib  # which a compile without a wrong name does without
+
     close = difflib.get_close_matches(name, sorted(names), n=3, cutoff=cutoff)
     return f"did you mean {' or '.join(close)}?" if close else ""

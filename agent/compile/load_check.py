@@ -10,7 +10,6 @@ and the apply looks at the LoadState after the reload.
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -99,6 +98,8 @@ def _verify(units: Iterable[str], made: str) -> str:
         "LC_ALL": "C.UTF-8",
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
     }
+    import subprocess  # which a first boot does without
+
     command = [PROGRAM, "verify", "--man=no", "--recursive-errors=no", "--", *units]
     try:
         done = subprocess.run(command, env=environment, cwd="/", capture_output=True, timeout=LONGEST_SEC, check=False)

@@ -9,7 +9,6 @@ A time without a year comes again. Times with one are rare, so each is asked abo
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 
 from ordain.agent.compile.load_check import PROGRAM
@@ -41,6 +40,8 @@ def past_calendars(new: Generation, never_comes: Callable[[str], bool]) -> Itera
 def never_comes(time: str) -> bool:
     """Return whether PID 1 would say that a calendar time never comes again."""
     environment = {"SYSTEMD_COLORS": "0", "LC_ALL": "C.UTF-8"}
+    import subprocess  # which few documents need
+
     argv = [PROGRAM, "calendar", "--", time]
     try:
         done = subprocess.run(argv, env=environment, capture_output=True, timeout=LONGEST_SEC, check=False)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 from pathlib import Path
 
 from ordain.transforms.machine import rootfs
 
-log = logging.getLogger(__name__)
 PRIVATE, PUBLIC = 0o600, 0o644
 """The mode of a file. Most of ours hold values of documents, and a document may hold a secret."""
 
@@ -32,6 +30,9 @@ def make_way(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         aside = path.with_name(f"{path.name}.in-the-way-{os.getpid()}")
         path.rename(aside)
+        import logging  # which a first boot does without
+
+        log = logging.getLogger(__name__)
         log.warning("%s was a directory, where a file of ours belongs; it is %s now", path, aside)
 
 

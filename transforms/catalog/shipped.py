@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from ordain.transforms.catalog import prebuilt
+from ordain.transforms.catalog.data_tables import PREPARED, parse_table
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused
 from ordain.transforms.model import Document
@@ -20,11 +21,7 @@ DIRECTORY = Path(__file__).parents[1] / "data" / "transforms"
 def shipped() -> tuple[Document, ...]:
     """Return every shipped Transform, by file name. Raises `Refused` if one is damaged."""
     texts = files()
-    try:
-        data = prebuilt.PATH.read_bytes()
-    except OSError:  # in a source tree
-        return read_all(texts)
-    documents = prebuilt.load(data, texts, DIRECTORY)
+    documents = prebuilt.load(prebuilt.prepared(prebuilt.PATH), texts, DIRECTORY)
     return read_all(texts) if documents is None else documents
 
 
@@ -46,5 +43,11 @@ def read_all(files: Mapping[str, bytes]) -> tuple[Document, ...]:
     return tuple(documents)
 
 
-if __name__ == "__main__":  # packaging/debian/rules writes the output to `prebuilt.PATH`
-    sys.stdout.buffer.write(prebuilt.build(files(), read_all(files())))
+def prepare() -> bytes:
+    """Return the content of `prebuilt.PATH` for the files of this database. Raises `Refused`."""
+    texts = {name: (DIRECTORY.parent / name).read_bytes() for name in PREPARED}
+    return prebuilt.build(files(), read_all(files()), {name: (text, parse_table(text)) for name, text in texts.items()})
+
+
+if __name__ == "__main__":  # packaging/install writes the output to `prebuilt.PATH`
+    sys.stdout.buffer.write(prepare())

@@ -12,6 +12,7 @@ from ordain.transforms.artifacts import AbsentFile, Artifact, PlacedDirectory, P
 from ordain.transforms.catalog.data_tables import read_table
 from ordain.transforms.errors import Problem, warning
 from ordain.transforms.graph.setting_places import PlaceOf
+from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 from ordain.transforms.model import Facts
 
 TABLE = Path(__file__).parents[1] / "data" / "overwritten-files.yaml"
@@ -19,10 +20,14 @@ TABLE = Path(__file__).parents[1] / "data" / "overwritten-files.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tool:
-    """A row of the table: ``name`` writes the ``paths`` anew, unless a file in a ``directory`` has a ``content``."""
+    """A row of the table: ``name`` writes the ``paths`` anew, unless a file in a ``directory`` has a ``content``.
+
+    All paths are below ``folders``.
+    """
 
     name: str
-    paths: re.Pattern[str]
+    folders: tuple[str, ...]
+    paths: LazyPattern[str]
     instead: str
     systems: frozenset[str]
     directory: str
@@ -37,7 +42,9 @@ def overwritten_files(artifacts: Iterable[Artifact], facts: Facts, place_of: Pla
         if isinstance(artifact, (PlacedDirectory, AbsentFile)):
             continue
         for tool in _tools():
-            if tool.paths.fullmatch(artifact.path) is None or (tool.systems and not tool.systems & system):
+            if not artifact.path.startswith(tool.folders) or (tool.systems and not tool.systems & system):
+                continue
+            if tool.paths.fullmatch(artifact.path) is None:
                 continue
             if not any(_keeps_away(tool, other) for other in placed):
                 what = f"{tool.name} writes {artifact.path} anew, and the file of the documents is lost then"
@@ -49,12 +56,23 @@ def _keeps_away(tool: _Tool, file: PlacedFile) -> bool:
     return below and isinstance(file, RegularFile) and re.search(tool.content, file.content) is not None
 
 
+def _folder(pattern: str) -> str:
+    """Return the folder that all paths of a pattern are below, so that few patterns must be compiled.
+
+    >>> _folder(r"/boot/grub2?/grub[.]cfg"), _folder("(/usr)?/lib/x")
+    ('/boot/', '')
+    """
+    literal = re.split(r"[\\.()\[{*+?|]", pattern, maxsplit=1)[0]
+    return literal[: literal.rfind("/") + 1]
+
+
 @cache
 def _tools() -> tuple[_Tool, ...]:
     return tuple(
         _Tool(
             name=row["tool"],
-            paths=re.compile("|".join(f"(?:{path})" for path in row["paths"])),
+            folders=tuple(_folder(path) for path in row["paths"]),
+            paths=lazy_pattern("|".join(f"(?:{path})" for path in row["paths"])),
             instead=row["instead"],
             systems=frozenset(row.get("systems", ())),
             directory=row.get("unless", ("", ""))[0],

@@ -10,7 +10,6 @@ answer.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,6 +105,8 @@ def read(data: bytes, path: str = f"/{PATH}") -> AgentYaml:
 
 def _misspelled(wrong: Set[str], node: Node) -> Set[str]:
     """Return the keys that are missing in ``node``, and that one of the unknown keys in ``wrong`` may mean."""
+    import difflib  # which few files need
+
     keys = agent_keys.SETTINGS.keys.keys()
     given = node.value.keys() if isinstance(node.value, Mapping) else keys
     names = [name.casefold() for name in sorted(wrong - keys) if name]

@@ -7,7 +7,6 @@ still missing would look like one that was removed.
 from __future__ import annotations
 
 import contextlib
-import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -95,6 +94,8 @@ def _address(digits: str) -> str:
     >>> _address("0100000A") in ("10.0.0.1", "1.0.0.10")
     True
     """
+    import socket  # which few machines need
+
     return socket.inet_ntoa(struct.pack("=L", int(digits, 16)))
 
 

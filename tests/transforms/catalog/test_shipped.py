@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from ordain.transforms.catalog import audit_results, prebuilt
+from ordain.transforms.catalog import audit_results, data_tables, prebuilt
 from ordain.transforms.catalog import shipped as catalog
 from ordain.transforms.catalog.known_systems import facts_for, known_systems
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
@@ -372,18 +372,45 @@ def test_the_database_is_not_empty() -> None:
 
 def test_the_prebuilt_database_is_equal_to_its_files() -> None:
     files = catalog.files()
-    data = prebuilt.build(files, catalog.read_all(files))
-    assert prebuilt.load(data, files, DIRECTORY) == catalog.read_all(files)
-    assert prebuilt.load(data[:-9], files, DIRECTORY) is None
-    assert prebuilt.load(data, {**files, "debian.yaml": files["debian.yaml"] + b"#"}, DIRECTORY) is None
-    assert prebuilt.load(data.replace(b'"format":1', b'"format":2'), files, DIRECTORY) is None
+    data = catalog.prepare()
+    made = prebuilt.parse(data)
+    assert prebuilt.load(made, files, DIRECTORY) == catalog.read_all(files)
+    assert prebuilt.load(made, {**files, "debian.yaml": files["debian.yaml"] + b"#"}, DIRECTORY) is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-9],
+        lambda data: data + b"\n",
+        lambda data: data.replace(b'"format":2', b'"format":1'),
+        lambda data: data.replace(b'"ssh', b'"sss'),
+        lambda data: b"[]\n",
+        lambda data: b"",
+    ],
+)
+def test_a_damaged_prebuilt_database_is_of_no_use(damage: Callable[[bytes], bytes]) -> None:
+    assert prebuilt.parse(damage(catalog.prepare())) is None
+
+
+def test_the_prebuilt_tables_are_equal_to_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = tmp_path / "prepared.json"
+    made.write_bytes(catalog.prepare())
+    monkeypatch.setattr(prebuilt, "PATH", made)
+    read = {name: data_tables.parse_table((DIRECTORY.parent / name).read_bytes()) for name in data_tables.PREPARED}
+    with monkeypatch.context() as without_yaml:
+        without_yaml.setattr(data_tables, "parse_table", lambda _: pytest.fail("the YAML was read"))
+        assert {name: data_tables.read_table(DIRECTORY.parent / name) for name in read} == read
+    edited = tmp_path / "accounts.yaml"
+    edited.write_text("a: {b: 1}\n")
+    assert data_tables.read_table(edited) == {"a": {"b": 1}}
 
 
 def test_an_edited_file_is_read_instead_of_the_prebuilt_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = tmp_path / "prepared.json"
-    made.write_bytes(prebuilt.build(catalog.files(), shipped()))
+    made.write_bytes(catalog.prepare())
     for path in DIRECTORY.glob("*.yaml"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(catalog, "DIRECTORY", tmp_path)

@@ -7,7 +7,6 @@ has no spanning tree unless the document asks for one, and WireGuard peers add n
 from __future__ import annotations
 
 import ipaddress
-import uuid
 from collections.abc import Callable, Mapping
 
 from ordain.transforms.render.network import network_manager_wireless
@@ -19,7 +18,7 @@ from ordain.transforms.render.network.value_text import Parameters, keyfile_text
 from ordain.transforms.render.paths import NETWORK_MANAGER
 
 PROGRAM = "NetworkManager"
-NAMESPACE = uuid.UUID("3f4d9d0c-7b0e-5e5c-9a56-6f7264616e00")
+NAMESPACE = "3f4d9d0c-7b0e-5e5c-9a56-6f7264616e00"
 """The namespace of connection ids, which are made of device names so that they are the same in every rendering."""
 
 LENGTH_OF_MAC = len("00:00:00:00:00:00")
@@ -123,7 +122,9 @@ def _block_unsupported(device: Device, file: SectionFile) -> None:
 
 def connection_uuid(kind: str, name: str) -> str:
     """Return the UUID of the connection of a device."""
-    return str(uuid.uuid5(NAMESPACE, f"{kind}/{name}"))
+    import uuid  # which imports much more that no other renderer needs
+
+    return str(uuid.uuid5(uuid.UUID(NAMESPACE), f"{kind}/{name}"))
 
 
 def _set_parent(device: Device, file: SectionFile, section: str) -> None:

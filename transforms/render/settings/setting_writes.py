@@ -19,6 +19,7 @@ from ordain.transforms.model import Branch, Installed, Leaf, Member, OnChange, T
 from ordain.transforms.render import placed_files
 from ordain.transforms.render.cause_comments import file_header
 from ordain.transforms.render.service_units import is_installed
+from ordain.transforms.render.settings.additions import Addition
 from ordain.transforms.render.settings.setting_values import PlainValue
 from ordain.transforms.render.unit_links import SERVICES_TARGET, wants
 from ordain.transforms.systemd import unit_name
@@ -29,14 +30,6 @@ COMMAND_UNIT = "ordain-command@.service"
 _REACTIONS = {"reload": OnChange.RELOAD, "restart": OnChange.RESTART, "reader": OnChange.NONE}
 NO_COMMENT = "none"
 """The word for a file whose format has no comments."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addition:
-    """A value that a setting adds to another section: its path from the root of the documents, and the leaf."""
-
-    path: tuple[str, ...]
-    leaf: Leaf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,13 +16,11 @@ from ordain.transforms.document.text.node import pointer_below
 from ordain.transforms.errors import Problem, blocked, did_you_mean, is_blocked
 from ordain.transforms.model import Branch, Leaf, Tree, strings
 from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.render.settings.additions import Addition, add, present
 from ordain.transforms.render.settings.setting_values import PlainValue, default_value, typed_value
-from ordain.transforms.render.settings.setting_writes import Addition, SettingsMachine, chosen_writes, write_setting
-from ordain.transforms.systemd.sysctl_files import parameter_path
+from ordain.transforms.render.settings.setting_writes import SettingsMachine, chosen_writes, write_setting
 from ordain.transforms.template.expand import Scope, expand
 
-MOVED = {("host", "time-servers"): "time-servers"}
-"""Keys that are a setting by now, and its name."""
 Elsewhere = Callable[[str], tuple[str, ...]]
 """The known systems that write a setting."""
 
@@ -33,21 +31,6 @@ class RenderedSetting:
 
     item: RenderedItem
     additions: tuple[Addition, ...] = ()
-
-
-def with_moved_keys(tree: Branch) -> Branch:
-    """Return ``tree`` with the settings that are written under the older name of a key, unless it has both."""
-    for (section, key), name in MOVED.items():
-        child = tree.branch(section).children.get(key)
-        if child is not None and name not in tree.branch("settings"):
-            tree = _set(tree, ("settings", name), child)
-    return tree
-
-
-def without_moved_keys(section: str, branch: Branch) -> Branch:
-    """Return a section without the keys that are settings by now."""
-    kept = {key: child for key, child in branch.children.items() if (section, key) not in MOVED}
-    return replace(branch, children=kept) if len(kept) < len(branch.children) else branch
 
 
 def render_settings(tree: Branch, machine: SettingsMachine, elsewhere: Elsewhere) -> Iterator[RenderedSetting]:
@@ -83,14 +66,6 @@ def render_settings(tree: Branch, machine: SettingsMachine, elsewhere: Elsewhere
             pointer=item, artifacts=tuple(written.artifacts), members=tuple(written.members), problems=problems
         )
         yield RenderedSetting(item=made, additions=additions)
-
-
-def add(tree: Branch, additions: Iterable[Addition]) -> Branch:
-    """Return ``tree`` with the values of ``additions``, but for those that it has already."""
-    for addition in additions:
-        if _present(tree, addition) is None:
-            tree = _set(tree, addition.path, addition.leaf)
-    return tree
 
 
 class _WithDefaults(dict[str, PlainValue]):
@@ -134,7 +109,7 @@ def _made(tree: Branch) -> frozenset[str]:
 
 def _clashes(item: str, tree: Branch, additions: Iterable[Addition]) -> Iterator[Problem]:
     for addition in additions:
-        other = _present(tree, addition)
+        other = present(tree, addition)
         if other is not None and strings(other.value) != strings(addition.leaf.value):
             shown = " ".join(strings(other.value))
             what = (
@@ -142,24 +117,3 @@ def _clashes(item: str, tree: Branch, additions: Iterable[Addition]) -> Iterator
             )
             hint = f"remove one of them; the other is at {other.where}"
             yield blocked(item, addition.leaf.where, what, hint, "Clash")
-
-
-def _present(tree: Branch, addition: Addition) -> Leaf | None:
-    """Return the value that ``tree`` has where ``addition`` puts one."""
-    *above, last = addition.path
-    for name in above:
-        tree = tree.branch(name)
-    if addition.path[0] == "sysctl":
-        last = next((name for name in tree if parameter_path(name) == parameter_path(last)), last)
-    return tree.leaf(last)
-
-
-def _set(tree: Branch, path: tuple[str, ...], child: Tree) -> Branch:
-    name, *rest = path
-    below = _set(_at(tree, name, child), tuple(rest), child) if rest else child
-    return replace(tree, children={**tree.children, name: below})
-
-
-def _at(tree: Branch, name: str, child: Tree) -> Branch:
-    """Return the map ``name`` of ``tree``, or a new one with the place of ``child``."""
-    return tree.branch(name) if name in tree else Branch(where=child.where, layer=child.layer)
