@@ -164,7 +164,7 @@ SAMPLES += [
     f"secrets: {{a: {{value: {SEALED}}}}}",
     f"secrets: {{a: {{value: {SEALED}, keys: [{', '.join(f'{n:016x}:{COPY}' for n in range(10_001))}]}}}}",
     "services: {x: {command: /bin/x, credentials: {p: {secret: nothing}}}}",
-    "packages: {bind: {}, bind9: absent, grafana: {}, apache2: {}, httpd: {}}",
+    "packages: {bind: {}, bind9: absent, grafana: {}, apache2: {}, httpd: {}, htop/unstable: {}}",
     "packages: {htop: {version: '1', hold: true}}\n---\nordain: v1\nkind: Transform\nname: t\ntier: site\n"
     "package-managers: {apt: {versioned: null, hold: null}, dnf: {versioned: null, hold: null}}",
     "packages: htop\n---\nordain: v1\nkind: Transform\nname: t\ntier: site\npackage-manager: {name: null}",

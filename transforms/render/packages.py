@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -27,6 +28,8 @@ def render(name: str, branch: Branch, pointer: str, names: Names) -> RenderedIte
     if not packages:
         what, hint = f"no Transform names the package of {name} on this system", "write the name of the package itself"
         return RenderedItem(pointer=pointer, problems=(blocked(pointer, branch.where, what, hint, "Unmapped"),))
+    if problem := _misnamed(packages[0], branch, pointer, names):
+        return RenderedItem(pointer=pointer, problems=(problem,))
     main = WantedPackage(
         name=packages[0],
         item=pointer,
@@ -63,8 +66,22 @@ def package_clashes(items: Iterable[RenderedItem], where: Callable[[str], Where]
 def package_manager(names: Names) -> PackageManager:
     """Return the package manager of this system; one without a name if it has none."""
     name, row = names.package_manager()
-    values = {key.replace("-", "_"): _value(tree) for key, tree in row.children.items() if key != "about"}
+    values = {key.replace("-", "_"): _value(tree) for key, tree in row.children.items() if key not in _FOR_DOCUMENTS}
     return PackageManager(name=name, **values) if row.children else PackageManager()  # type: ignore[arg-type]
+
+
+_FOR_DOCUMENTS = frozenset({"about", "names", "naming"})
+"""The keys of a package manager that the agent does not need."""
+
+
+def _misnamed(package: str, branch: Branch, pointer: str, names: Names) -> Problem | None:
+    """Return the problem with a name that the package manager takes as more than a package, such as a release."""
+    manager, row = names.package_manager()
+    pattern = str(row.value("names", ""))
+    if not pattern or re.fullmatch(pattern, package):
+        return None
+    hint = str(row.value("naming", "write the name of the package alone"))
+    return blocked(pointer, branch.where, f"{package} is not the name of a package for {manager}", hint, "PackageName")
 
 
 def _value(tree: Tree) -> object:

@@ -222,6 +222,10 @@ BLOCKED = CodeGroup(
             "The documents want a package on a system for which no Transform names a package manager.",
             "Install it into the image of the machine, or limit the layer to other systems with `match`.",
         ),
+        "PackageName": (
+            "The package manager of the system would take the name as more than a package, such as one of a release.",
+            "Write the name of the package alone. The message names the place for the rest.",
+        ),
         "ForeignName": (
             "The package has this name on other systems only, and the transformation database knows its name here.",
             "Write the neutral name that the message names.",

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from ordain.transforms.catalog.known_systems import facts_for, known_systems
+from ordain.transforms.catalog.names import names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.formats.pattern_syntax import parse
@@ -85,6 +86,60 @@ def test_a_wish_that_the_manager_cannot_fulfil_blocks_only_its_entry(wish: str) 
     result = compiled("arch", f"packages: {{htop: {{{wish}}}, vim: {{}}}}")
     assert problems(result) == [("packages/htop", "Item")]
     assert [package.name for package in result.packages.wanted] == ["vim"]
+
+
+@pytest.mark.parametrize(
+    ("system", "name", "place"),
+    [
+        ("debian-13", "htop/unstable", "preferences.d"),
+        ("debian-13", "Htop", "preferences.d"),
+        ("rocky-9", "htop.x86_64", "without architecture"),
+        ("rocky-9", "epel/htop", "without architecture"),
+        ("opensuse-tumbleweed", "repo-oss/htop", "repository"),
+        ("opensuse-tumbleweed", "htop.noarch", "repository"),
+        ("arch", "extra/htop", "pacman.conf"),
+    ],
+)
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_name_that_the_manager_takes_as_more_than_a_package_blocks_its_entry(
+    system: str, name: str, place: str, state: str
+) -> None:
+    result = compiled(system, f"packages: {{{name}: {state}, vim: {{}}}}")
+    (problem,) = result.problems
+    assert (problem.item.split("/", 1)[0], problem.code) == ("packages", "PackageName")
+    assert name in problem.what
+    assert place in problem.hint
+    assert [package.name for package in result.packages.wanted] == ["vim"]
+
+
+@pytest.mark.parametrize(
+    "name", ["'htop=3.2'", "'htop*'", "'htop^'", "'htop:i386'", "'@core'", "'-htop'", "'htop-'", "'a b'", "'pattern:x'"]
+)
+def test_no_system_has_a_package_of_such_a_name(name: str) -> None:
+    text = f"ordain: v1\nkind: Layer\nname: a\npackages: {{{name}: {{}}}}\n"
+    _, (problem,) = read("x.yaml", text.encode())
+    assert "without a version" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("system", "names"),
+    [
+        ("debian-13", ["g++", "libstdc++6", "0ad", "python3.13"]),
+        ("rocky-9", ["gcc-c++", "python3.11", "NetworkManager-libnm", "glibc-langpack-de", "java-21-openjdk"]),
+        ("arch", ["libsigc++", "gtk4", "lib32-glibc", "r8168-lts", "jre21-openjdk"]),
+    ],
+)
+def test_names_with_odd_signs_are_packages(system: str, names: list[str]) -> None:
+    result = compiled(system, f"packages: {names}")
+    assert [package.name for package in result.packages.wanted] == sorted(names)
+
+
+@pytest.mark.parametrize("system", sorted(set(known_systems()) - WITHOUT))
+def test_every_package_of_the_database_has_a_name_that_the_manager_takes(system: str) -> None:
+    names = names_for(shipped(), facts_for(system), shared_versions(shipped()))[0]
+    packages = [package for name in names.services() for package in names.packages(name)]
+    taken = re.compile(str(names.package_manager()[1].value("names")))
+    assert [package for package in packages if not taken.fullmatch(package)] == []
 
 
 def test_a_system_without_a_manager_blocks_the_entry_and_nothing_else() -> None:

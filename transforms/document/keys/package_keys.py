@@ -75,6 +75,8 @@ _MANAGER: dict[str, Shape] = {
     "hold": _command("Keeps the versions of `{packages}`."),
     "unhold": _command("Lets `{packages}` be upgraded again."),
     "versioned": text("A package in a version, with `{name}` and `{version}`. Without it, no version can be chosen."),
+    "names": _output("A name that the manager takes as a package, and as nothing else. Without it, any name is one."),
+    "naming": text("For people: where that goes which other managers or programs take in the name."),
     "busy": _output("The complaint that another process works with the packages: it is waited for."),
 }
 
