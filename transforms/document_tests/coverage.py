@@ -12,10 +12,10 @@ from ordain.transforms.resolve.resolve import candidates, with_node_labels
 
 Part = tuple[Kind, str, str]
 """The kind and name of a document, and the pointer of a part of it; "" stands for the document as a whole."""
-_ROWS = ("services", "users", "milestones", "paths", "settings")
+_ROWS = ("services", "users", "milestones", "paths", "settings", "roles", "packages", "package-managers")
 """The sections of a Transform with a row for each name."""
-_WHOLE_ROW = "network"
-"""The section of a Transform that is one row."""
+_WHOLE_ROWS = ("network", "package-manager")
+"""The sections of a Transform that are one row each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,9 @@ def _rows(sections: Branch) -> Iterator[tuple[str, Where]]:
     for section in _ROWS:
         for name, child in sections.branch(section).children.items():
             yield pointer_below(section, name), child.where
-    if _WHOLE_ROW in sections:
-        yield _WHOLE_ROW, sections.branch(_WHOLE_ROW).where
+    for section in _WHOLE_ROWS:
+        if section in sections:
+            yield section, sections.branch(section).where
 
 
 def reached_by_match(documents: Sequence[Document], facts: Facts, shared: Mapping[str, str]) -> frozenset[Part]:
@@ -93,4 +94,4 @@ def used_rows(uses: Iterable[CatalogUse]) -> frozenset[Part]:
 def _row_of(pointer: str) -> str:
     """Return the row of a value: ``services/web`` of ``services/web/unit``."""
     section, *names = pointer.split("/")
-    return section if section == _WHOLE_ROW else "/".join([section, *names[:1]])
+    return section if section in _WHOLE_ROWS else "/".join([section, *names[:1]])

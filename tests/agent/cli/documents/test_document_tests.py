@@ -137,6 +137,27 @@ def test_parts_that_no_test_reaches_are_listed_and_count(folder: Path, capsys: p
     assert main(["test", "--min-coverage", "101", "documents"]) == 2
 
 
+def test_roles_and_packages_are_rows_that_a_test_can_use(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "documents/transform.yaml").write_text(
+        "ordain: v1\nkind: Transform\nname: site\ntier: site\n"
+        "roles:\n  sale: {services: [shop], default: shop}\n  till: {services: [shop]}\n"
+        "services: {shop: {unit: shop.service}}\npackages:\n  shopd: shop-daemon\n  tilld: till-daemon\n"
+        "package-managers:\n  apt: {about: ours}\npackage-manager: {name: apt}\n"
+    )
+    rows = ("roles/sale", "roles/till", "services/shop", "packages/shopd", "packages/tilld")
+    assert main(["test", "documents"]) == 0
+    assert _unused_rows(capsys) == [*rows, "package-managers/apt", "package-manager"]
+    (folder / "documents/sale.yaml").write_text(
+        "ordain: v1\nkind: Layer\nname: sale\nservices: {sale: {state: running}}\npackages: shopd\n"
+    )
+    assert main(["test", "documents"]) == 0
+    assert _unused_rows(capsys) == ["roles/till", "packages/tilld"]
+
+
+def _unused_rows(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return re.findall(r"no test uses (\S+) of the Transform site", capsys.readouterr().out)
+
+
 def test_a_machine_that_a_condition_keeps_out_tests_the_condition(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
