@@ -282,6 +282,9 @@ def _map_hint(violation: _Violation) -> str:
         return f"write a map, without dashes or brackets: a line `{entry}` for each"
     if violation.is_nameless_key:
         return f"{violation.key} belongs below a name: write the line `NAME:` above it, and indent it below"
+    for key in keys:
+        if isinstance(value, str) and value in keys[key].get("enum", ()):
+            return f"write `{key}: {value}` below it"
     for key in _MAIN_KEYS:
         if key in keys:
             return f"write `{key}: {_shown(str(value))}` below it"

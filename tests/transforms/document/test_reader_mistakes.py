@@ -78,6 +78,12 @@ MISTAKES = {
         "line `NAME:`",
     ),
     "a file without a name": (f"{HEAD}files:\n  content: x\n", 5, "expected a map, found", "below a name"),
+    "a state for a service": (
+        f"{HEAD}services: {{web: masked}}\n",
+        4,
+        "expected the keys",
+        "write `state: masked` below it",
+    ),
     "a command for a service": (f"{HEAD}services: {{web: x}}\n", 4, "expected the keys", "write `command: x` below it"),
     "a text for a file": (f"{HEAD}files: {{/etc/a: x}}\n", 4, "expected a map", "write `content: x` below it"),
     "a text for a map": (f"{HEAD}sysctl: x\n", 4, "expected a map", "a line `NAME: …` for each entry"),
