@@ -210,14 +210,19 @@ def _kept_lines(table: Path, parts: Mapping[str, Partition]) -> list[str]:
         lines = table.read_text(errors="replace").splitlines()
     except OSError:
         return []
-    ours = {"/", *(part.plan.mount for part in parts.values() if part.plan.mount)}
+    ours = {"/", *(_field(part.plan.mount) for part in parts.values() if part.plan.mount)}
     uuids = {f"UUID={part.fs_uuid}" for part in parts.values() if part.fs_uuid}
     fields = [(line, line.split()) for line in lines]
     return [line for line, words in fields if len(words) < 2 or (words[1] not in ours and words[0] not in uuids)]
+
+
+def _field(path: str) -> str:
+    """Return a path as one field of fstab(5)."""
+    return path.translate({ord(character): f"\\{ord(character):03o}" for character in " \\#"})
 
 
 def _line(part: Partition, where: str) -> str:
     kind = part.plan.format
     check = 0 if kind in ("swap", "xfs", "btrfs") else 1 if where == "/" else 2
     options = "defaults" if where == "/" else "sw,nofail" if kind == "swap" else FURTHER
-    return f"UUID={part.fs_uuid} {where} {kind} {options} 0 {check}"
+    return f"UUID={part.fs_uuid} {_field(where)} {kind} {options} 0 {check}"

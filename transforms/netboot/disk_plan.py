@@ -160,6 +160,12 @@ def _check(made: PartitionPlan, before: PartitionPlan | None, branch: Branch, fa
             "remove format: it is vfat",
         ),
         (
+            bool(made.mount) and not _is_mount_point(made.mount),
+            "mount",
+            f"{made.mount[:80]!r} cannot be a mount point",
+            "write an absolute path on one line, without //, /./ and /../",
+        ),
+        (
             bool(made.mount) and made.type in ("bios", "esp", "root", "swap"),
             "mount",
             f"a partition of the type {made.type} has no mount point of its own",
@@ -175,6 +181,13 @@ def _check(made: PartitionPlan, before: PartitionPlan | None, branch: Branch, fa
     for wrong, key, what, hint in rules:
         if wrong:
             faults.append(PlanFault(leaf=branch.leaf(key) or branch.here, what=what, hint=hint))
+
+
+def _is_mount_point(text: str) -> bool:
+    """Return whether ``text``, which a template may make of a fact, is an absolute and normal path on one line."""
+    parts = text.removesuffix("/").split("/")
+    is_normal = parts[0] == "" and len(parts) > 1 and not {"", ".", ".."} & set(parts[1:])
+    return is_normal and text.isprintable()
 
 
 def _check_mounts(section: Branch, partitions: Iterable[PartitionPlan], faults: list[PlanFault]) -> None:
@@ -269,7 +282,8 @@ def _parse_partition(text: str) -> PartitionPlan:
         partition_name(name)
     except ValueError:
         kind = ""
-    if kind not in PARTITION_TYPES or not (least + most).isdigit():
+    mount = unquote(values.get("mount", ""))
+    if kind not in PARTITION_TYPES or not (least + most).isdigit() or (mount and not _is_mount_point(mount)):
         raise ValueError(f"{INSTALL}.partition={text}: it has another form than NAME,type=…,format=…,min=…,max=…")
     return PartitionPlan(
         name=name,
@@ -277,7 +291,7 @@ def _parse_partition(text: str) -> PartitionPlan:
         format=values.get("format", ""),
         size_min=int(least),
         size_max=int(most),
-        mount=unquote(values.get("mount", "")),
+        mount=mount,
     )
 
 

@@ -214,13 +214,13 @@ def test_another_image_replaces_the_root_and_keeps_data_and_machine_id(machine: 
 def test_new_partitions_are_added_without_a_new_root(machine: Machine) -> None:
     machine.boot(ONE)
     machine.write("root", "etc/kept", "kept")
-    more = replace(ONE, partitions=(*ONE.partitions, replace(DATA, name="a-data", mount="/var/a")))
+    more = replace(ONE, partitions=(*ONE.partitions, replace(DATA, name="a-data", mount="/var/a #data")))
 
     machine.boot(more)
 
     assert machine.read("root", "etc/kept") == "kept"
     assert [line.split()[1] for line in machine.read("root", "etc/fstab").splitlines()[1:]] == [
-        *("/", "/srv", "/var/a", "none")
+        *("/", "/srv", r"/var/a\040\043data", "none")
     ]
 
 

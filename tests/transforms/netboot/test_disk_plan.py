@@ -84,6 +84,11 @@ def test_partitions_of_documents_are_added_in_the_order_of_their_types() -> None
         ("partitions: {a: {format: swap}}", "netboot/disk/partitions/a/format", "cannot hold swap"),
         ("partitions: {esp: {format: ext4}}", "netboot/disk/partitions/esp/format", "firmware does not read ext4"),
         ("partitions: {swap: {mount: /x}}", "netboot/disk/partitions/swap/mount", "no mount point of its own"),
+        (
+            "partitions: {a: {mount: {template: '/srv/../{{ facts.system_serial_number }}'}}}",
+            "netboot/disk/partitions/a/mount",
+            "cannot be a mount point",
+        ),
         ("partitions: {a: {mount: /x}, b: {mount: /x}}", "netboot/disk/partitions/b/mount", "the same mount point"),
         (
             "partitions: {root: {size-min: 9G, size-max: 8G}}",
@@ -145,6 +150,9 @@ def test_the_identity_is_that_of_the_disk_afterwards() -> None:
         [*install_words(DiskPlan(partitions=ALWAYS)), *MORE, "ordain.install.partition=x,min=-1"],
         [*install_words(DiskPlan(partitions=ALWAYS)), *MORE, "ordain.install.partition=../x,type=root"],
         [*install_words(DiskPlan(partitions=ALWAYS)), *MORE, "ordain.install.device=colour:red"],
+        [*install_words(DiskPlan(partitions=ALWAYS)), *MORE, "ordain.install.partition=x,type=srv,mount=/srv/../etc"],
+        [*install_words(DiskPlan(partitions=ALWAYS)), *MORE, "ordain.install.partition=x,type=srv,mount=/a%0Ab"],
+        [*install_words(DiskPlan(partitions=ALWAYS)), *MORE, "ordain.install.partition=x,type=srv,mount=srv"],
     ],
 )
 def test_wrong_arguments_are_refused(words: list[str]) -> None:
