@@ -39,6 +39,7 @@ from rig.proof.proof_machine import (
     proof_machine,
     require_active,
     require_equal,
+    require_priority,
     require_same_generation,
     step,
     wait_applied,
@@ -142,6 +143,7 @@ def ram(made: ProofMachine, wanted: Cache) -> None:
             require_active(machine, *UNITS)
             require_equal("the file of the documents", machine.run("cat /etc/motd"), "Made from documents.\n")
             require_equal("its root", machine.run("findmnt -n -o FSTYPE / | tail -n 1").strip(), "rootfs")
+            require_priority(machine)
         with step("damaged, and booted again"):
             machine.run(DAMAGE)
             machine.reboot()

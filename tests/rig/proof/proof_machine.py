@@ -105,6 +105,17 @@ def require_active(machine: qemu.Qemu, *units: str) -> None:
     print(f"    active: {', '.join(units)}", flush=True)
 
 
+def require_priority(machine: qemu.Qemu) -> None:
+    """Wait until the agent and its session precede the programs of users, which no container may set (`priority`)."""
+    group = "/proc/$(systemctl show --property=MainPID --value ordain-agent)/autogroup"
+    end = time.monotonic() + 900
+    while not (told := machine.run(f"cat {group}", check=False).strip()).endswith("nice -10"):
+        if time.monotonic() > end:
+            raise MachineError(f"the session of the agent has no priority: {told}")
+        time.sleep(2)
+    print(f"    the agent: {told}", flush=True)
+
+
 def require_same_generation(what: str, found: Cache, wanted: Cache) -> None:
     """Raise `MachineError` unless all placed units are the same, byte for byte."""
     require_equal(what, (found.hash, found.entries, found.files), (wanted.hash, wanted.entries, wanted.files))
