@@ -1,4 +1,4 @@
-"""Debian roots to boot: SUITE ─mmdebstrap▶ root ─apt▶ root with a package; each is made once and kept.
+"""Debian roots to boot: SUITE ─mmdebstrap▶ root ─apt▶ with more packages ─apt▶ with ours; each is made once and kept.
 
 Everything lies below `CACHE` under a name that is a hash of its input, so that nothing there ever needs an update.
 A layer is a directory for overlayfs; the layers of a machine are listed with the top one first.
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CACHE = Path("/var/cache/ordain")
+LISTS = "var/lib/apt/lists"
 SUITES = tuple(os.environ.get("SUITES", "bookworm trixie").split())
 """The suites that each test of a machine runs on; ``SUITES=sid`` tests a future Debian."""
 PACKAGES = (
@@ -39,25 +40,52 @@ def missing_tools() -> str:
 
 
 def plain_root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
-    """Return the layers of a Debian with `PACKAGES` and ``more``."""
-    packages = (*PACKAGES, *more)
-    name = f"{suite}-{short_hash(','.join(packages).encode())}"
-    with made_once(CACHE / "roots" / name) as made:
+    """Return the layers of a Debian with `PACKAGES`, and above them with ``more``, which takes a fifth of the time."""
+    name = f"{suite}-{short_hash(','.join(PACKAGES).encode())}"
+    root = CACHE / "roots" / name
+    with made_once(root) as made:
         if made is not None:
-            subprocess.run(
-                [
-                    "mmdebstrap",
-                    "--quiet",
-                    "--variant=minbase",
-                    f"--include={','.join(packages)}",
-                    suite,
-                    made,
-                ],
-                check=True,
-                env=CLEAN_ENVIRONMENT,
-            )
+            command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite]
+            subprocess.run([*command, made], check=True, env=CLEAN_ENVIRONMENT)
             made.chmod(0o755)
-    return (CACHE / "roots" / name,)
+    if not more:
+        return (root,)
+    layer = CACHE / "roots" / f"{name}-{short_hash(','.join(more).encode())}"
+    with made_once(layer) as made:
+        if made is not None:
+            with overlay_workspace((root,), made) as (tree, upper):
+                lists = _lists(root)
+                shutil.copytree(lists, tree / LISTS, dirs_exist_ok=True)
+                _apt(tree, "install", "--no-install-recommends", *more)
+                _apt(tree, "clean")
+                for path in lists.iterdir():
+                    (tree / LISTS / path.name).unlink()
+                _keep(tree, upper, made)
+    return (layer, root)
+
+
+def whole_root(suite: str, more: Sequence[str]) -> Path:
+    """Return one directory with the layers of `plain_root`, for programs that get the path of a root."""
+    layers = plain_root(suite, more)
+    whole = layers[0].with_name(f"{layers[0].name}-whole")
+    with made_once(whole) as made:
+        if made is not None:
+            with overlay_workspace(layers, made) as (tree, _):
+                subprocess.run(["cp", "-a", f"{tree}/.", made], check=True, env=CLEAN_ENVIRONMENT)
+    return whole
+
+
+def _lists(root: Path) -> Path:
+    """Return the lists of the packages of a Debian, which its root does not keep."""
+    lists = CACHE / "lists" / root.name
+    with made_once(lists) as made:
+        if made is not None:
+            with overlay_workspace((root,), made) as (tree, _):
+                _apt(tree, "update")
+                for path in (tree / LISTS).iterdir():
+                    if path.is_file() and path.name != "lock":
+                        shutil.copy2(path, made)
+    return lists
 
 
 def with_package(suite: str, *debs: Path, more: Sequence[str] = ()) -> tuple[Path, ...]:
@@ -88,21 +116,38 @@ def _install(layers: Sequence[Path], debs: Sequence[Path], made: Path) -> None:
         inside = [tree / "tmp" / deb.name for deb in debs]
         for deb, copy in zip(debs, inside, strict=True):
             shutil.copy(deb, copy)
-        # In its own mount namespace, so that its /proc vanishes with it.
-        chroot = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={tree}/proc", "chroot", str(tree)]
-        done = subprocess.run(
-            [*chroot, "apt-get", "install", "--yes", "--quiet=2", *(f"/tmp/{deb.name}" for deb in debs)],
-            env={**CLEAN_ENVIRONMENT, "DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"apt cannot install {debs}:\n{done.stdout}{done.stderr}")
+        _apt(tree, "install", *(f"/tmp/{deb.name}" for deb in debs))
         for copy in inside:
             copy.unlink()
-        subprocess.run(["umount", tree], check=True, env=CLEAN_ENVIRONMENT)
-        subprocess.run(["cp", "-a", f"{upper}/.", made], check=True, env=CLEAN_ENVIRONMENT)
+        _keep(tree, upper, made)
+
+
+def _apt(tree: Path, *words: str) -> None:
+    """Run apt-get in a chroot; packages start no programs there, and change no parameters of the host's kernel."""
+    policy = tree / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    # In its own mount namespace, so that its /proc vanishes with it.
+    mount = 'mount -t proc -o ro proc "$0/proc" && exec chroot "$0" "$@"'
+    chroot = ["unshare", "--mount", "--pid", "--fork", "sh", "-c", mount, str(tree)]
+    caches = ("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=")
+    done = subprocess.run(
+        [*chroot, "apt-get", "--yes", "--quiet=2", *caches, *words],
+        env={**CLEAN_ENVIRONMENT, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"apt-get {' '.join(words)}:\n{done.stdout}{done.stderr}")
+    policy.unlink()
+
+
+def _keep(tree: Path, upper: Path, made: Path) -> None:
+    """Put the files that were changed in ``tree`` into ``made``."""
+    subprocess.run(["umount", tree], check=True, env=CLEAN_ENVIRONMENT)
+    subprocess.run(["cp", "-a", f"{upper}/.", made], check=True, env=CLEAN_ENVIRONMENT)
 
 
 @contextmanager
