@@ -71,7 +71,7 @@ def test_each_reader_has_its_setting_and_without_settings_all_is_as_before(deb: 
 
         machine.write(DOCUMENT, document)
         machine.until("the settings are there", lambda: machine.path("/etc/sudoers.d/ordain").exists(), timeout=90)
-        wait_agent_state(machine, "converged")
+        wait_agent_state(machine, "converged", timeout=90)
 
         lacking = [
             (c, text, said(machine, c))
@@ -85,7 +85,7 @@ def test_each_reader_has_its_setting_and_without_settings_all_is_as_before(deb: 
 
         machine.write(DOCUMENT, EMPTY)
         machine.until("the settings are gone", lambda: not machine.path("/etc/sudoers.d/ordain").exists(), timeout=60)
-        wait_agent_state(machine, "converged")
+        wait_agent_state(machine, "converged", timeout=90)
 
         assert [said(machine, command) for command in SAME] == before
         assert [text for command, texts in READERS.items() for text in texts if text in said(machine, command)] == []
