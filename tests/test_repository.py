@@ -255,6 +255,17 @@ def test_no_module_compiles_a_regular_expression_when_it_is_imported() -> None:
     assert compiled == [], "use `lazy_pattern` of ordain.transforms.lazy_patterns: it costs nothing at each start"
 
 
+def test_the_copy_of_the_generator_holds_every_module_that_its_modules_import() -> None:
+    names = re.search(r"for name in (\(\"__init__\".*?\))", (TREE / "packaging/install").read_text())
+    assert names is not None
+    copied = {f"ordain.transforms.{name}" for name in ast.literal_eval(names[1])}
+    copied |= {module for module in MODULES if module.startswith("ordain.generator")}
+
+    missing = {module: imports(module) - copied for module in copied & MODULES.keys()}
+
+    assert {module: names for module, names in missing.items() if names} == {}
+
+
 def test_public_classes_have_different_names() -> None:
     names = [
         node.name
