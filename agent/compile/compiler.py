@@ -19,6 +19,7 @@ from ordain.agent.compile.load_check import unloadable_units
 from ordain.agent.compile.missing_programs import (
     missing_environment_files,
     missing_programs,
+    programs_of,
     similar_programs,
     unusable_programs,
 )
@@ -216,13 +217,14 @@ def _awaited_programs(compiled: Compiled, new: Generation, root: Path) -> Iterat
 
 
 def _missing_programs(compiled: Compiled, new: Generation, root: Path) -> Iterator[Problem]:
-    for item, path in missing_programs(new, root):
+    programs = programs_of(new)
+    for item, path in missing_programs(new, root, programs):
         where = _place(compiled, item)
         hint = "install it first: a change that starts the service without its program is rolled back"
         if near := similar_programs(path, root):
             hint = f"{near} Else {hint}"
         yield warning(item, where, f"program not found: {path}", hint, "ProgramMissing")
-    for item, path, fault in unusable_programs(new, root):
+    for item, path, fault in unusable_programs(new, root, programs):
         what, hint = f"{path} cannot be run: {fault}", "name the program, or make it executable with chmod"
         yield warning(item, _place(compiled, item), what, hint, "ProgramMissing")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ordain.agent.model import Generation
@@ -33,10 +33,15 @@ _OTHER_ROOT = lazy_pattern(rf"^(?:{_ROOTS.replace(' ', '|')})=", re.MULTILINE)
 """With one of these settings, the service sees other files than the agent (systemd.exec(5))."""
 
 
-def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, str]]:
-    """Yield item and path or name of each missing program, except those that the documents place or mount."""
+def missing_programs(
+    generation: Generation, root: Path, programs: Collection[tuple[str, str]] | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield item and path or name of each missing program, except those that the documents place or mount.
+
+    ``programs`` is the result of `programs_of`, for a caller that has it.
+    """
     placed = placed_paths(generation.artifacts)
-    programs = list(_programs(generation))
+    programs = programs_of(generation) if programs is None else programs
     paths = dict.fromkeys(path for _, path in programs)  # many services run one program
     exists = {path: any(place in placed or rootfs.exists(root, place) for place in _places(path)) for path in paths}
     missing = sorted({(item, path) for item, path in programs if not exists[path]})
@@ -46,41 +51,50 @@ def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, 
     yield from ((item, path) for item, path in missing if not path.startswith(mounts))
 
 
-def _programs(generation: Generation) -> Iterator[tuple[str, str]]:
-    """Yield item and path or name of each program of a unit, of a ``health``, and of a ``check`` of the documents.
+def programs_of(generation: Generation) -> tuple[tuple[str, str], ...]:
+    """Return item and path or name of each program of a unit, of a ``health``, and of a ``check`` of the documents.
 
     The checks of the transformation database are left out: a service that is not installed lacks theirs as well.
     """
+    programs: dict[tuple[str, str], None] = {}  # in order
     services = generation.document.get("services") or {}
     for artifact in generation.artifacts:
         if isinstance(artifact, UnitFile) and not _OTHER_ROOT.search(artifact.content):
-            yield from ((artifact.item, path) for path in _EXEC.findall(artifact.content))
+            programs.update(dict.fromkeys((artifact.item, path) for path in _EXEC.findall(artifact.content)))
     for member in generation.members:
         checked = "check" in (services.get(member.item.removeprefix("services/")) or {})
         words = [command[0].lstrip("-") for command in member.check] if checked else []
         if member.health and member.health.probe is Probe.COMMAND:
             words.append(member.health.target[0])
-        yield from ((member.item, word) for word in words)
+        programs.update(dict.fromkeys((member.item, word) for word in words))
+    return tuple(programs)
 
 
-def unusable_programs(generation: Generation, root: Path) -> Iterator[tuple[str, str, str]]:
+def unusable_programs(
+    generation: Generation, root: Path, programs: Collection[tuple[str, str]] | None = None
+) -> Iterator[tuple[str, str, str]]:
     """Yield item, path and fault of each program that exists, and that PID 1 cannot run.
 
     Those of the documents are left out: `transforms.graph.unusable_programs` knows their modes.
     """
     placed = placed_paths(generation.artifacts)
-    for item, program in sorted(set(_programs(generation))):
-        path = next((place for place in _places(program) if place not in placed and rootfs.exists(root, place)), "")
-        if not path or placed.intersection(_places(program)):
-            continue
-        try:
-            mode = rootfs.chase(root, path).stat().st_mode
-        except OSError:  # a link that leads nowhere
-            continue
-        if stat.S_ISDIR(mode):
-            yield item, path, "it is a directory"
-        elif not mode & 0o111:
-            yield item, path, f"it is not executable (mode {stat.S_IMODE(mode):04o})"
+    programs = programs_of(generation) if programs is None else programs
+    faults = {program: _fault(program, placed, root) for program in dict.fromkeys(program for _, program in programs)}
+    yield from ((item, *fault) for item, program in sorted(programs) if (fault := faults[program]))
+
+
+def _fault(program: str, placed: frozenset[str], root: Path) -> tuple[str, str] | None:
+    """Return path and fault of a program that PID 1 cannot run; None for any other."""
+    path = next((place for place in _places(program) if place not in placed and rootfs.exists(root, place)), "")
+    if not path or placed.intersection(_places(program)):
+        return None
+    try:
+        mode = rootfs.chase(root, path).stat().st_mode
+    except OSError:  # a link that leads nowhere
+        return None
+    if stat.S_ISDIR(mode):
+        return path, "it is a directory"
+    return None if mode & 0o111 else (path, f"it is not executable (mode {stat.S_IMODE(mode):04o})")
 
 
 def missing_environment_files(generation: Generation, root: Path) -> Iterator[tuple[str, str]]:
