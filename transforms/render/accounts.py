@@ -39,6 +39,8 @@ NOBODY_HINT = "use another account; `dynamic-user: true` gives a service a user 
 RANGE = "r - 1000-59999"
 """The line for the numbers of ordinary users; without it systemd-sysusers takes numbers of system users."""
 _NAME = lazy_pattern(r"[a-z_][a-z0-9_-]{0,30}\$?")
+_NAME_OF_PACKAGE = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
+"""The names that systemd-sysusers takes: packages have some with capitals, such as Debian-snmp."""
 _PATH = lazy_pattern(r"/[A-Za-z0-9_.@+/-]*")
 
 
@@ -49,7 +51,7 @@ def render_group(name: str, branch: Branch, pointer: str, names: Names) -> Rende
     gid = branch.leaf("gid")
     ordinary = not system and gid is None
     file = TextFile(path=(ORDINARY if ordinary else SYSTEM).format(f"0-{name}"), item=pointer)
-    _check_name(file, name, branch.here)
+    _check_name(file, name, branch.here, names)
     if name in NOBODY:
         file.block(branch.here, f"{name} is the group of whoever has no rights, and fixed", NOBODY_HINT, "Vital")
     if gid is not None and name == "root":
@@ -78,7 +80,7 @@ class _UserRenderer:
         self.home = str(branch.value("home", default_home)).rstrip("/")
 
     def item(self) -> RenderedItem:
-        _check_name(self.file, self.name, self.place)
+        _check_name(self.file, self.name, self.place, self.names)
         if self.name in NOBODY:
             what = f"{self.name} is the user without any rights, and fixed (65534)"
             self.file.block(self.place, what, NOBODY_HINT, "Vital")
@@ -148,7 +150,7 @@ class _UserRenderer:
         number = str(uid.value) if uid else "-"
         if group is not None:
             main = self.names.user(str(group.value))
-            _check_name(self.file, main, group)
+            _check_name(self.file, main, group, self.names)
             self.file.add(f"g {main} {gid.value if gid else '-'}", group)
             number += f":{main}"
         elif gid is not None:
@@ -158,7 +160,7 @@ class _UserRenderer:
         groups = dict((*row.branch("groups").leaves(), *self.branch.branch("groups").leaves()))
         for neutral_name, leaf in sorted(groups.items()):
             further = self.names.user(neutral_name)
-            _check_name(self.file, further, leaf)
+            _check_name(self.file, further, leaf, self.names)
             self.file.add(f"m {self.name} {further}", leaf)
 
     def check_home(self) -> None:
@@ -208,8 +210,8 @@ class _UserRenderer:
             yield replace(keys.artifact(0o600, owner, main), home=self.home)
 
 
-def _check_name(file: TextFile, name: str, leaf: Leaf) -> None:
-    if not _NAME.fullmatch(name):
+def _check_name(file: TextFile, name: str, leaf: Leaf, names: Names) -> None:
+    if not (_NAME_OF_PACKAGE if names.is_service_account(name) else _NAME).fullmatch(name):
         file.block(leaf, f"{name!r} is not a valid account name", "use lower case letters, digits, - and _")
 
 

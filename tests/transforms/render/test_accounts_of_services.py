@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.known_systems import facts_for, known_systems
+from ordain.transforms.catalog.names import names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
@@ -31,6 +32,7 @@ def rendered(system: str, section: str) -> dict[str, str]:
         ("rocky-9", "users: {apache: {}}", "system-1-apache.conf", 'u apache - "" /usr/share/httpd -'),
         ("rocky-9", "users: {www: {home: /srv}}", "system-1-apache.conf", 'u apache - "" /srv -'),
         ("debian-12", "users: {www: {}}", "system-1-www-data.conf", 'u www-data - "" /var/www -'),
+        ("debian-12", "users: {snmp: {}}", "system-1-Debian-snmp.conf", 'u Debian-snmp - "" - -'),
         ("debian-12", "users: {chrony: {}}", "system-1-_chrony.conf", 'u _chrony - "" - -'),
         (
             "debian-12",
@@ -84,3 +86,15 @@ def test_the_keys_of_a_service_account_are_not_placed_in_the_home_that_its_packa
 
     (problem, *_) = compile(documents, facts_for("debian-13"), shipped=shipped()).problems
     assert "no document sets its home" in problem.what
+
+
+@pytest.mark.parametrize("system", sorted(known_systems()))
+def test_every_account_of_the_database_can_be_made(system: str) -> None:
+    names = names_for(shipped(), facts_for(system), shared_versions(shipped()))[0]
+    fixed = {"nobody", "nogroup"}
+    accounts = [f"{name}: {{}}" for name in names.tree.branch("users") if names.user(name) not in fixed]
+    documents, wrong = read("a.yaml", f"ordain: v1\nkind: Layer\nname: a\nusers: {{{', '.join(accounts)}}}\n".encode())
+    problems = compile(documents, facts_for(system), shipped=shipped()).problems
+    assert wrong == ()
+    # Some neutral names are one account of this system, which is a clash.
+    assert [str(problem) for problem in problems if problem.code not in ("Clash", "Doubtful")] == []
