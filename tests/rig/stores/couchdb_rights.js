@@ -14,12 +14,15 @@
 // 5. Each write of a document, also a deletion and by _bulk_docs, is given to each `validate_doc_update` of the database
 //    with the old document, the user and `_security`; what it throws is the answer (403 forbidden, 401 unauthorized).
 //    ddocs/ddocs.html, "Validate Document Update Functions".
+//    pouchdb-server's own check is switched off: it replaces the history of a replicated document by that of the one
+//    which is there (pouchdb-validation, `validate`), so that no update and no conflict would ever arrive.
 // 6. `_users` holds `org.couchdb.user:NAME`; the password is not given out, and a write without one keeps it. Its
 //    `_security` is that of a new database. intro/security.html, "Authentication Database".
 // 7. `_replicator` and `_scheduler` are for server administrators. src/chttpd/src/chttpd_auth_request.erl.
 "use strict";
 const crypto = require("crypto");
 const http = require("http");
+const Module = require("module");
 const vm = require("vm");
 const { CHECKED, ask, parsed, read, refuse, send } = require("./couchdb_requests.js");
 const create = http.createServer;
@@ -35,6 +38,13 @@ const users = new Map(); // name → document with the password
 const sessions = new Map(); // cookie → name
 const securities = new Map(); // database → its `_security`
 const limits = new Map(); // database → its `_revs_limit`
+
+const load = Module._load;
+Module._load = function (name, ...more) {
+  const loaded = load.call(this, name, ...more);
+  if (admin && name === "pouchdb-validation") loaded.installValidationMethods = () => {};
+  return loaded;
+};
 
 function userOf(name) {
   if (name === admin.split(":")[0]) return { name, roles: [ADMIN] };
