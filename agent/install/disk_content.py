@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from ordain.agent.errors import Failure
 from ordain.agent.install.tools import Tools
 from ordain.transforms.lazy_patterns import lazy_pattern
 
@@ -64,7 +65,12 @@ class Verdict(Enum):
 
 
 def probe(device: Path, tools: Tools) -> Mapping[str, str]:
-    """Return what blkid(8) reads on ``device``, such as TYPE and UUID; nothing if it knows nothing there."""
+    """Return what blkid(8) reads on ``device``, such as TYPE and UUID; nothing if it knows nothing there.
+
+    Raises `Failure` if there is no such device, of which blkid would say the same as of an empty one.
+    """
+    if not device.exists():
+        raise Failure(f"{device}: this device is gone; boot the machine again")
     probed = tools.run("blkid", "-p", "-o", "export", device, allowed=(0, _NOTHING_FOUND, _SEVERAL_FOUND))
     return dict(line.partition("=")[::2] for line in probed.splitlines())
 

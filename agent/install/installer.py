@@ -122,15 +122,19 @@ class _Run:
         least = least_root(order.memory)
         entries = () if new else read_content(self.disk.path, tools).entries
         self.say("partitions")
-        made = make_partitions(self.disk.path, order.plan, entries, least, new=new, work=self.source.work, tools=tools)
-        if new:
-            mark_begun(self.disk.path, begun=False)
-        parts = {part.plan.name: part if part.plan.type == "root" else keep_or_make(part, tools) for part in made}
-        tools.mount(parts["esp"].device, self.esp)
+        work = self.source.work
         try:
-            self._install_on(parts)
+            made = make_partitions(self.disk.path, order.plan, entries, least, new=new, work=work, tools=tools)
+            if new:
+                mark_begun(self.disk.path, begun=False)
+            parts = {part.plan.name: part if part.plan.type == "root" else keep_or_make(part, tools) for part in made}
+            tools.mount(parts["esp"].device, self.esp)
+            try:
+                self._install_on(parts)
+            finally:
+                tools.unmount(self.esp)
         finally:
-            tools.unmount(self.esp)
+            tools.unlock()
 
     def _install_on(self, parts: Mapping[str, Partition]) -> None:
         before = read_start(self.esp)

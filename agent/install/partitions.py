@@ -65,7 +65,10 @@ def _definition(partition: PartitionPlan, root_bytes: int) -> str:
 def make_partitions(
     disk: Path, plan: DiskPlan, entries: Sequence[TableEntry], root_bytes: int, *, new: bool, work: Path, tools: Tools
 ) -> tuple[Partition, ...]:
-    """Make all partitions of the plan that are missing, and return all. ``new``: with a new table. Raises `Failure`."""
+    """Make all partitions of the plan that are missing, and return all; the disk is locked then.
+
+    ``new``: with a new table. Raises `Failure`.
+    """
     folder = work / "repart.d"
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
@@ -77,6 +80,7 @@ def make_partitions(
     if not new:
         _check_names(json.loads(tools.run(*words, "--dry-run=yes", disk)), entries)
     made = json.loads(tools.run(*words, "--dry-run=no", disk))
+    tools.lock(disk)
     plans = {partition.name: partition for partition in plan.partitions}
     rows = {_name(row): row for row in made}
     return tuple(_partition(plans[name], rows[name], tools) for name in plans if name in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import time
@@ -16,6 +17,8 @@ _PAUSE_SEC = 0.05
 
 class Tools:
     """Runs programs in this root; tests replace the parts that need a real machine."""
+
+    _locked = -1
 
     def run(self, *words: str | Path, allowed: Sequence[int] = (0,)) -> str:
         """Return the output of a program. Raises `Failure` with its first error if it is missing or fails."""
@@ -45,6 +48,32 @@ class Tools:
     def unmount(self, where: Path) -> None:
         """Write everything to the file system, and unmount it. Raises `Failure`."""
         self.run("umount", where)
+
+    def lock(self, disk: Path) -> None:
+        """Keep udev off ``disk`` until `unlock`. Raises `Failure`.
+
+        Whenever a program has written to a disk, udev has the kernel read its table again, and the partitions are gone
+        for a moment: a partition with data would seem to be empty. It does that to no disk that is locked (see
+        https://systemd.io/BLOCK_DEVICE_LOCKING).
+        """
+        self.unlock()
+        self._locked = os.open(disk, os.O_RDONLY | os.O_CLOEXEC)
+        end = time.monotonic() + DEVICE_WAIT_SEC
+        while True:
+            try:
+                fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise Failure(f"{disk}: another program has locked this disk; boot the machine again") from None
+                time.sleep(_PAUSE_SEC)
+            else:
+                return
+
+    def unlock(self) -> None:
+        """Let udev look at the disk."""
+        if self._locked >= 0:
+            os.close(self._locked)
+            self._locked = -1
 
     def partition_device(self, node: str, offset: int, size: int) -> Path:
         """Return the device of a new partition, which the kernel makes in its own time. Raises `Failure`."""

@@ -5,10 +5,12 @@ The kernel of a test need not know partitions: each partition is a loop device o
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ordain.agent.install.tools import Tools
@@ -71,10 +73,15 @@ class LoopTools(Tools):
         self.disk = disk
         self.commands: list[str] = []
         self.mounted: list[Path] = []
+        self.unlocked: list[int] = []
+        """The numbers of the commands that ran while udev could have looked at the disk."""
 
     def run(self, *words: str | Path, allowed: Sequence[int] = (0,)) -> str:
         """Run a program, or note that it would write a boot loader."""
         self.commands.append(" ".join(map(str, words)))
+        with self.disk.device.open("rb", buffering=0) as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.unlocked.append(len(self.commands) - 1)
         if words[0] == "grub-install":
             return ""
         return super().run(*words, allowed=allowed)

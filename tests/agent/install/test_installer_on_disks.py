@@ -14,10 +14,11 @@ import pytest
 
 from ordain.agent.errors import Failure
 from ordain.agent.install import installer
-from ordain.agent.install.disk_content import BEGUN, BEGUN_AT, Verdict, judge, read_content
+from ordain.agent.install.disk_content import BEGUN, BEGUN_AT, Verdict, judge, probe, read_content
 from ordain.agent.install.disks import Disk
 from ordain.agent.install.installer import InstallOutcome, InstallSource, install
 from ordain.agent.install.start_file import Installation, read_start
+from ordain.agent.install.tools import Tools
 from ordain.transforms.netboot.disk_plan import (
     ALWAYS,
     MIB,
@@ -62,6 +63,7 @@ class Machine:
         self.file = home / "disk"
         self.said: list[str] = []
         self.commands: list[str] = []
+        self.unlocked: list[int] = []
 
     @contextmanager
     def disk(self) -> Iterator[tuple[LoopDisk, LoopTools]]:
@@ -83,7 +85,7 @@ class Machine:
                 tools.run = cutting(tools.run, cut_at)  # type: ignore[method-assign]
             found = Disk(path=disk.device, size=SIZE)
             outcome = install(order, self.source(), (found,), tools, self.said.append)
-            self.commands = tools.commands
+            self.commands, self.unlocked = tools.commands, tools.unlocked
             return outcome
 
     def source(self) -> InstallSource:
@@ -182,6 +184,24 @@ def test_an_empty_disk_gets_the_system_and_all_that_a_disk_needs(machine: Machin
     assert f"systemd.machine_id={machine.state().machine_id}" in start
     assert "ordain.installed=http://server/files/images/x/1/root" in start
     assert machine.file.read_bytes()[BEGUN_AT : BEGUN_AT + len(BEGUN)] == bytes(len(BEGUN))
+
+
+@pytest.mark.parametrize("more", [ONE, TWO])
+def test_udev_cannot_take_a_partition_away_while_file_systems_are_read_and_made(
+    machine: Machine, more: DiskPlan
+) -> None:
+    for plan, text in ((ONE, "1"), (more, "2")):
+        machine.boot(plan, text)
+
+        written = next(number for number, command in enumerate(machine.commands) if "--dry-run=no" in command)
+        later = machine.commands[written + 1 :]
+        assert [command for command in later if command.startswith(("mkfs", "mkswap"))]
+        assert max(machine.unlocked) <= written
+
+
+def test_a_device_that_is_gone_is_not_an_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="this device is gone"):
+        probe(tmp_path / "gone", Tools())
 
 
 def test_a_complete_installation_is_left_alone(machine: Machine) -> None:
