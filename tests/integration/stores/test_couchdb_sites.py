@@ -1,19 +1,25 @@
-"""A CouchDB with a second site: the commands of docs/howto/operate-a-store.md, between two servers."""
+"""Two servers of CouchDB's protocol: the commands of the page for a second site, and a replica that is behind."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from ordain.agent.delivery.database.database import ANY
+from ordain.agent.delivery.protocol import SourceFault
+from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.stores import store_servers
+from rig.stores.source_harness import BASE, FIRST, SECOND, TIMING, SourceMachine, writing_to
 from support.page_blocks import blocks
 
 pytestmark = pytest.mark.integration
@@ -25,8 +31,8 @@ PREAMBLE = """
 set -euo pipefail
 ordainctl() { "$PYTHON" -c 'import sys; from ordain.agent.cli.main import main; sys.exit(main())' "$@"; }
 """
-FIRST = "ordain: v1\nkind: Layer\nname: base\nvalues: {n: 1}\n"
-MORE = FIRST.replace("base", "more").replace("n: 1", "m: 1")
+LAYER = "ordain: v1\nkind: Layer\nname: base\nvalues: {n: 1}\n"
+MORE = LAYER.replace("base", "more").replace("n: 1", "m: 1")
 
 
 class Sites:
@@ -105,15 +111,15 @@ def test_a_second_site_is_set_up_as_the_page_says(sites: Sites) -> None:
     done = sites.run(sites.set_up)
     assert done.returncode == 0, done
 
-    sites.put("a", FIRST)
+    sites.put("a", LAYER)
     sites.until(lambda: "n: 1" in sites.documents("b", "get", "base").stdout)
     sites.until(lambda: sites.run(sites.check).returncode == 0)
 
     # Both sites write: the conflict is settled where it is, and the first site keeps its own version.
-    sites.put("b", FIRST.replace("n: 1", "n: 20"))
-    sites.put("a", FIRST.replace("n: 1", "n: 3"))
+    sites.put("b", LAYER.replace("n: 1", "n: 20"))
+    sites.put("a", LAYER.replace("n: 1", "n: 3"))
     sites.until(lambda: "versions in conflict" in sites.documents("b", "list").stdout)
-    sites.put("b", FIRST.replace("n: 1", "n: 4"))
+    sites.put("b", LAYER.replace("n: 1", "n: 4"))
     assert "n: 4" in sites.documents("b", "get", "base").stdout
     assert "versions in conflict" not in sites.documents("b", "list").stdout
     assert "n: 3" in sites.documents("a", "get", "base").stdout
@@ -130,5 +136,36 @@ def test_a_second_site_is_set_up_as_the_page_says(sites: Sites) -> None:
     sites.first.end()
     sites.until(lambda: "is crashing" in sites.run(sites.check).stdout)
     assert sites.run(sites.check).returncode == 3
-    sites.put("b", FIRST.replace("n: 1", "n: 5"))
+    sites.put("b", LAYER.replace("n: 1", "n: 5"))
     assert "n: 5" in sites.documents("b", "get", "base").stdout
+
+
+async def test_a_replica_that_is_behind_takes_no_document_back(pouch_here: None, tmp_path: Path) -> None:
+    """The server of a machine dies, and its other one lacks the newest write."""
+    with store_servers.PouchServer() as first, store_servers.PouchServer() as second:
+        settings = SourceSettings(type=SourceKind.COUCHDB, endpoints=(first.url, second.url))
+        timing = replace(TIMING, check_sec=120.0)  # a replica that is behind is not believed for this time
+        machine = SourceMachine(settings=settings, folder=tmp_path / "machine", timing=timing)
+        async with writing_to(machine) as database:
+            await database.put(BASE, FIRST, expect=None)
+            ends = {"source": {"url": f"{first.url}/ordain"}, "target": {"url": f"{second.url}/ordain"}}
+            second.call("PUT", "_replicator/once", ends)
+            await asyncio.to_thread(wait_until, lambda: replication_state(second) == "completed")
+            await database.put(BASE, SECOND, expect=ANY)
+        async with machine.running():
+            await machine.wait_for_documents(SECOND)
+            first.end()
+            await machine.wait_for_fault(SourceFault.REWOUND, SECOND)
+            first.start()
+            await machine.wait_for_documents(SECOND)
+
+
+def replication_state(server: store_servers.PouchServer) -> str:
+    return str(server.call("GET", "_scheduler/docs")["docs"][0]["state"])
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SEC
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
