@@ -7,7 +7,7 @@ from typing import Any
 
 from ordain.transforms.catalog import prebuilt
 
-PREPARED = ("accounts.yaml", "drop-in-directories.yaml", "main-files.yaml", "overwritten-files.yaml")
+PREPARED = ("accounts.yaml", "drop-in-directories.yaml", "main-files.yaml", "overwritten-files.yaml", "systems.yaml")
 """The tables that a compile needs, which are in prepared.json too."""
 
 
