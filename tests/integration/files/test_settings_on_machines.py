@@ -34,7 +34,12 @@ READERS = {
     "systemd-analyze cat-config systemd/timesyncd.conf": ("NTP=ntp1.example.org ntp2.example.org",),
     "systemd-analyze cat-config systemd/journald.conf": ("SystemMaxUse=2G", "MaxRetentionSec=30d"),
     "systemd-analyze cat-config systemd/coredump.conf": ("Storage=none", "ProcessSizeMax=0"),
-    "systemd-analyze cat-config tmpfiles.d": ("w- /sys/kernel/mm/transparent_hugepage/enabled - - - - madvise",),
+    "systemd-analyze cat-config tmpfiles.d": (
+        "w- /sys/kernel/mm/transparent_hugepage/enabled - - - - madvise",
+        "w- /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor - - - - performance",
+    ),
+    "rsyslogd -N1 -o /dev/stdout": ("logs.example.org",),
+    "systemd-analyze cat-config sysctl.d": ("kernel.printk = 4 4 1 7",),
     "bash -lc env": ("http_proxy=http://proxy.example.org:3128", "no_proxy=.example.org"),
     "getent hosts db1.example.org": ("192.0.2.10",),
     "script -qec 'agetty --show-issue' /dev/null": ("Authorised use only.",),
