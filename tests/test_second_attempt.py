@@ -42,7 +42,10 @@ def test_many(number):
         pytest.param([MANY], 1, ["9 failed"], id="many at once"),
     ],
 )
-def test_only_a_failure_that_repeats_counts(tmp_path: Path, texts: list[str], status: int, words: list[str]) -> None:
+def test_only_a_failure_that_repeats_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: list[str], status: int, words: list[str]
+) -> None:
+    monkeypatch.setenv("TOX_ENV_DIR", str(tmp_path / "environment"))
     for number, text in enumerate(texts):
         (tmp_path / f"test_{number}.py").write_text(text)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

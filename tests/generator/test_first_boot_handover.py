@@ -149,10 +149,9 @@ def test_the_first_boot_imports_only_modules_that_json_documents_need(tmp_path: 
     code = (
         "import sys; from ordain.transforms.catalog import prebuilt, shipped;"
         "from ordain.agent.compile import first_boot;"
-        "made = prebuilt.build(shipped.files(), shipped.read_all(shipped.files()));"
+        "made = prebuilt.parse(shipped.prepare());"
         "[sys.modules.pop(name) for name in list(sys.modules) if name.partition('.')[0] == 'yaml'];"
-        "shipped.shipped = lambda: prebuilt.load(made, shipped.files(), shipped.DIRECTORY);"
-        "import ordain.agent.compile.compiler as compiler; compiler.shipped = shipped.shipped;"
+        "prebuilt.prepared = lambda path: made;"
         "status = first_boot.main(['', sys.argv[1]]);"
         "print(status, *sorted({'yaml', 'jsonschema', 'jinja2', 'asyncio', 'aiohttp'} & set(sys.modules)))"
     )

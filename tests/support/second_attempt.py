@@ -15,14 +15,16 @@ from pathlib import Path
 FAILURES_MAX = 5
 TESTS_FAILED = 1
 """The exit status of pytest when tests failed; an interruption has another (docs.pytest.org, exit codes)."""
-LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")
+CACHE = ".pytest_cache"
+"""pytest would take a place below the environment of tox otherwise (its `cacheprovider.py`, TOX_ENV_DIR)."""
+LAST_FAILED = Path(CACHE, "v/cache/lastfailed")
 GROUP = re.compile(r"@[^\]]*$")
 """pytest-xdist adds the group of a case to its name with `--dist loadgroup`; a single process does not."""
 
 
 def main(arguments: Sequence[str]) -> int:
     LAST_FAILED.unlink(missing_ok=True)
-    pytest = [sys.executable, "-P", "-m", "pytest", *arguments]
+    pytest = [sys.executable, "-P", "-m", "pytest", "-o", f"cache_dir={CACHE}", *arguments]
     first = subprocess.run(pytest, check=False).returncode
     failed = sorted(GROUP.sub("", name) for name in json.loads(LAST_FAILED.read_text())) if LAST_FAILED.exists() else []
     if first != TESTS_FAILED or not 0 < len(failed) <= FAILURES_MAX:

@@ -125,7 +125,12 @@ function serve(request, response, path, next) {
 }
 
 http.createServer = (listener) => create((request, response) => {
-  const path = decodeURIComponent(request.url.split("?")[0]).split("/").filter(Boolean);
   if (request.headers[CHECKED]) return listener(request, response);
+  let path;
+  try {
+    path = decodeURIComponent(request.url.split("?")[0]).split("/").filter(Boolean);
+  } catch { // no UTF-8: pouchdb-server refuses it, as CouchDB does
+    return listener(request, response);
+  }
   return serve(request, response, path, () => listener(request, response));
 });

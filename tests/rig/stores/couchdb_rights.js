@@ -215,7 +215,12 @@ function isForAdministrators(database) {
 }
 
 function check(request, response, next) {
-  const path = decodeURIComponent(request.url.split("?")[0]);
+  let path;
+  try {
+    path = decodeURIComponent(request.url.split("?")[0]);
+  } catch { // src/couch/src/couch_doc.erl, validate_docid
+    return refuse(response, 400, "illegal_docid", "Document id must be valid UTF-8");
+  }
   const [database, ...rest] = path.split("/").filter(Boolean);
   if (path === "/_session") return openSession(request, response);
   const user = authenticated(request);
