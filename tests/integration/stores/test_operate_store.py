@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -142,6 +143,10 @@ class Site:
             group = int((self.folder / host / "pid").read_text())
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE_SEC
+        while any(is_listening(HOSTS[host], port) for host in hosts for port in (2379, 2380)):
+            assert time.monotonic() < deadline, f"{hosts} listen after they were killed"
+            time.sleep(0.05)
 
     def wait(self, condition: str) -> None:
         """Wait until a script at the desk succeeds."""
@@ -181,6 +186,12 @@ class Site:
     def end(self) -> None:
         """Kill all members."""
         self.lose(*(host for host in HOSTS if (self.folder / host / "pid").exists()))
+
+
+def is_listening(address: str, port: int) -> bool:
+    """Return whether a process listens there: one that was killed does until the kernel has closed its sockets."""
+    with socket.socket() as client:
+        return client.connect_ex((address, port)) == 0
 
 
 @pytest.fixture
