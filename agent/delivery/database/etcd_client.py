@@ -29,6 +29,7 @@ _REPORT_NO_LEADER = {"Grpc-Metadata-hasleader": "true"}
 """Without this header, a member that has no leader keeps a watch open and stays silent."""
 _STREAM_FOREVER_SEC = 86_400.0
 """A watch may be silent for this long: the regular check of the content finds a dead one."""
+RENEWALS = 6
 
 
 class Compacted(StoreError):
@@ -59,14 +60,16 @@ class EtcdClient:
     async def call(self, path: str, body: Json, *, repeatable: bool = True) -> Json:
         """POST ``body`` to ``path`` (such as ``kv/txn``) and return the answer.
 
-        Raises `SourceError`, `Compacted` and `NotEnabled`. A token that the server refuses is renewed once.
+        Raises `SourceError`, `Compacted` and `NotEnabled`. A token that the server refuses is renewed, `RENEWALS` times
+        at most: with each change of a user or role, etcd refuses the requests that are under way, and older tokens.
         """
         await self._require_supported_server()
         await self._authenticate()
-        try:
-            return await self._post(path, body, repeatable)
-        except TokenRefused as refused:
-            await self._renew(refused.failure)
+        for _ in range(RENEWALS):
+            try:
+                return await self._post(path, body, repeatable)
+            except TokenRefused as refused:
+                await self._renew(refused.failure)
         try:
             return await self._post(path, body, repeatable)
         except TokenRefused as refused:

@@ -263,9 +263,11 @@ async def test_requests_go_on_while_rights_are_changed(tmp_path: Path) -> None:
                 await database.put(key, FIRST, expect=ANY)
                 await database.get(key)
 
-        async with writing_to(machine) as database, asyncio.timeout(120):
-            await asyncio.gather(change(), *(use(database, f"status/{number}") for number in range(4)))
-        await rights.close()
+        try:
+            async with writing_to(machine) as database, asyncio.timeout(120):
+                await asyncio.gather(change(), *(use(database, f"status/{number}") for number in range(4)))
+        finally:
+            await rights.close()
 
 
 @pytest.mark.parametrize(
