@@ -240,8 +240,8 @@ def test_an_address_a_socket_a_mount_option_and_an_ignored_directive_are_read_ba
     listen = "  s: {command: /bin/cat, listen: {stream: ['[fe80::1%host9]:8053', '127.0.0.1:8053']}}\n"
     mount = "mounts:\n  /srv/t: {what: tmpfs, type: tmpfs, options: [noexec]}\n"
     followed.write(DOCUMENT, f"{HELLO}{mount}")
-    wait_agent_state(followed, "converged")
     followed.until("it is mounted", lambda: followed.show("srv-t.mount", "ActiveState")["ActiveState"] == "active")
+    wait_agent_state(followed, "converged")
 
     followed.run("mount", "-o", "remount,exec", "/srv/t")
     followed.until("it is shown", lambda: "MountOptions" in codes(followed))
