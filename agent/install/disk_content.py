@@ -67,7 +67,7 @@ class Verdict(Enum):
 def probe(device: Path, tools: Tools) -> Mapping[str, str]:
     """Return what blkid(8) reads on ``device``, such as TYPE and UUID; nothing if it knows nothing there.
 
-    Raises `Failure` if there is no such device, of which blkid would say the same as of an empty one.
+    Raises `Failure` if the device does not exist: blkid says the same of it as of an empty one.
     """
     if not device.exists():
         raise Failure(f"{device}: this device is gone; boot the machine again")

@@ -15,7 +15,7 @@ _MAX_DATABASE = 256 << 20
 
 
 def read(root: Path) -> Iterable[str]:
-    """Return the names of the installed packages; none if there is no database that this module can read."""
+    """Return the names of the installed packages; nothing if this module can read none of its databases."""
     for reader in _READERS:
         if names := set(reader(root)):
             return names

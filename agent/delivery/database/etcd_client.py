@@ -30,6 +30,7 @@ _REPORT_NO_LEADER = {"Grpc-Metadata-hasleader": "true"}
 _STREAM_FOREVER_SEC = 86_400.0
 """A watch may be silent for this long: the regular check of the content finds a dead one."""
 RENEWALS = 6
+"""The most new tokens for one request. Each change of a user or role makes the tokens before it old."""
 
 
 class Compacted(StoreError):

@@ -58,7 +58,7 @@ class EtcdRights:
         return users
 
     async def roles_of(self, user: str) -> Sequence[str] | None:
-        """Return the roles of a user; None if there is no such user."""
+        """Return the roles of a user; None if the user does not exist."""
         if user not in await self.users():
             return None
         roles: Sequence[str] = (await self._client.call("auth/user/get", {"name": user})).get("roles", ())
@@ -70,7 +70,7 @@ class EtcdRights:
         return roles
 
     async def grants(self, role: str) -> tuple[Grant, ...] | None:
-        """Return what a role may do; None if there is no such role."""
+        """Return what a role may do; None if the role does not exist."""
         if role not in await self.roles():
             return None
         return await self.grants_of_existing(role)

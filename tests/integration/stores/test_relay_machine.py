@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import Any
 
 import pytest
 
-from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.machine import Machine
 from rig.machine_agent import (
     agent_status,
@@ -21,10 +19,10 @@ from rig.machine_agent import (
     wait_agent_state,
     wait_secret,
 )
+from rig.stores.etcd_in_machine import URL, place_etcd, start_etcd
 
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
-URL = "http://127.0.0.1:2379"
 STORE = f"etcd+{URL}/ordain/"
 AGENT_YAML = 'source: {type: relay, endpoints: ["http://127.0.0.1:8081", "http://127.0.0.1:8082"]}\n'
 FOLDER = "/srv/release"
@@ -32,16 +30,6 @@ DOCUMENTS = f"{FOLDER}/documents"
 PATIENCE_SEC = 120
 RELAY = "ordain-relay.service"
 REPORTS = "/var/lib/ordain-relay/relay/reports"
-
-
-def start_etcd(machine: Machine) -> None:
-    peer = "http://127.0.0.1:2380"
-    command = (
-        *("/usr/local/bin/etcd", "--data-dir=/run/etcd", f"--initial-cluster=default={peer}"),
-        *(f"--listen-client-urls={URL}", f"--advertise-client-urls={URL}"),
-        *(f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"),
-    )
-    machine.run("systemd-run", "--unit=etcd.service", "--service-type=notify", "--collect", "--quiet", *command)
 
 
 def start_relay(machine: Machine, number: int) -> None:
@@ -61,10 +49,7 @@ def start_relay(machine: Machine, number: int) -> None:
 @pytest.fixture
 def behind(etcd_here: None, machine: Machine) -> Machine:
     """Return a machine with a store and two relays, which has release 1."""
-    etcd = shutil.which("etcd", path=CLEAN_ENVIRONMENT["PATH"])
-    assert etcd
-    with open(etcd, "rb") as file:  # noqa: PTH123
-        machine.write("/usr/local/bin/etcd", file.read(), mode=0o755)
+    place_etcd(machine)
     machine.write("/etc/ordain/agent.yaml", AGENT_YAML)
     machine.write(f"{DOCUMENTS}/base.yaml", layer(web=sleep_service(), other=sleep_service()))
     machine.boot()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.machine import Machine
 from rig.machine_agent import (
     agent_status,
@@ -22,10 +19,10 @@ from rig.machine_agent import (
     wait_agent_state,
     wait_secret,
 )
+from rig.stores.etcd_in_machine import URL, place_etcd, start_etcd
 
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 
-URL = "http://127.0.0.1:2379"
 AGENT_YAML = f'source: {{type: etcd, endpoints: ["{URL}"]}}\n'
 FOLDER = "/srv/release"
 DOCUMENTS = f"{FOLDER}/documents"
@@ -34,19 +31,11 @@ DOCUMENTS = f"{FOLDER}/documents"
 @pytest.fixture
 def released(etcd_here: None, machine: Machine) -> Machine:
     """Return a machine with etcd, a key that it trusts, and release 1."""
-    etcd = shutil.which("etcd", path=CLEAN_ENVIRONMENT["PATH"])
-    assert etcd
-    machine.write("/usr/local/bin/etcd", Path(etcd).read_bytes(), mode=0o755)
+    place_etcd(machine)
     machine.write("/etc/ordain/agent.yaml", AGENT_YAML)
     machine.write(f"{DOCUMENTS}/base.yaml", layer(web=sleep_service(), other=sleep_service()))
     machine.boot()
-    peer = "http://127.0.0.1:2380"
-    command = (
-        *("/usr/local/bin/etcd", "--data-dir=/run/etcd", f"--initial-cluster=default={peer}"),
-        *(f"--listen-client-urls={URL}", f"--advertise-client-urls={URL}"),
-        *(f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"),
-    )
-    machine.run("systemd-run", "--unit=etcd.service", "--service-type=notify", "--collect", "--quiet", *command)
+    start_etcd(machine)
     ordainctl(machine, "release", "keygen", f"{FOLDER}/ops")
     machine.run("mkdir", "-p", "/etc/ordain/trust")
     machine.run("cp", f"{FOLDER}/ops.pub", "/etc/ordain/trust/")
