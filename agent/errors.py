@@ -3,8 +3,8 @@
 OrdainError
 ├── Failure                     an operation was refused or could not be done; has a D-Bus name and an exit status
 │   ├── Unavailable             no bus, no systemd, or no answer in time
-│   │   ├── BusError            the other side of the bus answered with an error (`system.bus`)
-│   │   ├── Disconnected        the connection to the bus was lost (`system.bus`)
+│   │   ├── BusError            the other side of the bus answered with an error (`system.dbus.bus`)
+│   │   ├── Disconnected        the connection to the bus was lost (`system.dbus.bus`)
 │   │   ├── AgentLost           the agent ended while it had a call (`daemon.clients.remote`)
 │   │   └── NoRoom              the previous state of files cannot be kept (`apply.room`)
 │   ├── Busy                    another apply is running

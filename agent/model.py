@@ -159,7 +159,8 @@ class Observed:
     ``waits`` are the changes that the processes of running units do not have. ``protected`` has the roles of units that
     nobody expects to be stopped. ``released`` units get their wanted state back even if an administrator changed it.
     ``lost`` units were stopped because the source is lost, ``overdue`` units have to be. ``kept_out`` and ``keeps_out``
-    are the units that the old and the new generation keep out in addition to their members (`apply.kept_out_units`).
+    are the units that the old and the new generation keep out in addition to their members
+    (`apply.deviations.kept_out_units`).
     ``hidden`` are units of ours that a unit file of somebody else replaces, each with the path of that file.
     ``outdated`` are the changes of unit files of somebody else that running units do not have (their ``artifact`` is
     the path of the file).

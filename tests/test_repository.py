@@ -37,28 +37,31 @@ MAY_IMPORT = {
     "transforms/catalog": "machine resolve document document/keys document/formats document/text template systemd",
     "transforms/render": "catalog template machine document document/keys document/formats document/text"
     " systemd/checks systemd",
-    "transforms/render/settings": "render catalog template document/formats document/text systemd",
-    "transforms/render/network": "render catalog template document/keys document/formats document/text systemd/checks"
-    " systemd",
-    "transforms/graph": "render catalog systemd/checks systemd",
+    "transforms/render/services": "render catalog machine document/keys document/formats systemd/checks systemd",
+    "transforms/render/settings": "render/services render catalog template document/formats document/text systemd",
+    "transforms/render/network": "render catalog template document/keys document/formats document/text"
+    " systemd/checks systemd",
+    "transforms/graph": "render/services render catalog systemd/checks systemd",
     "transforms/importing/draft": "document document/keys document/text systemd",
-    "transforms/importing/units": "importing/draft render catalog document document/keys document/formats document/text"
-    " systemd",
-    "transforms/importing/containers": "importing/units importing/draft render catalog document/formats document/text"
-    " systemd",
+    "transforms/importing/units": "importing/draft render/services render catalog document document/keys"
+    " document/formats document/text systemd",
+    "transforms/importing/containers": "importing/units importing/draft render catalog document/formats"
+    " document/text systemd",
     "transforms/importing": "importing/containers importing/units importing/draft render catalog document"
     " document/keys document/formats document/text systemd",
     "transforms/netboot": "resolve template document/formats document/text systemd",
     "transforms/query": "document/text systemd",
     "transforms/document_tests": "render catalog resolve document document/keys document/formats document/text",
-    "transforms/runs": "importing/draft catalog resolve template document document/keys document/formats document/text"
-    " systemd",
+    "transforms/runs": "importing/draft catalog resolve template document document/keys document/formats"
+    " document/text systemd",
     # The program that systemd runs at boot: standard library only.
     "generator": "",
     # The effects.
     "agent/system": "",
+    "agent/system/dbus": "system",
+    "agent/system/systemd": "system/dbus system",
     "agent/state": "system",
-    "agent/packages": "state system",
+    "agent/packages": "state system/systemd system/dbus system",
     "agent/plan/changes": "",
     "agent/plan": "plan/changes",
     "agent/delivery": "",
@@ -70,36 +73,42 @@ MAY_IMPORT = {
     "agent/delivery/source": "delivery/fleet delivery/release delivery/database delivery system",
     "agent/secrets": "delivery/identity delivery/release delivery/database delivery system",
     "agent/compile": "delivery/source delivery/release delivery state system",
-    "agent/apply/differences": "plan plan/changes system",
-    "agent/apply/jobs": "plan plan/changes system",
-    "agent/apply": "apply/differences apply/jobs packages secrets compile plan plan/changes state system",
+    "agent/apply/differences": "plan plan/changes system/systemd system/dbus system",
+    "agent/apply/jobs": "plan plan/changes system/systemd system/dbus",
+    "agent/apply/deviations": "plan plan/changes state system/systemd system/dbus system",
+    "agent/apply/network": "apply/differences plan plan/changes system/systemd system/dbus system",
+    "agent/apply": "apply/network apply/deviations apply/differences apply/jobs packages secrets compile plan"
+    " plan/changes state system/systemd system/dbus system",
     "agent/netboot": "system",
     "agent/install": "system",
     "agent/server/relay": "delivery/source delivery/fleet delivery/identity delivery/release delivery/database"
     " delivery system",
     "agent/server": "server/relay netboot compile delivery/source delivery/release delivery/database delivery state",
-    "agent/source_daemon": "delivery/source delivery/fleet delivery/identity delivery/database delivery system",
+    "agent/source_daemon": "delivery/source delivery/fleet delivery/identity delivery/database delivery"
+    " system/systemd system",
     "agent/runs": "",
-    "agent/daemon/status": "apply compile delivery/source delivery plan state system",
-    "agent/daemon/minders": "daemon/status apply compile delivery/source delivery plan plan/changes state system",
-    "agent/daemon/clients": "daemon/status apply/differences apply compile delivery/fleet plan state system",
-    "agent/daemon": "daemon/minders daemon/clients daemon/status apply compile delivery/source delivery/fleet"
-    " delivery/identity delivery plan state system",
+    "agent/daemon/status": "apply compile delivery/source delivery plan state system/systemd system/dbus system",
+    "agent/daemon/minders": "daemon/status apply compile delivery/source delivery plan plan/changes state"
+    " system/systemd system/dbus system",
+    "agent/daemon/clients": "daemon/status apply/differences apply compile delivery/fleet plan state system/systemd"
+    " system/dbus system",
+    "agent/daemon": "daemon/minders daemon/clients daemon/status apply/deviations apply compile delivery/source"
+    " delivery/fleet delivery/identity delivery plan state system/systemd system/dbus system",
     "agent/cli/commands": "",
     "agent/cli": "cli/commands",
-    "agent/cli/documents": "cli cli/commands apply compile daemon/status netboot delivery/release delivery/source"
-    " delivery system",
-    "agent/cli/boot": "cli cli/commands cli/documents cli/store compile delivery netboot packages server server/relay"
-    " system",
+    "agent/cli/documents": "cli cli/commands apply/deviations apply compile daemon/status netboot delivery/release"
+    " delivery/source delivery system",
+    "agent/cli/boot": "cli cli/commands cli/documents cli/store compile delivery netboot packages server"
+    " server/relay system/systemd",
     "agent/cli/runs": "cli cli/commands cli/documents runs",
-    "agent/cli/machine": "cli cli/commands cli/documents apply compile daemon/clients daemon/status delivery/source"
-    " delivery plan plan/changes state system",
+    "agent/cli/machine": "cli cli/commands cli/documents apply/deviations apply compile daemon/clients daemon/status"
+    " delivery/source delivery plan plan/changes state system/dbus system",
     "agent/cli/store": "cli cli/commands cli/documents apply delivery/source delivery/fleet delivery/release"
     " delivery/identity delivery/setup delivery/database delivery system",
     "agent/cli/fleet": "cli cli/commands cli/documents cli/machine cli/store delivery/fleet delivery/identity"
     " delivery/release delivery/setup delivery/database system",
-    "agent/cli/manual": "cli cli/commands cli/machine daemon/status delivery/fleet delivery/identity delivery/release"
-    " netboot plan server server/relay state",
+    "agent/cli/manual": "cli cli/commands cli/machine daemon/status delivery/fleet delivery/identity"
+    " delivery/release netboot plan server server/relay state",
 }
 """For each package, the packages of its part that it may import; all may import the modules at the top of the part."""
 DOORS = {
@@ -531,7 +540,21 @@ def packages_of_the_tree() -> frozenset[str]:
     """Return the names of packages, except those that are common words as well."""
     folders = {word for module in MODULES for word in module.split(".")[1:-1]}
     return frozenset(
-        folders - {"systemd", "source", "network", "boot", "store", "status", "text", "machine", "runs", "files"}
+        folders
+        - {
+            "systemd",
+            "dbus",
+            "services",
+            "source",
+            "network",
+            "boot",
+            "store",
+            "status",
+            "text",
+            "machine",
+            "runs",
+            "files",
+        }
     )
 
 

@@ -46,17 +46,18 @@ from ordain.transforms.model import (
 )
 from ordain.transforms.package_set import PackageState
 from ordain.transforms.render import accounts as render_accounts
-from ordain.transforms.render import host, kernel, mounts, placed_files, raw_units, services
+from ordain.transforms.render import host, kernel, mounts, placed_files
 from ordain.transforms.render import packages as render_packages
 from ordain.transforms.render.catalog_usage import CatalogUsage, transforms_digest
-from ordain.transforms.render.distribution_service import Target
 from ordain.transforms.render.packages import package_clashes, package_set
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.sealed_secrets import SecretPaths, read_secrets, render_secrets
-from ordain.transforms.render.service_directives import Context
-from ordain.transforms.render.service_units import ServiceUnits, clashes, units_of_service
+from ordain.transforms.render.services import raw_units, services
+from ordain.transforms.render.services.distribution_service import Target
+from ordain.transforms.render.services.service_directives import Context
+from ordain.transforms.render.services.service_units import ServiceUnits, clashes, units_of_service
+from ordain.transforms.render.services.unit_references import UnitReferences
 from ordain.transforms.render.settings.additions import Addition, add, with_moved_keys, without_moved_keys
-from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.render.used_files import configuration_directory, own_files
 from ordain.transforms.resolve.other_machines import OtherMachines, branch_uses_machines, uses_machines
 from ordain.transforms.resolve.resolve import lost_by_renaming, resolve

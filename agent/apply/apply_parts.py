@@ -24,7 +24,7 @@ from ordain.agent.apply.hold import UnitHolds
 from ordain.agent.apply.machine_parts import MachineParts, machine_parts
 from ordain.agent.apply.rollback import Rollback
 from ordain.agent.compile.executor import Executor
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.systemd1 import Systemd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,12 +36,12 @@ from typing import Protocol
 
 from ordain.agent.apply.comparison import MachineComparison, compare
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
+from ordain.agent.apply.deviations.protected_units import remember_session
 from ordain.agent.apply.generator_repair import GeneratorRepair
 from ordain.agent.apply.jobs.jobs import JobResult, run_jobs
 from ordain.agent.apply.jobs.verdicts import Baseline, baseline, bystanders, judge_jobs, unloadable
 from ordain.agent.apply.machine_parts import MachineParts
 from ordain.agent.apply.place_files import LiveFiles, failed_before_jobs, undoes_placement, without_units
-from ordain.agent.apply.protected_units import remember_session
 from ordain.agent.errors import DamagedGeneration, ShuttingDown
 from ordain.agent.model import (
     Applied,
@@ -69,9 +69,9 @@ from ordain.agent.state.futile_corrections import Correction, add_futile_correct
 from ordain.agent.state.holds import read_holds, write_held_files
 from ordain.agent.state.last_outcome import write_last_outcome
 from ordain.agent.state.store import Store
-from ordain.agent.system.bus import BusError
-from ordain.agent.system.journal_socket import send
-from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
+from ordain.agent.system.dbus.bus import BusError
+from ordain.agent.system.systemd.journal_socket import send
+from ordain.agent.system.systemd.systemd1 import INVOCATION_ID, Systemd
 from ordain.transforms.machine.generated_units import is_read_by_generators
 from ordain.transforms.systemd.unit_name import is_template
 

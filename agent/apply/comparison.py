@@ -9,17 +9,17 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ordain.agent.apply.admin_overrides import administrator_files, hiding_files, overridden_values
+from ordain.agent.apply.deviations.administrator_overrides import administrator_files, hiding_files, overridden_values
+from ordain.agent.apply.deviations.unread_sources import unread_sources
 from ordain.agent.apply.differences.difference import Difference
 from ordain.agent.apply.observe import Observer, look
 from ordain.agent.apply.place_files import placement_conditions
-from ordain.agent.apply.unread_sources import unread_sources
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Observed, Plan
 from ordain.agent.plan.unit_status import differences, in_progress, outdated, unit_statuses
 from ordain.agent.state.holds import UnreadableHolds
 from ordain.agent.status import UnitStatus
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.systemd1 import Systemd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.apply.reachability import NetworkPeer, PeerKind, lost_peers, reached_peers
+from ordain.agent.apply.network.reachability import NetworkPeer, PeerKind, lost_peers, reached_peers
 from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
 from ordain.agent.generation import identified
 from ordain.agent.model import Generation, Observed, Plan, UnitVerdict
 from ordain.agent.plan.changes.network_changes import network_change, touches_network
 from ordain.agent.settings import CALLER_HOST, GATEWAY, SOURCE, Settings, read_settings
 from ordain.agent.state.store import Store
-from ordain.agent.system.bus import BusError, get
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.dbus.bus import BusError, get
+from ordain.agent.system.systemd.systemd1 import Systemd
 
 LOGIN1, LOGIN1_PATH = "org.freedesktop.login1", "/org/freedesktop/login1"
 UNITS_SEC = 60

@@ -21,9 +21,9 @@ from ordain.agent.compile.executor import run_inline
 from ordain.agent.errors import Busy, Failure
 from ordain.agent.model import Verb
 from ordain.agent.system.apply_lock import lock_holder, locked
-from ordain.agent.system.bus_pystemd import Pystemd
-from ordain.agent.system.sd_notify import notify
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.dbus.pystemd_driver import Pystemd
+from ordain.agent.system.systemd.sd_notify import notify
+from ordain.agent.system.systemd.systemd1 import Systemd
 
 LOOK_SEC = 0.5
 """The deadline of a trial may be moved, so the file is read this often."""

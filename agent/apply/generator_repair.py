@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from ordain.agent.apply.admin_overrides import BEFORE_OURS
+from ordain.agent.apply.deviations.administrator_overrides import BEFORE_OURS
 from ordain.agent.apply.jobs.jobs import run_jobs
 from ordain.agent.apply.observe import look
 from ordain.agent.condition import StatusCondition
@@ -28,7 +28,7 @@ from ordain.agent.state.running_record import (
 )
 from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.artifacts import PlacedFile, UnitFile, UnitLink
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Wanted

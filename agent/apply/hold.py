@@ -16,8 +16,8 @@ from ordain.agent.state.history_events import record_instruction
 from ordain.agent.state.holds import read_holds, with_machine_holds, write_held_files, write_holds
 from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
-from ordain.agent.system.clock import read_clock
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.clock import read_clock
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.model import Member, Wanted
 

@@ -11,7 +11,7 @@ from ordain.agent.apply.trial import Trials
 from ordain.agent.state.apply_journal import ApplyJournal
 from ordain.agent.state.decisions import Decisions
 from ordain.agent.state.store import Store
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.systemd1 import Systemd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

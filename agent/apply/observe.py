@@ -10,15 +10,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.apply.admin_overrides import hiding_files
+from ordain.agent.apply.deviations.administrator_overrides import hiding_files
+from ordain.agent.apply.deviations.kept_out_units import KeptOutUnits
+from ordain.agent.apply.deviations.outdated_processes import outdated_processes
+from ordain.agent.apply.deviations.protected_units import roles
+from ordain.agent.apply.deviations.stale_overrides import look_for_stale
+from ordain.agent.apply.deviations.unseen_starts import look_for_unseen
 from ordain.agent.apply.differences.difference import BY_APPLY, Difference
 from ordain.agent.apply.differences.read_back import ReadBack
-from ordain.agent.apply.kept_out_units import KeptOutUnits
-from ordain.agent.apply.outdated_processes import outdated_processes
 from ordain.agent.apply.place_files import left_over, read_reports, unplaced_files
-from ordain.agent.apply.protected_units import roles
-from ordain.agent.apply.stale_overrides import look_for_stale
-from ordain.agent.apply.unseen_starts import look_for_unseen
 from ordain.agent.generation import holds_with_starters, keep_running
 from ordain.agent.model import Change, Effect, Generation, Observed, Plan, Verb
 from ordain.agent.packages.machine_packages import MachinePackages
@@ -33,8 +33,8 @@ from ordain.agent.state.futile_corrections import Correction, correction, read_f
 from ordain.agent.state.holds import read_holds
 from ordain.agent.state.source_loss_record import read_source_loss
 from ordain.agent.state.store import Store
-from ordain.agent.system.bus import pipelined
-from ordain.agent.system.systemd1 import AT_ONCE, INVOCATION_ID, TIMEOUTS, Systemd
+from ordain.agent.system.dbus.bus import pipelined
+from ordain.agent.system.systemd.systemd1 import AT_ONCE, INVOCATION_ID, TIMEOUTS, Systemd
 from ordain.transforms.model import OnRemove, Wanted
 
 LAST_SPARING_VERSION = 252

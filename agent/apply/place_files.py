@@ -17,14 +17,14 @@ from pathlib import Path
 from ordain.agent.apply.differences.host_differences import SYSCTL_READER
 from ordain.agent.apply.jobs.jobs import run_jobs
 from ordain.agent.apply.jobs.verdicts import NOT_LOADED
-from ordain.agent.apply.network_reload import NetworkReload
+from ordain.agent.apply.network.network_reload import NetworkReload
 from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Verb
 from ordain.agent.secrets.exchange import UNIT as SECRETS
 from ordain.agent.system import atomic_files
-from ordain.agent.system.bus import BusError
-from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, Systemd
-from ordain.agent.system.transient_units import run
+from ordain.agent.system.dbus.bus import BusError
+from ordain.agent.system.systemd.systemd1 import MANAGER, NAME, PATH, Systemd
+from ordain.agent.system.systemd.transient_units import run
 from ordain.generator.phases import REPORTS
 from ordain.transforms.artifacts import AbsentFile, PlacedFile, is_sealed
 from ordain.transforms.model import Member

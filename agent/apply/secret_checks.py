@@ -17,7 +17,7 @@ from ordain.agent.compile.unopened_secrets import UnopenedSecret, sealed_secrets
 from ordain.agent.model import Generation, Job, Observed, Verb
 from ordain.agent.secrets import exchange
 from ordain.agent.secrets.exchange import UNIT, SecretFault
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.artifacts import CredentialFile
 from ordain.transforms.sealed_secret import secret_digest
 

@@ -24,15 +24,15 @@ from typing import Any
 
 from ordain.agent.apply.jobs.jobs import timeout_sec
 from ordain.agent.apply.jobs.verdicts import baseline
-from ordain.agent.apply.reachability import HostAnswer, NetworkPeer, PeerKind
+from ordain.agent.apply.network.reachability import HostAnswer, NetworkPeer, PeerKind
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.local_time import local_time
 from ordain.agent.model import Observed, Plan, Verb, to_json
 from ordain.agent.state.decisions import DecisionState
 from ordain.agent.system import atomic_files
-from ordain.agent.system.bus import Variant
-from ordain.agent.system.systemd1 import LOST, Systemd
+from ordain.agent.system.dbus.bus import Variant
+from ordain.agent.system.systemd.systemd1 import LOST, Systemd
 
 PATH = "run/ordain/trial"
 AGENT = "ordain-agent.service"

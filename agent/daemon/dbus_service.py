@@ -37,8 +37,8 @@ from ordain.agent.instruction import NO_TERMS, Instruction, Terms
 from ordain.agent.model import Outcome, Plan, RawDocument, UnitVerdict, to_json
 from ordain.agent.status import Status as Status_
 from ordain.agent.system import atomic_files
-from ordain.agent.system.dbus_guard import GuardedMessageBus, current_call
-from ordain.agent.system.polkit import PolkitAuthority, Question
+from ordain.agent.system.dbus.dbus_guard import GuardedMessageBus, current_call
+from ordain.agent.system.dbus.polkit import PolkitAuthority, Question
 from ordain.transforms.errors import Refused
 
 _PROPERTIES = ("Generation", "WantedGeneration", "State", "SourceState", "Conditions", "Drift", "Instructions")

@@ -24,8 +24,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from ordain.agent.apply.apply_parts import ApplyParts
+from ordain.agent.apply.deviations.stale_overrides import look_for_stale
 from ordain.agent.apply.engine import ApplyRequest
-from ordain.agent.apply.stale_overrides import look_for_stale
 from ordain.agent.condition import StatusCondition
 from ordain.agent.daemon.boot_verdict import BootVerdict
 from ordain.agent.daemon.clients.client import Documents
@@ -54,7 +54,7 @@ from ordain.agent.state.last_outcome import read_last_outcome
 from ordain.agent.state.override_record import read_override_record
 from ordain.agent.status import AgentState, Status
 from ordain.agent.system import atomic_files
-from ordain.agent.system.rate_limit import RateLimit
+from ordain.agent.system.dbus.rate_limit import RateLimit
 from ordain.transforms.errors import NOWHERE, Problem, Refused
 from ordain.transforms.machine.rootfs import UnsafeFile
 

@@ -32,14 +32,14 @@ from ordain.agent.errors import Failure, Unavailable
 from ordain.agent.settings import read_settings
 from ordain.agent.state.history_events import applied_revision, read_events
 from ordain.agent.status import AgentState, Status
-from ordain.agent.system.bus_dbus_next import DbusNext
-from ordain.agent.system.journal_format import log_to_journal
-from ordain.agent.system.manager_socket import ManagerSocket
-from ordain.agent.system.polkit import PolkitAuthority
+from ordain.agent.system.dbus.dbus_next_driver import DbusNext
+from ordain.agent.system.dbus.polkit import PolkitAuthority
 from ordain.agent.system.priority import FIRST, set_nice
-from ordain.agent.system.sd_notify import notify
-from ordain.agent.system.service_loop import ping_watchdog, run_until_first_ends, wait_for_stop_signal
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.journal_format import log_to_journal
+from ordain.agent.system.systemd.manager_socket import ManagerSocket
+from ordain.agent.system.systemd.sd_notify import notify
+from ordain.agent.system.systemd.service_loop import ping_watchdog, run_until_first_ends, wait_for_stop_signal
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.machine.installed_units import forget_settings
 
 log = logging.getLogger("ordain.agent")

@@ -24,7 +24,7 @@ from ordain.agent.errors import Unavailable
 from ordain.agent.settings import parse_settings, refusal_problems, unreadable_problem
 from ordain.agent.state.boot_trust import record_trust
 from ordain.agent.system import atomic_files
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.machine.agent_yaml import IN_FORCE, PATH, read_in_force, read_written
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from ordain.agent.delivery.source.handover_source import NAME, UNIT, read_handov
 from ordain.agent.model import Verb
 from ordain.agent.source_settings import SourceSettings
 from ordain.agent.system import atomic_files
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.machine import rootfs
 
 FOLDER = "run/ordain/source.d"

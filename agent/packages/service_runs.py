@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ordain.agent.packages.manager_runs import CHANGE_SEC, LIST, PREVIEW, ManagerRuns
 from ordain.agent.system import atomic_files
-from ordain.agent.system.bus import Variant
-from ordain.agent.system.systemd1 import Systemd
-from ordain.agent.system.transient_units import run
+from ordain.agent.system.dbus.bus import Variant
+from ordain.agent.system.systemd.systemd1 import Systemd
+from ordain.agent.system.systemd.transient_units import run
 from ordain.transforms.package_set import Commands, PackageManager
 
 FOLDER = "run/ordain/packages"

@@ -19,9 +19,9 @@ from ordain.agent.delivery.source.source_factory import open_database, open_remo
 from ordain.agent.settings import read_settings
 from ordain.agent.source_daemon.fetcher import Fetcher
 from ordain.agent.source_settings import STORES
-from ordain.agent.system.journal_format import log_to_journal
-from ordain.agent.system.sd_notify import notify
-from ordain.agent.system.service_loop import ping_watchdog, run_until_first_ends, wait_for_stop_signal
+from ordain.agent.system.systemd.journal_format import log_to_journal
+from ordain.agent.system.systemd.sd_notify import notify
+from ordain.agent.system.systemd.service_loop import ping_watchdog, run_until_first_ends, wait_for_stop_signal
 from ordain.transforms.machine.facts import read_facts
 
 log = logging.getLogger("ordain.source")

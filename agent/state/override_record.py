@@ -1,6 +1,6 @@
 """The files of others with which processes were started, for this boot: drop-ins of administrators, and unit files.
 
-`apply.stale_overrides` and `apply.outdated_processes` have a record each.
+`apply.deviations.stale_overrides` and `apply.deviations.outdated_processes` have a record each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Processes that were started between two looks, and before a reload, for this boot (`apply.unseen_starts`).
+"""Processes that were started between two looks, and before a reload, for this boot (`apply.deviations.unseen_starts`).
 
 The time of the file is that of the last look.
 """

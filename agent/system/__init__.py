@@ -1,1 +1,1 @@
-"""Thin access to the operating system: D-Bus, PID 1, inotify, atomic files, locks."""
+"""Thin access to the operating system: inotify, netlink, atomic files, locks; below it D-Bus and systemd."""

@@ -44,7 +44,7 @@ from ordain.agent.server.relay.relay import Relay
 from ordain.agent.server.relay.relay_requests import RelayRequests, _checked
 from ordain.agent.server.server import identify_machine
 from ordain.agent.status import Status
-from ordain.agent.system.dbus_guard import GuardedMessageBus, _Frame
+from ordain.agent.system.dbus.dbus_guard import GuardedMessageBus, _Frame
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.reader import read, read_node
 from ordain.transforms.document.text.node import Node, Unreadable
@@ -219,7 +219,7 @@ class _Bus:
         self.listening.listen(1)
         self.sent: list[Message] = []
         self.bus = self.runner.run(self._make())
-        logging.getLogger("ordain.agent.system.dbus_guard").addHandler(_InternalError())
+        logging.getLogger("ordain.agent.system.dbus.dbus_guard").addHandler(_InternalError())
 
     async def _make(self) -> GuardedMessageBus:
         bus = GuardedMessageBus(f"unix:path={self.folder.name}/bus", public=True)

@@ -18,7 +18,7 @@ from ordain.transforms.importing.draft.document_draft import DocumentDraft, Inpu
 from ordain.transforms.importing.units import unit_assignments
 from ordain.transforms.importing.units.neutral_keys import shape_of
 from ordain.transforms.model import Compiled, Facts
-from ordain.transforms.render.service_directives import PLAIN
+from ordain.transforms.render.services.service_directives import PLAIN
 from ordain.transforms.systemd import directives, splitting, unit_file, values
 from ordain.transforms.systemd.values import EncodeError
 
@@ -28,7 +28,7 @@ FIXED = {
     ("Unit", "Conflicts"): {"rescue.target", "emergency.target"},
     ("Unit", "Before"): {"rescue.target", "emergency.target"},
 }
-"""Settings that every rendered service has (transforms/render/services.py, SURVIVES_ISOLATE)."""
+"""Settings that every rendered service has (transforms/render/services/services.py, SURVIVES_ISOLATE)."""
 SCALARS = {place for pointer, place in PLAIN.items() if not isinstance(shape_of(pointer), Sequence)}
 """Settings of which only the last assignment counts."""
 LISTS = frozenset("After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess".split())

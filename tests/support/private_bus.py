@@ -12,7 +12,7 @@ from dbus_next.aio.message_bus import MessageBus
 from dbus_next.constants import MessageType
 from dbus_next.message import Message
 
-from ordain.agent.system.systemd1 import MANAGER, NAME, PATH
+from ordain.agent.system.systemd.systemd1 import MANAGER, NAME, PATH
 
 PROPERTIES = "org.freedesktop.DBus.Properties"
 AWAY_SEC = 0.3

@@ -12,8 +12,8 @@ from ordain.agent.apply.apply_parts import ApplyParts, build_parts
 from ordain.agent.apply.generator_repair import DIRECTORIES
 from ordain.agent.compile.executor import run_inline
 from ordain.agent.model import UnitState, Verb
-from ordain.agent.system.bus import BusError, Variant
-from ordain.agent.system.systemd1 import FIELDS, Systemd
+from ordain.agent.system.dbus.bus import BusError, Variant
+from ordain.agent.system.systemd.systemd1 import FIELDS, Systemd
 from ordain.generator.cache import unpack
 
 BOOT = "0123456789abcdef0123456789abcdef"

@@ -15,8 +15,8 @@ from ordain.transforms.graph.effective_units import Assignments, EffectiveUnits
 from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.model import Installed
 from ordain.transforms.render.mounts import is_api
-from ordain.transforms.render.service_directives import COMMANDS, CONDITION_KEYS, PLAIN
-from ordain.transforms.render.sockets_and_timers import LISTEN
+from ordain.transforms.render.services.service_directives import COMMANDS, CONDITION_KEYS, PLAIN
+from ordain.transforms.render.services.sockets_and_timers import LISTEN
 from ordain.transforms.systemd import mount_options, splitting, unit_file, unit_name
 from ordain.transforms.systemd.checks import mount_sources
 from ordain.transforms.systemd.checks.contradictions import contradictions

@@ -14,7 +14,7 @@ from ordain.transforms.graph.effective_units import EffectiveUnits
 from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Member, Probe
-from ordain.transforms.render.service_directives import COMMANDS
+from ordain.transforms.render.services.service_directives import COMMANDS
 from ordain.transforms.systemd import unit_file
 from ordain.transforms.systemd.checks.unit_rules import UnitSettings
 

@@ -11,8 +11,8 @@ from ordain.agent.apply.differences.difference import Difference, section
 from ordain.agent.model import Generation
 from ordain.agent.plan.explain import Explanation
 from ordain.agent.plan.network_expectation import expected_devices
-from ordain.agent.system.bus import BusError
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.dbus.bus import BusError
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.document.text.node import unescape_key
 
 AS_WANTED = "as wanted"

@@ -16,9 +16,9 @@ from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation, Observed
 from ordain.agent.plan.changes.causes import line_cause
 from ordain.agent.plan.explain import DIRECTORIES
-from ordain.agent.system.bus import BusError
-from ordain.agent.system.journal_reader import read_journal
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.dbus.bus import BusError
+from ordain.agent.system.systemd.journal_reader import read_journal
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.lazy_patterns import lazy_pattern
 

@@ -30,8 +30,8 @@ from ordain.agent.generation import holds_with_starters, use_of
 from ordain.agent.model import Change, Effect, Generation, Observed
 from ordain.agent.plan.changes.diff import PlacedUnit, placed_units
 from ordain.agent.system.bounded_reads import NotAnswering, mount_of, mount_points
-from ordain.agent.system.bus import BusError, get
-from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, Systemd
+from ordain.agent.system.dbus.bus import BusError, get
+from ordain.agent.system.systemd.systemd1 import MANAGER, NAME, PATH, Systemd
 from ordain.generator import safe_tree
 from ordain.generator.safe_tree import PlacementError
 from ordain.transforms.model import Member

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ordain.agent.model import UnitState
 from ordain.agent.plan.changes.diff import PlacedUnit
 from ordain.agent.plan.exit_status import SUBJECTS
-from ordain.agent.system.journal_reader import read_journal
+from ordain.agent.system.systemd.journal_reader import read_journal
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.checks.hidden_paths import hidden_paths
 from ordain.transforms.systemd.checks.unit_rules import UnitSettings

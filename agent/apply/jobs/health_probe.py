@@ -15,8 +15,8 @@ import socket
 from urllib.parse import urlsplit
 
 from ordain.agent.errors import Unavailable
-from ordain.agent.system.bus import DBUS, DBUS_PATH, Variant
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.dbus.bus import DBUS, DBUS_PATH, Variant
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.model import HealthCheck
 
 FIRST_SEC, MOST_SEC = 0.25, 2.0

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ordain.agent.model import Job, Observed, Verb
-from ordain.agent.system.bus import BusError, pipelined
-from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
+from ordain.agent.system.dbus.bus import BusError, pipelined
+from ordain.agent.system.systemd.systemd1 import INVOCATION_ID, Systemd
 from ordain.transforms.systemd.unit_name import TRIGGER_SUFFIXES
 
 INFINITE_USEC = 2**64 - 1

@@ -20,8 +20,8 @@ from ordain.agent.apply.jobs.jobs import JobResult
 from ordain.agent.model import Generation, Job, Observed, UnitState, UnitVerdict, Verb
 from ordain.agent.plan.changes.diff import placed_units
 from ordain.agent.plan.exit_reason import failure_words, stop_was_requested
-from ordain.agent.system.bus import get
-from ordain.agent.system.systemd1 import NAME, UNIT, Systemd, unit_path
+from ordain.agent.system.dbus.bus import get
+from ordain.agent.system.systemd.systemd1 import NAME, UNIT, Systemd, unit_path
 from ordain.transforms.model import HealthCheck
 
 SETTLE_SEC = 0.3

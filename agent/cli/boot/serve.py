@@ -20,7 +20,7 @@ from ordain.agent.cli.store.open_store import opened
 from ordain.agent.compile.worker import Worker
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure
-from ordain.agent.system.journal_format import OneLine
+from ordain.agent.system.systemd.journal_format import OneLine
 
 if TYPE_CHECKING:
     from ordain.agent.server.prebuilt_caches import PrebuiltCaches

@@ -79,7 +79,7 @@ def _own_files(root: Path) -> list[str]:
 
 def _problems_here(request: Namespace, texts: RawDocuments) -> Iterator[Problem]:
     """Yield the problems of a compile for this machine, and the units of the documents that would have no effect."""
-    from ordain.agent.apply.admin_overrides import hiding_files
+    from ordain.agent.apply.deviations.administrator_overrides import hiding_files
     from ordain.agent.compile.compile_cache import read_machine
     from ordain.agent.compile.compiler import compile_generation
 

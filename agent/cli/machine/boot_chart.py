@@ -9,7 +9,7 @@ from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.daemon.status.boot_chart import BootChart, BootStep, read_boot_chart
 from ordain.agent.model import to_json
-from ordain.agent.system.blocking_bus import open_blocking_bus
+from ordain.agent.system.dbus.blocking_bus import open_blocking_bus
 
 WIDTH = 32
 """The length of the bars in characters, for the time until the end of the last step."""

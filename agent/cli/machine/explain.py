@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from ordain.agent.apply.admin_overrides import override_files
+from ordain.agent.apply.deviations.administrator_overrides import override_files
 from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.json_shapes import JsonBlockedSubject, JsonMergedDocument

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ordain.agent.daemon.clients.client import BUS_NAME, ROOT_BUS_NAME, Client
-from ordain.agent.system.blocking_bus import open_blocking_bus
-from ordain.agent.system.bus import DBUS, DBUS_PATH, Bus
-from ordain.agent.system.bus_dbus_next import DbusNext
+from ordain.agent.system.dbus.blocking_bus import open_blocking_bus
+from ordain.agent.system.dbus.bus import DBUS, DBUS_PATH, Bus
+from ordain.agent.system.dbus.dbus_next_driver import DbusNext
 
 if TYPE_CHECKING:
     from ordain.agent.status import Status
@@ -80,7 +80,7 @@ async def _in_process_over(bus: Bus, root: Path, *, silent: bool) -> Client:
     from ordain.agent.daemon.status.source_reader import SourceReader, open_configured_source
     from ordain.agent.daemon.status.status_reader import AGENT_DOWN, SILENT_AGENT, StatusReader
     from ordain.agent.settings import read_settings
-    from ordain.agent.system.systemd1 import Systemd
+    from ordain.agent.system.systemd.systemd1 import Systemd
 
     settings, problems = read_settings(root)
     parts = build_parts(systemd=await Systemd.open(bus), executor=run_inline, root=root)

@@ -25,7 +25,7 @@ from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.history_events import SOURCE, record_instruction
 from ordain.agent.state.last_outcome import read_last_outcome
 from ordain.agent.status import Status, StepsOfLastApply, UnitExplanation
-from ordain.agent.system.clock import read_clock
+from ordain.agent.system.systemd.clock import read_clock
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.model import Wanted
 

@@ -27,9 +27,9 @@ from ordain.agent.json_codec import from_json
 from ordain.agent.model import Hold, Outcome, Plan, to_json
 from ordain.agent.state.last_outcome import read_last_outcome
 from ordain.agent.status import AgentState, Status, UnitExplanation
-from ordain.agent.system.bus import BusError, Disconnected, Signal, get
-from ordain.agent.system.bus_dbus_next import DbusNext
-from ordain.agent.system.manager_bus import is_away
+from ordain.agent.system.dbus.bus import BusError, Disconnected, Signal, get
+from ordain.agent.system.dbus.dbus_next_driver import DbusNext
+from ordain.agent.system.systemd.manager_bus import is_away
 from ordain.transforms.errors import Problem, Refused
 
 APPLY_TIMEOUT_SEC = 3600.0

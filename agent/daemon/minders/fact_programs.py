@@ -19,9 +19,10 @@ from pathlib import Path
 
 from ordain.agent.compile.executor import Executor
 from ordain.agent.errors import Failure
-from ordain.agent.system import atomic_files, transient_units
-from ordain.agent.system.bus import Variant
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system import atomic_files
+from ordain.agent.system.dbus.bus import Variant
+from ordain.agent.system.systemd import transient_units
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.document.formats.fact_table import SITE_NAME
 from ordain.transforms.errors import Refused
 from ordain.transforms.machine import rootfs

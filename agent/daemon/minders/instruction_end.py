@@ -13,7 +13,7 @@ from ordain.agent.model import ChangeCause
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.history_events import SOURCE, record_instruction
 from ordain.agent.state.holds import UnreadableHolds, read_holds
-from ordain.agent.system.clock import clock_now, is_synchronized, pid_1_started_sec
+from ordain.agent.system.systemd.clock import clock_now, is_synchronized, pid_1_started_sec
 
 log = logging.getLogger(__name__)
 COUNT_SEC = 600.0

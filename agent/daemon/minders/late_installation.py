@@ -17,7 +17,7 @@ from ordain.agent.model import Change, ChangesByUnit, Effect
 from ordain.agent.plan.changes.diff import FRAGMENT
 from ordain.agent.plan.unit_decision import TRANSIENT
 from ordain.agent.status import Status, UnitStatus
-from ordain.agent.system.transient_units import run
+from ordain.agent.system.systemd.transient_units import run
 from ordain.transforms.model import Wanted
 
 log = logging.getLogger(__name__)

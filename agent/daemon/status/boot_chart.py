@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ordain.agent.daemon.status.takeover import TARGET, read_takeover
 from ordain.agent.state.boot_record import read_boot_record
-from ordain.agent.system.bus import Bus, get
-from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, UNIT, unit_path
+from ordain.agent.system.dbus.bus import Bus, get
+from ordain.agent.system.systemd.systemd1 import MANAGER, NAME, PATH, UNIT, unit_path
 
 AGENT = "ordain-agent.service"
 BOOT_GOOD_UNIT = "ordain-boot-good.service"

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from ordain.agent.system import atomic_files
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.systemd1 import Systemd
 
 RECORD = "run/ordain/takeover"
 TARGET = "ordain-services.target"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.apply.reachability import NetworkPeer, PeerKind
+from ordain.agent.apply.network.reachability import NetworkPeer, PeerKind
 from ordain.agent.apply.trial import PATH, Trial, Trials, now_sec
 from ordain.agent.errors import Failure
 from ordain.agent.state.decisions import DecisionState, Pin

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.apply.admin_overrides import override_files
+from ordain.agent.apply.deviations.administrator_overrides import override_files
 from ordain.agent.cli.machine.doctor import (
     CHECKS,
     UNITS,

@@ -19,7 +19,7 @@ from ordain.agent.daemon.status.status_publisher import StatusPublisher
 from ordain.agent.instruction import Instruction, InstructionKind, StandingInstruction, Terms
 from ordain.agent.model import Hold
 from ordain.agent.status import AgentState, SourceState, Status
-from ordain.agent.system.dbus_guard import current_call
+from ordain.agent.system.dbus.dbus_guard import current_call
 from support.samples.status_samples import unit_status
 
 DOCS = Path(__file__).parents[3] / "docs/reference/dbus.md"

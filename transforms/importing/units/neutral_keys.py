@@ -21,7 +21,7 @@ from ordain.transforms.importing.draft.document_draft import Plain
 from ordain.transforms.importing.units.unit_assignments import Place, Settings
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Kind
-from ordain.transforms.render import service_directives
+from ordain.transforms.render.services import service_directives
 from ordain.transforms.render.unit_draft import DOUBTFUL, UnitDraft
 from ordain.transforms.systemd import encode, splitting, values
 

@@ -19,11 +19,11 @@ from ordain.transforms.importing.units import neutral_keys, unit_assignments
 from ordain.transforms.importing.units.neutral_keys import KnownNames
 from ordain.transforms.importing.units.unit_assignments import Assignment, Settings
 from ordain.transforms.model import Branch
-from ordain.transforms.render import sockets_and_timers
-from ordain.transforms.render.service_directives import DEPENDENCIES, Context
+from ordain.transforms.render.services import sockets_and_timers
+from ordain.transforms.render.services.service_directives import DEPENDENCIES, Context
+from ordain.transforms.render.services.unit_references import UnitReferences
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import INSTALL
-from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.systemd import encode, splitting, unit_name, values
 from ordain.transforms.systemd.system_units import STARTED_BEFORE_SERVICES
 

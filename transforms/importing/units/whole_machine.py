@@ -15,7 +15,7 @@ from ordain.transforms.importing.units.unit_assignments import Assignment
 from ordain.transforms.importing.units.unit_files import ImportedUnit, read_unit
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Installed, InstalledUnit, Link
-from ordain.transforms.render.service_units import started_by
+from ordain.transforms.render.services.service_units import started_by
 from ordain.transforms.render.unit_links import INSTALL
 from ordain.transforms.systemd import unit_name
 

@@ -18,7 +18,7 @@ from ordain.transforms.errors import Problem, blocked, is_blocked, warning
 from ordain.transforms.model import Branch, Installed, Leaf, Member, OnChange, Template, Wanted, strings
 from ordain.transforms.render import placed_files
 from ordain.transforms.render.cause_comments import file_header
-from ordain.transforms.render.service_units import is_installed
+from ordain.transforms.render.services.service_units import is_installed
 from ordain.transforms.render.settings.additions import Addition
 from ordain.transforms.render.settings.setting_values import PlainValue
 from ordain.transforms.render.unit_links import SERVICES_TARGET, wants

@@ -10,7 +10,7 @@ from ordain.agent.apply.differences.difference import Difference
 from ordain.agent.apply.differences.ignored_directives import MAX_SHOWN, MAX_WORDS, SETTLE_SEC, IgnoredDirectives
 from ordain.agent.generation import generation as as_generation
 from ordain.agent.model import Generation, Observed, UnitState
-from ordain.agent.system.bus import BusError
+from ordain.agent.system.dbus.bus import BusError
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read

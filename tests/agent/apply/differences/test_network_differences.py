@@ -24,7 +24,7 @@ from ordain.agent.apply.differences.network_differences import (
     network_differences,
     network_reader,
 )
-from ordain.agent.apply.network_reload import NetworkReload
+from ordain.agent.apply.network.network_reload import NetworkReload
 from ordain.agent.model import Change, FileAction, FileChange, Plan
 from ordain.agent.plan.changes.network_changes import network_change
 from ordain.agent.plan.network_expectation import ExpectedDevice, changed_devices, expected_devices
@@ -565,7 +565,7 @@ class NoUnits:
 def test_an_apply_fails_if_a_device_does_not_come_up_and_not_for_missing_hardware(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: Section, kernel: KernelNetwork, failed: list[str]
 ) -> None:
-    monkeypatch.setattr("ordain.agent.apply.network_reload.SETTLE_SEC", 0.2)
+    monkeypatch.setattr("ordain.agent.apply.network.network_reload.SETTLE_SEC", 0.2)
     old, new = generation_of({}), generation_of(network)
     reload = NetworkReload(NoUnits(), tmp_path, lambda: kernel)  # type: ignore[arg-type]
 

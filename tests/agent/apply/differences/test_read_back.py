@@ -35,7 +35,7 @@ from ordain.agent.generation import generation as as_generation
 from ordain.agent.model import Generation, Hold, Job, Observed, Outcome, UnitState, UnitVerdict, Verb
 from ordain.agent.plan.planner import plan
 from ordain.agent.state.futile_corrections import add_futile_corrections
-from ordain.agent.system.bus import BusError
+from ordain.agent.system.dbus.bus import BusError
 from ordain.generator.files import FilePlacement
 from ordain.transforms.artifacts import AbsentFile, PlacedFile, RegularFile, SymbolicLink, UnitFile
 from ordain.transforms.compile import compile

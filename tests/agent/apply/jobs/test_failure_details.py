@@ -126,7 +126,7 @@ def test_a_journalctl_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest
     journalctl = tmp_path / "journalctl"
     journalctl.write_text("#!/bin/sh\nexec sleep 60\n")
     journalctl.chmod(0o755)
-    monkeypatch.setattr("ordain.agent.system.journal_reader.TIMEOUT_SEC", 0.1)
+    monkeypatch.setattr("ordain.agent.system.systemd.journal_reader.TIMEOUT_SEC", 0.1)
 
     assert asyncio.run(last_line(FAILED, str(journalctl))) == ""
 

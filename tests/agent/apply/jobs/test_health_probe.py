@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from ordain.agent.apply.jobs import health_probe
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.model import HealthCheck, Probe
 from support.http_server import QuietHandler, serving
 

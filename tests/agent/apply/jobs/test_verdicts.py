@@ -11,7 +11,7 @@ import pytest
 from ordain.agent.apply.jobs.jobs import GRACE_SEC, LONGEST_SEC, JobResult, run_jobs, timeout_sec
 from ordain.agent.apply.jobs.verdicts import Baseline, _if_it_lasts, _with_blame, job_verdict
 from ordain.agent.model import Job, Observed, UnitState, UnitVerdict, Verb
-from ordain.agent.system.bus import BusError
+from ordain.agent.system.dbus.bus import BusError
 from support.stand_in_pid1 import StandIn
 
 START = Job(unit="web.service", verb=Verb.START, reason="")

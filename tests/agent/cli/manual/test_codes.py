@@ -17,7 +17,7 @@ from ordain.agent.delivery.protocol import SourceFault
 from ordain.agent.errors import Failure
 from ordain.agent.state.holds import UnreadableHolds
 from ordain.agent.status import AgentState
-from ordain.agent.system.bus import BusError
+from ordain.agent.system.dbus.bus import BusError
 from ordain.transforms.machine.rootfs import UnsafeFile
 from support.syntax_nodes import nodes_of
 

@@ -16,7 +16,7 @@ from ordain.agent.delivery.fleet.report import PATH, MachineReport, ReportedCond
 from ordain.agent.errors import Denied, Unavailable
 from ordain.agent.model import to_json
 from ordain.agent.status import AgentState, Status
-from ordain.agent.system.bus import BusError
+from ordain.agent.system.dbus.bus import BusError
 
 REPORT = MachineReport(
     machine="a" * 32,

@@ -15,7 +15,7 @@ from ordain.agent.compile.executor import run_inline
 from ordain.agent.daemon.minders import fact_programs
 from ordain.agent.daemon.minders.fact_observer import LOOK_SEC, SETTLE_SEC, FactObserver
 from ordain.agent.daemon.minders.minder import Work
-from ordain.agent.system.bus import BusError
+from ordain.agent.system.dbus.bus import BusError
 from ordain.transforms.machine.observed_facts import read_observed
 
 NET = "sys/class/net/eno1"

@@ -10,7 +10,7 @@ import pytest
 
 from ordain.agent.daemon.status.takeover import CLAIMED, RECORD, TARGET, read_takeover, take_over
 from ordain.agent.model import UnitState
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd.systemd1 import Systemd
 
 
 class Target(Systemd):

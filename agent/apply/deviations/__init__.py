@@ -1,0 +1,1 @@
+"""Deviations: overrides of administrators, processes older than their files, units that others started."""
