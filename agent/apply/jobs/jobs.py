@@ -20,7 +20,7 @@ GRACE_SEC = 10.0
 DEFAULT_SEC = 90.0
 """For a unit whose timeout is not known: PID 1's own default (systemd-system.conf(5), DefaultTimeoutStartSec=)."""
 AT_ONCE = 64
-"""So many jobs are queued before the first answer is read; not more than `bus_dbus_next.IN_FLIGHT`."""
+"""So many jobs are queued before the first answer is read; not more than `dbus_next_driver.IN_FLIGHT`."""
 POLL_SEC = 0.1
 """The interval for asking if somebody else's job has ended: PID 1 announces that by a path that we do not know."""
 

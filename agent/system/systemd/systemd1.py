@@ -34,7 +34,7 @@ PROPAGATES_TO = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf")
 LOST = ""
 """The path of a job that has ended, so that only the state of its unit tells its result."""
 AT_ONCE = 16
-"""The number of units whose properties are requested at once; `bus_dbus_next.IN_FLIGHT` limits the calls."""
+"""The number of units whose properties are requested at once; `dbus_next_driver.IN_FLIGHT` limits the calls."""
 _COMMON = {
     "unit_file_state": "UnitFileState",
     "fragment_path": "FragmentPath",

@@ -13,7 +13,7 @@ from ordain.agent.errors import Denied
 from ordain.agent.system.dbus.dbus_next_driver import IN_FLIGHT
 from ordain.agent.system.dbus.polkit import ACTIONS, POLKIT, QUESTIONS_MAX, PolkitAuthority, Question
 
-POLICY = Path(__file__).parents[3] / "packaging/polkit/org.ordain.Agent1.policy"
+POLICY = Path(__file__).parents[4] / "packaging/polkit/org.ordain.Agent1.policy"
 
 
 class SilentPolkit:
