@@ -45,8 +45,8 @@ class Settings:
 
     ``max_removal`` is the share of the services (percent) that one step of a remote source may remove. ``reach`` are
     the hosts that must be reachable ``within_sec`` seconds after a change of the network
-    (`agent.apply.network.reachability`). ``windows`` are the times when this machine may change to another release; none: at any time. ``requires_why``: an
-    administrator who holds, pauses or rolls back has to give a reason.
+    (`agent.apply.network.reachability`). ``windows`` are the times when this machine may change to another release;
+    none: at any time. ``requires_why``: an administrator who holds, pauses or rolls back has to give a reason.
     """
 
     source: SourceSettings = field(default_factory=SourceSettings)
