@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
@@ -158,7 +159,7 @@ class Engine:
     async def _install_packages(self, request: ApplyRequest) -> tuple[PackageChange, ...]:
         """Install the packages that the documents want, if the boot is complete, and return what was changed."""
         self._machine.trials.require_none()
-        new, _ = await self._compile(request.texts, request.caller)
+        new, _ = await self._compile(request.texts, request.caller, keep=True)
         if not new.packages or not await self._machine.systemd.boot_complete():
             return ()
         return await self.settle_packages(new.packages, asked=True, removes=False)
@@ -285,16 +286,20 @@ class Engine:
         async with locked(self._machine.root, RESUME_SEC, caller=self._steps.unfinished_caller()):
             return await self._steps.resume()
 
-    async def _compile(self, texts: Sequence[RawDocument], caller: int) -> tuple[Generation, tuple[Problem, ...]]:
+    async def _compile(
+        self, texts: Sequence[RawDocument], caller: int, *, keep: bool = False
+    ) -> tuple[Generation, tuple[Problem, ...]]:
         """Return the generation of the texts, from `CompileCache`; in a thread, as a thousand services take seconds.
 
-        Items that need a secret which this machine cannot open are left out, or stay as they are.
+        ``keep``: the same texts are about to be compiled again. Items that need a secret which this machine cannot open
+        are left out, or stay as they are.
         """
         last = self._machine.store.applied()
         self.secrets.refresh()
-        new, problems = await asyncio.to_thread(self._compiler.compile, texts, last, self.secrets.unopened)
+        compiled = partial(self._compiler.compile, texts, last, keep=keep)
+        new, problems = await asyncio.to_thread(compiled, self.secrets.unopened)
         if await self.secrets.try_new(new):
-            new, problems = await asyncio.to_thread(self._compiler.compile, texts, last, self.secrets.unopened)
+            new, problems = await asyncio.to_thread(compiled, self.secrets.unopened)
         return await self._machine.observer.with_removed_units(new, last, caller=caller), problems
 
     def _refuse_rejected(self, request: ApplyRequest, new: Generation) -> None:

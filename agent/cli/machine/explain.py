@@ -14,7 +14,7 @@ from ordain.agent.cli.commands.subcommand import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.json_shapes import JsonBlockedSubject, JsonMergedDocument
 from ordain.agent.cli.machine.ask_agent import ask
-from ordain.agent.cli.machine.generations import in_force
+from ordain.agent.cli.machine.kept_generations import in_force
 from ordain.agent.cli.machine.status import blocked_items, blocked_text
 from ordain.agent.condition import StatusCondition
 from ordain.agent.errors import Failure
@@ -33,11 +33,6 @@ from ordain.agent.plan.explain import (
 )
 from ordain.agent.plan.explain import explain as trace
 from ordain.agent.status import UnitExplanation
-from ordain.transforms.catalog.row_evidence import ROWS, evidence, known_name
-from ordain.transforms.catalog.shipped import DIRECTORY
-from ordain.transforms.document.text.node import unescape_key
-from ordain.transforms.machine.facts import read_facts
-from ordain.transforms.model import Facts
 
 
 def show(request: Namespace, console: Console) -> Exit:
@@ -85,8 +80,7 @@ def explain(request: Namespace, console: Console) -> Exit:
                     console.line(blocked_text(name, condition), Style.WARN)
                 return Exit.DEGRADED
         raise Failure(str(unknown)) from unknown
-    origins = with_evidence(explanation.origins, read_facts(request.root))
-    explanation = replace(explanation, origins=origins)
+    explanation = replace(explanation, origins=_with_evidence(explanation.origins, request.root))
     now = _now(request)
     if request.json:
         live: dict[str, object] = {"actual": now.actual, "differs": now.differs} if now else {}
@@ -99,18 +93,14 @@ def explain(request: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-def with_evidence(entries: Iterable[ProvenanceEntry], facts: Facts) -> tuple[ProvenanceEntry, ...]:
-    """Return ``entries``, of which the shipped rows of the transformation database say how they are known."""
-    system = known_name(facts.id, facts.version)
-    return tuple(replace(entry, known=_evidence(entry, system)) for entry in entries)
+def _with_evidence(entries: tuple[ProvenanceEntry, ...], root: Path) -> tuple[ProvenanceEntry, ...]:
+    """Return ``entries`` as `row_origins.with_evidence` does, which is loaded only if one may be a shipped row."""
+    if not any(entry.pointer.startswith(TRANSFORMS) for entry in entries):
+        return entries
+    from ordain.agent.cli.machine.row_origins import with_evidence
+    from ordain.transforms.machine.facts import read_facts
 
-
-def _evidence(entry: ProvenanceEntry, system: str) -> str:
-    section, _, rest = entry.pointer.removeprefix(TRANSFORMS).partition("/")
-    if not entry.pointer.startswith(TRANSFORMS) or Path(entry.path).parent != DIRECTORY or section not in ROWS:
-        return ""
-    name, _, key = rest.partition("/")
-    return str(evidence(system, f"{section}/{unescape_key(name)}", key or "path", str(entry.value)))
+    return with_evidence(entries, read_facts(root))
 
 
 def _blocked(request: Namespace) -> dict[str, StatusCondition]:

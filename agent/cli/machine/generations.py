@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from pathlib import Path
 
 from ordain.agent.apply.change_origin import names
 from ordain.agent.cli.commands.subcommand import Exit
@@ -15,18 +14,16 @@ from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.json_shapes import JsonHistoryMore
 from ordain.agent.cli.machine.apply import RESULTS
 from ordain.agent.cli.machine.ask_agent import ask
+from ordain.agent.cli.machine.kept_generations import in_force, numbered
 from ordain.agent.cli.moments import is_between, time_range
-from ordain.agent.cli.parse import Usage
-from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.local_time import local_time
-from ordain.agent.model import Change, ChangeCause, FileAction, FileChange, Generation, to_json
+from ordain.agent.model import Change, ChangeCause, FileAction, FileChange, to_json
 from ordain.agent.plan.changes.diff import diff as differences
 from ordain.agent.plan.changes.diff import same_generation
 from ordain.agent.plan.changes.file_changes import changed_files
 from ordain.agent.plan.changes.file_contents import shown_changes
 from ordain.agent.plan.changes.setting_changes import setting_changes
 from ordain.agent.plan.describe import describe_change, file_step
-from ordain.agent.state.boot_record import boot_id, placed_hash
 from ordain.agent.state.history_events import SOURCE, HistoryEvent
 from ordain.agent.state.store import HistoryEntry, Store
 
@@ -202,34 +199,3 @@ def all_changes(
 ) -> tuple[Change, ...]:
     """Return the changes of units, those of files, and those of other values of the documents."""
     return (*changes, *(change for file in files for change in shown_changes(file)), *settings)
-
-
-def in_force(root: Path) -> Generation:
-    """Return the generation of this boot, or the proven one if the generator has not run yet. Raises `Failure`."""
-    store = Store(root)
-    placed = placed_hash(root)
-    try:
-        generation = store.trial(boot_id(root)) or store.proven()
-        if placed and (generation is None or generation.hash != placed):
-            generation = store.load_hash(placed)  # after boots that did not complete, an older one
-    except KeyError as error:
-        missing = f"the generation in force ({placed[:12]}) is missing in /var/lib/ordain/generations"
-        raise Failure(f"{missing}; run `ordainctl apply`") from error
-    except DamagedGeneration as damage:
-        raise Failure(f"{damage}; run `ordainctl doctor`") from damage
-    if generation is None:
-        raise Failure("no generation has been applied on this machine yet; `ordainctl plan` shows the first one")
-    return generation
-
-
-def numbered(root: Path, text: str) -> Generation:
-    """Return the generation with the number ``text``. Raises `Usage` or `Failure`."""
-    if not (text.isascii() and text.isdigit()):
-        raise Usage(f"{text!r} is not the number of a generation (`ordainctl history` lists them)")
-    store = Store(root)
-    try:
-        return store.load(int(text))
-    except KeyError as error:
-        raise Failure(store.describe_missing(int(text))) from error
-    except DamagedGeneration as damage:
-        raise Failure(str(damage)) from damage

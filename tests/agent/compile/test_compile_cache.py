@@ -35,6 +35,33 @@ def test_the_same_documents_on_the_same_machine_are_not_compiled_again(root: Pat
     assert first == compile_texts([("/a.yaml", TEXT)], root, Generation())[0]
 
 
+def test_a_kept_result_serves_the_next_call_and_no_other(root: Path) -> None:
+    called: list[str] = []
+
+    def counting(function: str, /, *arguments: object) -> object:
+        called.append(function)
+        return run_inline(function, *arguments)
+
+    compiler = CompileCache(root, counting)
+    first, problems = compiler.compile([("/a.yaml", TEXT)], Generation(), keep=True)
+
+    assert compiler.compile([("/a.yaml", TEXT)], Generation()) == (first, problems)
+    assert len(called) == 1
+
+    compiler.compile([("/a.yaml", TEXT)], Generation())
+    assert len(called) == 2
+
+
+@pytest.mark.parametrize("other", [TEXT.replace(b"web", b"db"), TEXT + b"# a comment\n"])
+def test_a_kept_result_is_not_that_of_other_documents(root: Path, other: bytes) -> None:
+    compiler = CompileCache(root, run_inline)
+    compiler.compile([("/a.yaml", TEXT)], Generation(), keep=True)
+
+    new, _ = compiler.compile([("/a.yaml", other)], Generation())
+
+    assert new == compile_texts([("/a.yaml", other)], root, Generation())[0]
+
+
 def _install(root: Path) -> None:
     (root / "usr/lib/systemd/system/web.service").write_text(UNIT)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ordain.agent.cli.machine.explain import with_evidence
+from ordain.agent.cli.machine.row_origins import with_evidence
 from ordain.agent.plan.explain import ProvenanceEntry
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import DIRECTORY
