@@ -32,6 +32,7 @@ from ordain.agent.errors import Failure, Unavailable
 from ordain.agent.settings import read_settings
 from ordain.agent.state.history_events import applied_revision, read_events
 from ordain.agent.status import AgentState, Status
+from ordain.agent.system.dbus.call_limits import CallLimits
 from ordain.agent.system.dbus.dbus_next_driver import DbusNext
 from ordain.agent.system.dbus.polkit import PolkitAuthority
 from ordain.agent.system.priority import FIRST, set_nice
@@ -64,7 +65,9 @@ async def _run(root: Path) -> int:
     settings, problems = read_settings(root)
     for problem in problems:
         log.warning("%s", problem)
-    bus, public = await DbusNext.open(), await DbusNext.open(public=True)
+    bus = await DbusNext.open()
+    authority = PolkitAuthority(bus)
+    public = await DbusNext.open(limits=CallLimits(authority.user))  # the answers of the bus pass no queue of users
     systemd = await Systemd.open(await ManagerSocket.open(bus))
     worker = Worker()
     parts = build_parts(systemd=systemd, executor=worker, root=root)
@@ -92,7 +95,7 @@ async def _run(root: Path) -> int:
     )
     client = AgentClient(requests, follower)
     # Users can send to the public connection only. Root uses the other one, and PID 1 a socket of its own.
-    interface, for_root = (AgentInterface(client, status, PolkitAuthority(bus)) for _ in range(2))
+    interface, for_root = (AgentInterface(client, status, authority) for _ in range(2))
     await serve(public.connection, interface)
     try:
         await serve(bus.connection, for_root, ROOT_BUS_NAME)

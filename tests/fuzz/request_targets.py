@@ -44,6 +44,7 @@ from ordain.agent.server.relay.relay import Relay
 from ordain.agent.server.relay.relay_requests import RelayRequests, _checked
 from ordain.agent.server.server import identify_machine
 from ordain.agent.status import Status
+from ordain.agent.system.dbus.call_limits import CallLimits
 from ordain.agent.system.dbus.dbus_guard import GuardedMessageBus, _Frame
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.reader import read, read_node
@@ -222,18 +223,26 @@ class _Bus:
         logging.getLogger("ordain.agent.system.dbus.dbus_guard").addHandler(_InternalError())
 
     async def _make(self) -> GuardedMessageBus:
-        bus = GuardedMessageBus(f"unix:path={self.folder.name}/bus", public=True)
+        bus = GuardedMessageBus(f"unix:path={self.folder.name}/bus", limits=self._limits())
         status = StatusPublisher(cast(Any, None), Status(agent=True))
         bus.reads = READS
         bus.send = self.sent.append  # type: ignore[method-assign, assignment]
         bus.export(OBJECT_PATH, AgentInterface(cast(Any, _Nobody()), status, cast(Any, _Nobody())))
         return bus
 
+    def _limits(self) -> CallLimits:
+        async def user_of(sender: str) -> int:
+            if not sender:
+                raise Denied("the caller has disconnected")
+            return 65534
+
+        self.limits = CallLimits(user_of)
+        self.limits.exceeded = lambda user, now: ""  # type: ignore[method-assign]
+        return self.limits
+
     async def receive(self, data: bytes) -> None:
         self.sent.clear()
-        self.bus._calls.clear()
-        self.bus._in_flight.clear()
-        self.bus._all_calls = type(self.bus._all_calls)(10**9, 1.0)
+        self.limits._users.clear()
         before = asyncio.all_tasks()
         stream = io.BytesIO(data)
         with contextlib.suppress(EOFError, ValueError):  # the end of the stream, or a stream that is not D-Bus
@@ -242,9 +251,10 @@ class _Bus:
                     self.bus._receive(frame)
                 except (EOFError, ValueError) as error:
                     raise AssertionError(f"a message ends the connection: {error!r}") from error
-                frame.release()
-        await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)  # the guard answers errors
-        assert not self.bus._in_flight, "a call is never answered"
+        while tasks := asyncio.all_tasks() - before:  # whose call it is, and then its answer
+            await asyncio.gather(*tasks, return_exceptions=True)  # the guard answers errors
+        assert not self.limits.in_flight, "a call is never answered"
+        assert not self.bus._held
         for message in self.sent:
             assert "Traceback" not in str(message.body)
             assert "internal error" not in str(message.body), message.body

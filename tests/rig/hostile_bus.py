@@ -4,12 +4,14 @@ hostile_bus.py signals SECONDS       answers every job of systemd with forged si
 hostile_bus.py calls SECONDS FLAGS   calls Status as fast as the bus takes it; FLAGS 1: wants no reply
 hostile_bus.py large SECONDS         calls Plan with bodies of 31 MiB
 hostile_bus.py signatures SECONDS    calls with bodies of thousands of different signatures
+hostile_bus.py steady SECONDS        calls Status 200 times in a second, over twenty connections
 hostile_bus.py field                 calls Status with a header field that the specification does not name
 hostile_bus.py odd                   prints, as JSON, the answers to odd calls of each method and property
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -228,6 +230,21 @@ def flood(seconds: float, flags: int, member: str, signature: str, data: bytes) 
     print(count)
 
 
+def steady(seconds: float) -> None:
+    """Call Status as often as no limit of a single connection forbids, over many of them."""
+    senders = [Connection() for _ in range(20)]
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for sender in senders:
+            sender.send(sender.message(CALL, (AGENT, OBJECT, AGENT), "Status"))
+            sender.socket.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while sender.socket.recv(1 << 20):
+                    pass
+            sender.socket.setblocking(True)
+        time.sleep(0.1)
+
+
 def many_signatures(count: int) -> bytes:
     """Return a body of type ``av``: ``count`` empty arrays of different types."""
     chosen = random.Random(time.monotonic_ns())
@@ -288,6 +305,8 @@ def main() -> None:
         flood(seconds, 0, "Plan", "a(ss)", data)
     elif kind == "signatures":
         flood(seconds, 0, "Plan", "av", many_signatures(4000))
+    elif kind == "steady":
+        steady(seconds)
     elif kind == "field":
         bus = Connection()
         bus.send(bus.message(CALL, (AGENT, OBJECT, AGENT), "Status", more=[(200, ("s", "x"))]))

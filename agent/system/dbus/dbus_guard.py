@@ -12,7 +12,7 @@ disconnects at an unknown header field or type         the specification says to
 disconnects at a message that it cannot decode         the message is dropped: its length is known
 reads as long as messages arrive                       `MESSAGES_AT_ONCE`; a public connection rests after so many
 answers calls that want no reply                       a call that only reads is dropped
-has no limit of calls                                  `CALLS_PER_SEC` and `IN_FLIGHT`, and those for all callers
+has no limit of calls                                  `CallLimits`, by user and for all users
 sends tracebacks, and raises sent errors again         `_Reply`
 never closes descriptors that a caller sent            `Descriptors`, closed with the answer
 keeps 16 descriptors for each call in flight           `DESCRIPTORS_MAX`, and none where the signature has no ``h``
@@ -38,7 +38,6 @@ import os
 import socket
 import struct
 import time
-from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from contextvars import ContextVar
 from pathlib import Path
@@ -55,7 +54,8 @@ from dbus_next.service import ServiceInterface
 from dbus_next.signature import SignatureTree
 from dbus_next.validators import is_bus_name_valid
 
-from ordain.agent.system.dbus.rate_limit import RateLimit
+from ordain.agent.errors import Failure
+from ordain.agent.system.dbus.call_limits import IN_FLIGHT, CallLimits
 
 SIGNATURES_MAX = 128
 """The most signatures in the cache of dbus-next; we use about 40."""
@@ -63,16 +63,10 @@ HEAD_MAX = 16 << 10
 """The most bytes of a call's header fields; only dbus-broker passes on fields that the specification does not name."""
 BODY_MAX = 64 << 10
 """The most bytes of a call's body; the bus itself allows 32 MiB. Larger sets of documents come as a file descriptor."""
-CALLS_PER_SEC = 50
-"""The most calls of one caller in a second, on a public connection."""
-ALL_CALLS_PER_SEC = 150
-IN_FLIGHT = 8
-"""The most calls of one caller that are not answered yet, on a public connection."""
-ALL_IN_FLIGHT = 64
+HELD_MAX = 64
+"""The most calls that wait until the bus has said whose they are; `IN_FLIGHT` of one connection."""
 DESCRIPTORS_MAX = 1
 """The most descriptors that are kept for a call: with the bus' 16, the calls in flight would use up all of ours."""
-SENDERS_MAX = 512
-"""The most senders whose calls are counted; the bus allows a user 256 connections."""
 MESSAGES_AT_ONCE = 32
 REST_SEC = 0.1
 """The rest of a public connection after `MESSAGES_AT_ONCE`: 320 messages in a second are read at most."""
@@ -102,17 +96,17 @@ log = logging.getLogger(__name__)
 class GuardedMessageBus(MessageBus):
     """A connection to the bus; ``reads`` are the members of our interface that change nothing.
 
-    A ``public`` connection is one that everybody may call: it has limits of calls, and reads at a bounded pace.
+    One with ``limits`` is public: everybody may call it, so it keeps these limits, and reads at a bounded pace.
     """
 
-    def __init__(self, bus_address: str, *, public: bool = False) -> None:
+    def __init__(self, bus_address: str, *, limits: CallLimits | None = None) -> None:
         self.reads: frozenset[str] = frozenset()
         self.wanted_signals: list[tuple[str, str]] | None = None
         """The signals to decode, as members and first values (``""``: any); None for all."""
-        self._public = public
-        self._calls: OrderedDict[str, RateLimit] = OrderedDict()
-        self._all_calls = RateLimit(ALL_CALLS_PER_SEC, 1.0)
-        self._in_flight: Counter[str] = Counter()
+        self._limits = limits
+        self._held: dict[str, list[tuple[_Frame, Message]]] = {}
+        """Calls whose user the bus is asked for, by connection."""
+        self._questions: set[asyncio.Task[None]] = set()
         try:
             super().__init__(bus_address=bus_address, negotiate_unix_fd=True)
         except OSError:
@@ -183,11 +177,10 @@ class GuardedMessageBus(MessageBus):
                     return
                 frame, self._unmarshaller = self._unmarshaller, self._create_unmarshaller()
                 self._receive(frame)
-                frame.release()
         except Exception as error:  # the stream has ended, or is not D-Bus
             self._finalize(error)
             return
-        if self._public:
+        if self._limits:
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._fd)
             loop.call_later(REST_SEC, self._read_on)
@@ -197,26 +190,70 @@ class GuardedMessageBus(MessageBus):
             asyncio.get_running_loop().add_reader(self._fd, self._message_reader)
 
     def _receive(self, frame: _Frame) -> None:
-        head: Message | None = None
-        admitted = False
         if self.wanted_signals is not None and not frame.is_wanted(self.wanted_signals):
+            frame.release()
             return
         try:
             head = frame.head()
-            if head is None:
-                return
+        except Exception as error:  # the decoder raises errors of many types
+            log.debug("dropped a message whose header cannot be decoded: %r", error)
+            head = None
+        if head is None:
+            frame.release()
+        elif self._limits and head.message_type is MessageType.METHOD_CALL:
+            sender = head.sender or ""
+            user = self._limits.user(sender)
+            if user is None or sender in self._held:
+                self._hold(sender, frame, head)
+            else:
+                self._take(frame, head, user)
+        else:
+            self._take(frame, head)
+
+    def _hold(self, sender: str, frame: _Frame, call: Message) -> None:
+        """Keep a call until the bus has said whose it is."""
+        frame.descriptors.close(keep=DESCRIPTORS_MAX if "h" in call.signature else 0)
+        if len(self._held.get(sender, ())) >= IN_FLIGHT or sum(map(len, self._held.values())) >= HELD_MAX:
+            frame.release()
+            self._refuse(call, ErrorType.LIMITS_EXCEEDED, f"{HELD_MAX} calls wait for the message bus; try again")
+            return
+        if sender not in self._held:
+            self._held[sender] = []
+            question = asyncio.get_running_loop().create_task(self._ask(sender))
+            self._questions.add(question)
+            question.add_done_callback(self._questions.discard)
+        self._held[sender].append((frame, call))
+
+    async def _ask(self, sender: str) -> None:
+        assert self._limits
+        user, reason = None, ""
+        try:
+            user = await self._limits.ask(sender)
+        except Failure as failure:  # it has disconnected, or there is no bus any more
+            reason = f"the message bus does not say whose call this is ({failure}); try again"
+        for frame, call in self._held.pop(sender):
+            if reason:
+                frame.release()
+                self._refuse(call, ErrorType.LIMITS_EXCEEDED, reason)
+            else:
+                self._take(frame, call, user)
+
+    def _take(self, frame: _Frame, head: Message, user: int | None = None) -> None:
+        """Decode the body of a message, and act on it; ``user`` makes a call of a connection with limits."""
+        try:
             if head.message_type is MessageType.METHOD_CALL:
                 frame.descriptors.close(keep=DESCRIPTORS_MAX if "h" in head.signature else 0)
-                admitted = self._admit(head, frame)
-                if not admitted:
+                if not self._admit(head, frame, user):
                     return
             head.body = frame.body(head)
-        except Exception as error:  # the decoder raises errors of many types
+        except Exception as error:  # as above
             log.debug("dropped a message that cannot be decoded: %r", error)
-            if head is not None and head.message_type is MessageType.METHOD_CALL:
+            if head.message_type is MessageType.METHOD_CALL:
                 refusal = DBusError(ErrorType.INVALID_ARGS, "the call cannot be decoded")
-                _Reply(self, head, admitted=admitted).send_error(refusal)
+                _Reply(self, head).send_error(refusal)
             return
+        finally:
+            frame.release()
         self._on_message(head)
 
     def _on_message(self, msg: Message) -> None:
@@ -227,12 +264,12 @@ class GuardedMessageBus(MessageBus):
             current_call.reset(token)
         _bound_signatures()
 
-    def _admit(self, call: Message, frame: _Frame) -> bool:
+    def _admit(self, call: Message, frame: _Frame, user: int | None) -> bool:
         """Return whether to decode and answer a call; refuse it otherwise."""
         standard = (call.interface or "").startswith(_STANDARD)
         if call.flags & MessageFlag.NO_REPLY_EXPECTED and (standard or call.member in self.reads):
             return False
-        if self._public and (words := self._limit_reached(call.sender or "", time.monotonic())):
+        if self._limits and user is not None and (words := self._limits.exceeded(user, time.monotonic())):
             self._refuse(call, ErrorType.LIMITS_EXCEEDED, words)
             return False
         if call.signature not in _SIGNATURES | self._signatures():
@@ -243,42 +280,22 @@ class GuardedMessageBus(MessageBus):
             words = f"{frame.body_size} bytes, and a call may have {BODY_MAX}; pass documents as a file (ApplyFile)"
             self._refuse(call, ErrorType.LIMITS_EXCEEDED, words)
             return False
-        if self._public:
-            self._in_flight[call.sender or ""] += 1
+        if self._limits and user is not None:
+            self._limits.began(user)
+            call.counted_for = user
         return True
 
-    def _limit_reached(self, sender: str, now: float) -> str:
-        """Count a call of ``sender``; return the limit that it exceeds, "" for none."""
-        limit = self._calls.pop(sender, None) or RateLimit(CALLS_PER_SEC, 1.0)
-        self._calls[sender] = limit
-        if len(self._calls) > SENDERS_MAX:
-            self._calls.popitem(last=False)
-        if limit.wait_sec(now):
-            return f"more than {CALLS_PER_SEC} calls in a second; call less often"
-        limit.record(now)
-        if self._all_calls.wait_sec(now):
-            return f"more than {ALL_CALLS_PER_SEC} calls of all users in a second; try again"
-        self._all_calls.record(now)
-        if self._in_flight[sender] >= IN_FLIGHT:
-            return f"{IN_FLIGHT} calls are not answered yet; wait for an answer"
-        if self._in_flight.total() >= ALL_IN_FLIGHT:
-            return f"{ALL_IN_FLIGHT} calls of all users are not answered yet; try again"
-        return ""
-
     def ended(self, call: Message) -> None:
-        """Note that a call is answered."""
-        sender = call.sender or ""
-        if self._in_flight[sender] > 1:
-            self._in_flight[sender] -= 1
-        else:
-            del self._in_flight[sender]
+        """Note that a call is answered, if it counts and was not yet."""
+        if self._limits and (user := vars(call).pop("counted_for", None)) is not None:
+            self._limits.ended(user)
 
     def _signatures(self) -> set[str]:
         exported = (interface for interfaces in self._path_exports.values() for interface in interfaces)
         return {method.in_signature for interface in exported for method in ServiceInterface._get_methods(interface)}
 
     def _refuse(self, call: Message, name: ErrorType, words: str) -> None:
-        _Reply(self, call, admitted=False).send_error(DBusError(name, words))
+        _Reply(self, call).send_error(DBusError(name, words))
 
     def _send_reply(self, msg: Message) -> _Reply:
         return _Reply(self, msg)
@@ -294,15 +311,12 @@ class GuardedMessageBus(MessageBus):
 class _Reply:
     """The reply to one call, as dbus-next's own ``SendReply``, but an error never holds a traceback and ends here."""
 
-    def __init__(self, bus: GuardedMessageBus, call: Message, *, admitted: bool = True) -> None:
+    def __init__(self, bus: GuardedMessageBus, call: Message) -> None:
         self._bus = bus
         self._call = call
-        self._counted = admitted
 
     def __call__(self, reply: Message) -> None:
-        if self._counted:
-            self._counted = False
-            self._bus.ended(self._call)
+        self._bus.ended(self._call)
         self._call.descriptors.close()
         if not self._call.flags & MessageFlag.NO_REPLY_EXPECTED:
             self._bus.send(reply)

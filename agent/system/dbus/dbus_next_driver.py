@@ -31,6 +31,7 @@ from ordain.agent.system.dbus.bus import (
     name_owner,
     no_connection,
 )
+from ordain.agent.system.dbus.call_limits import CallLimits
 from ordain.agent.system.dbus.dbus_guard import GuardedMessageBus
 
 T = TypeVar("T")
@@ -52,10 +53,10 @@ class DbusNext:
         self._owners = NameOwners()
 
     @classmethod
-    async def open(cls, address: str = SYSTEM_BUS, *, public: bool = False) -> DbusNext:
-        """Connect to the bus; see `GuardedMessageBus` for ``public``. Raises `Unavailable`."""
+    async def open(cls, address: str = SYSTEM_BUS, *, limits: CallLimits | None = None) -> DbusNext:
+        """Connect to the bus; see `GuardedMessageBus` for ``limits``. Raises `Unavailable`."""
         try:
-            return cls(await GuardedMessageBus(address, public=public).connect())
+            return cls(await GuardedMessageBus(address, limits=limits).connect())
         except (OSError, EOFError, AuthError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
             raise no_connection(address, reason) from error

@@ -67,12 +67,16 @@ class PolkitAuthority:
         except BusError:
             return 0
 
-    async def is_root(self, sender: str) -> bool:
-        """Return whether the connection ``sender`` is one of root. Raises `Denied` if it has disconnected."""
+    async def user(self, sender: str) -> int:
+        """Return the user of the connection ``sender``. Raises `Denied` if it has disconnected."""
         try:
-            return bool(await self._bus.call(DBUS, DBUS_PATH, DBUS, "GetConnectionUnixUser", "s", sender) == 0)
+            return int(await self._bus.call(DBUS, DBUS_PATH, DBUS, "GetConnectionUnixUser", "s", sender))
         except BusError:
             raise Denied("the caller has disconnected") from None
+
+    async def is_root(self, sender: str) -> bool:
+        """Return whether the connection ``sender`` is one of root. Raises `Denied` if it has disconnected."""
+        return await self.user(sender) == 0
 
     async def demand(self, sender: str, question: Question) -> None:
         """Raise `Denied` unless the connection ``sender``, which is not one of root, may do what polkit is asked.

@@ -158,6 +158,21 @@ def test_a_flood_of_calls_delays_root_little_and_the_agent_does_not_grow(machine
     assert_floods_do_not_reach_root(machine)
 
 
+def test_many_connections_of_a_user_use_up_no_limit_of_others(machine: Machine) -> None:
+    boot(machine)
+
+    def status_of(user: str) -> str:
+        who = (f"--reuid={user}", "--regid=nogroup", "--clear-groups")
+        asked = machine.run("setpriv", *who, "busctl", "--timeout=60", "call", *BUS, "Status", check=False, timeout=90)
+        return asked.stdout + asked.stderr
+
+    with harm(machine, "steady 120"):
+        machine.until("nobody has used up the limits", lambda: "calls" in status_of("nobody"))
+        for _ in range(5):
+            assert "web.service" in status_of("games")
+    assert_same_agent(machine)
+
+
 def test_an_agent_works_although_the_bus_refuses_its_second_name(machine: Machine) -> None:
     """The policy of an older package is still in force."""
     machine.write(POLICY, OPEN_POLICY.replace("own_prefix", "own"))

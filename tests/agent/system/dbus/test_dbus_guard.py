@@ -11,7 +11,8 @@ import io
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -30,12 +31,15 @@ from ordain.agent.errors import Denied
 from ordain.agent.status import Status
 from ordain.agent.system.dbus import dbus_guard
 from ordain.agent.system.dbus.bus import BusError
-from ordain.agent.system.dbus.dbus_guard import CALLS_PER_SEC, IN_FLIGHT, SIGNATURES_MAX, GuardedMessageBus, _Frame
+from ordain.agent.system.dbus.call_limits import CALLS_PER_SEC, IN_FLIGHT, CallLimits
+from ordain.agent.system.dbus.dbus_guard import HELD_MAX, SIGNATURES_MAX, GuardedMessageBus, _Frame
 from ordain.agent.system.dbus.dbus_next_driver import DbusNext
 from ordain.agent.system.dbus.polkit import Question
 from support.private_bus import private_bus
 
-PROPERTIES = "org.freedesktop.DBus.Properties"
+PROPERTIES, PEER = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.Peer"
+LIMITS_EXCEEDED = "org.freedesktop.DBus.Error.LimitsExceeded"
+ROOT, SOMEBODY, SOMEBODY_ELSE = 0, 65534, 1000
 ODD: tuple[tuple[str, list[Any]], ...] = (
     ("", []),
     ("s", [""]),
@@ -72,10 +76,26 @@ class DenyAll:
         raise Denied("no")
 
 
+class Users:
+    """The users of connections; all are `SOMEBODY` but those in ``others``. The bus answers while ``answering``."""
+
+    def __init__(self) -> None:
+        self.others: dict[str, int] = {}
+        self.asked: list[str] = []
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def user_of(self, sender: str) -> int:
+        self.asked.append(sender)
+        await self.answering.wait()
+        return self.others.get(sender, SOMEBODY)
+
+
 class Client:
     """The client of an agent that counts how often it is asked."""
 
     def __init__(self) -> None:
+        self.users = Users()
         self.asked = 0
         self.answer = asyncio.Event()
         self.answer.set()
@@ -96,9 +116,9 @@ class Client:
 
 def agent_and_caller(address: str, test: Callable[[MessageBus, GuardedMessageBus, Client], Awaitable[None]]) -> None:
     async def run() -> None:
-        agent = await GuardedMessageBus(address, public=True).connect()
-        caller = await MessageBus(bus_address=address).connect()
         client = Client()
+        agent = await GuardedMessageBus(address, limits=CallLimits(client.users.user_of)).connect()
+        caller = await MessageBus(bus_address=address).connect()
         status = StatusPublisher(cast(Any, None), Status(agent=True))
         await serve(agent, AgentInterface(cast(Any, client), status, cast(Any, DenyAll())))
         try:
@@ -177,19 +197,72 @@ def test_a_call_that_only_reads_and_wants_no_reply_is_dropped(address: str) -> N
     agent_and_caller(address, test)
 
 
-def test_a_sender_has_a_limit_of_calls_and_others_do_not_feel_it(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@asynccontextmanager
+async def connections(address: str, count: int) -> AsyncIterator[list[MessageBus]]:
+    """Connect to the bus ``count`` times."""
+    buses = [await MessageBus(bus_address=address).connect() for _ in range(count)]
+    try:
+        yield buses
+    finally:
+        for bus in buses:
+            bus.disconnect()
+            bus._sock.close()
+
+
+def test_a_user_has_a_limit_of_calls_over_all_connections_and_others_do_not_feel_it(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # All calls come in the same second, also on a busy host.
     monkeypatch.setattr(dbus_guard, "time", SimpleNamespace(monotonic=lambda: 1000.0))
 
     async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
         get = call("Get", "ss", BUS_NAME, "State", interface=PROPERTIES)
-        replies = [await answer(caller, get) for _ in range(CALLS_PER_SEC + 20)]
-        names = [reply.error_name for reply in replies if reply.message_type is MessageType.ERROR]
-        assert names == ["org.freedesktop.DBus.Error.LimitsExceeded"] * 20
-        other = await MessageBus(bus_address=address).connect()
-        assert (await answer(other, call("Status"))).message_type is MessageType.METHOD_RETURN
-        other.disconnect()
-        other._sock.close()
+        async with connections(address, 12) as buses:
+            root, other, *many = buses
+            client.users.others = {str(root.unique_name): ROOT, str(other.unique_name): SOMEBODY_ELSE}
+            replies = [await answer(many[n % len(many)], get) for n in range(CALLS_PER_SEC + 20)]
+            names = [reply.error_name for reply in replies if reply.message_type is MessageType.ERROR]
+            assert names == [LIMITS_EXCEEDED] * 20
+            for bus in (root, other):
+                assert (await answer(bus, call("Status"))).message_type is MessageType.METHOD_RETURN
+            for _ in range(CALLS_PER_SEC + 1):
+                assert (await answer(root, get)).message_type is MessageType.METHOD_RETURN
+            assert len(client.users.asked) == len(buses)  # the bus is asked once for each
+
+    agent_and_caller(address, test)
+
+
+def test_calls_wait_in_their_order_until_the_bus_says_whose_they_are(address: str) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        client.users.answering.clear()
+        first = [asyncio.ensure_future(answer(caller, call("Explain", "s", f"{n}"))) for n in range(IN_FLIGHT)]
+        refused = await asyncio.ensure_future(answer(caller, call("Explain", "s", "one more")))  # sent after these
+        assert refused.error_name == LIMITS_EXCEEDED
+        async with connections(address, HELD_MAX) as buses:
+            client.users.others = {str(bus.unique_name): 1000 + n for n, bus in enumerate(buses)}
+            waiting = [asyncio.ensure_future(answer(bus, call("Ping", interface=PEER))) for bus in buses]
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            assert {task.result().error_name for task in done} == {LIMITS_EXCEEDED}
+            client.users.answering.set()
+            replies = await asyncio.gather(*waiting)
+            assert sum(reply.message_type is MessageType.METHOD_RETURN for reply in replies) == HELD_MAX - IN_FLIGHT
+        assert [(await task).body[0].partition("\n")[0] for task in first] == [f"{n}" for n in range(IN_FLIGHT)]
+        assert not agent._held
+
+    agent_and_caller(address, test)
+
+
+def test_calls_of_a_connection_that_has_gone_are_dropped(address: str) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        async def user_of(sender: str) -> int:
+            raise Denied("the caller has disconnected")
+
+        assert agent._limits
+        agent._limits._user_of = user_of
+        reply = await answer(caller, call("Status"))
+        assert (reply.error_name, client.asked) == (LIMITS_EXCEEDED, 0)
+        assert "the caller has disconnected" in reply.body[0]
+        assert not agent._held
 
     agent_and_caller(address, test)
 
@@ -232,7 +305,7 @@ def test_a_large_call_is_refused_and_not_kept(address: str, monkeypatch: pytest.
 
         monkeypatch.setattr(agent, "_receive", record)
         reply = await answer(caller, call("Plan", "a(ss)", [["a", "x" * (3 << 20)]]))
-        assert reply.error_name == "org.freedesktop.DBus.Error.LimitsExceeded"
+        assert reply.error_name == LIMITS_EXCEEDED
         assert "ApplyFile" in reply.body[0]
         assert max(kept) < 1000
         assert (await answer(caller, call("Status"))).message_type is MessageType.METHOD_RETURN
@@ -240,14 +313,18 @@ def test_a_large_call_is_refused_and_not_kept(address: str, monkeypatch: pytest.
     agent_and_caller(address, test)
 
 
-def test_a_caller_has_a_limit_of_calls_without_an_answer(address: str) -> None:
+def test_a_user_has_a_limit_of_calls_without_an_answer(address: str) -> None:
     async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
         client.answer.clear()
-        waiting = [asyncio.ensure_future(answer(caller, call("Status"))) for _ in range(IN_FLIGHT)]
-        await asyncio.wait(waiting, timeout=0.3)
-        reply = await answer(caller, call("Status"))
-        assert reply.error_name == "org.freedesktop.DBus.Error.LimitsExceeded"
-        client.answer.set()
+        async with connections(address, IN_FLIGHT + 2) as (refused, other, *many):
+            client.users.others = {str(other.unique_name): SOMEBODY_ELSE}
+            waiting = [asyncio.ensure_future(answer(bus, call("Status"))) for bus in (*many, other)]
+            await asyncio.wait(waiting, timeout=0.3)
+            reply = await answer(refused, call("Status"))
+            assert reply.error_name == LIMITS_EXCEEDED
+            assert not any(task.done() for task in waiting)
+            client.answer.set()
+            await asyncio.wait(waiting)
         assert {reply.message_type for reply in await asyncio.gather(*waiting)} == {MessageType.METHOD_RETURN}
         assert (await answer(caller, call("Status"))).message_type is MessageType.METHOD_RETURN
         assert client.asked <= 3  # one that ran, one for all who asked meanwhile, one for the last
@@ -298,8 +375,9 @@ def test_calls_in_flight_keep_no_descriptors_that_they_do_not_use(address: str, 
                 )
                 for _ in range(IN_FLIGHT)
             ]
+            assert agent._limits
             async with asyncio.timeout(20):
-                while agent._in_flight.total() < IN_FLIGHT:  # noqa: ASYNC110 - nobody tells
+                while agent._limits.in_flight.total() < IN_FLIGHT:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.01)
             assert descriptors_of(passed) == 1
             client.answer.set()
@@ -380,7 +458,8 @@ def test_calls_that_cannot_be_decoded_do_not_count_as_unanswered(address: str) -
         for _ in range(IN_FLIGHT + 1):
             reply = await answer(caller, call("PlanFile", "a(st)h", [], 7))
             assert reply.error_name == "org.freedesktop.DBus.Error.InvalidArgs"
-        assert agent._in_flight.total() == 0
+        assert agent._limits
+        assert agent._limits.in_flight.total() == 0
         assert (await answer(caller, call("Status"))).message_type is MessageType.METHOD_RETURN
 
     agent_and_caller(address, test)
