@@ -39,6 +39,7 @@ from ordain.agent.system.cached_file import CachedFile
 from ordain.generator import files
 from ordain.generator.cache import Cache, CacheError, pack, unpack
 from ordain.generator.choose import BASELINE, HANDED, read_trusted
+from ordain.generator.first_boot import HANDED_DIRECTORY, HANDED_OVER
 from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
 
 if TYPE_CHECKING:
@@ -91,14 +92,16 @@ class Store:
         self._read_applied = CachedFile(self._applied, lambda data: from_json(Applied, json.loads(data)))
 
     def restrict_access(self) -> None:
-        """Take the access of others to generations and boot caches, which earlier versions gave. Errors are ignored.
+        """Take the access of others to generations, boot caches and documents of the boot. Errors are ignored.
 
-        A file in a directory that others cannot enter needs no other mode.
+        Earlier versions gave it, and so does an initrd that an earlier version has made. A file in a directory that
+        others cannot enter needs no other mode.
         """
-        for folder in (self._history, self._boot, self._trial.parent):
+        documents = [self._root / path.lstrip("/") for path in (HANDED_DIRECTORY, *HANDED_OVER)]
+        for path in (self._history, self._boot, self._trial.parent, *documents):
             with contextlib.suppress(OSError):
-                if (mode := folder.stat().st_mode) & 0o077:
-                    folder.chmod(mode & 0o7700)
+                if (mode := path.stat().st_mode) & 0o077:
+                    path.chmod(mode & 0o7700)
 
     def save(self, generation: Generation) -> tuple[Generation, NotPersistent | None]:
         """Write ``generation`` to the history, and return it with its number.

@@ -11,6 +11,8 @@ from rig.machine import Machine, MachineError
 
 DOCUMENTS = "/etc/ordain/documents"
 BUS = ("org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
+PLACES_OF_DOCUMENTS = ("/etc/ordain", "/var/lib/ordain", "/run/ordain", "/run/systemd", "/etc/app", "/etc/secret.conf")
+"""The directories and files that hold contents of documents."""
 Sections = Mapping[str, Any]
 """The sections of a Layer, as data."""
 
@@ -90,6 +92,12 @@ def wait_agent_state(machine: Machine, wanted: str, *, timeout: float = 60) -> N
         status = agent_status(machine)
         why = [(condition["code"], condition["what"]) for condition in status["conditions"]]
         raise MachineError(f"{error}; it is {status['state']}: {why} {status['source']}") from None
+
+
+def readable_by_nobody(machine: Machine, text: str) -> list[str]:
+    """Return the paths of files with ``text`` that every user can read, in `PLACES_OF_DOCUMENTS`."""
+    nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+    return machine.run(*nobody, "grep", "-rlsaF", text, *PLACES_OF_DOCUMENTS, check=False).stdout.split()
 
 
 def pause(machine: Machine) -> None:

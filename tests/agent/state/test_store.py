@@ -79,10 +79,16 @@ def test_only_root_reads_generations_and_boot_caches(store: Store, tmp_path: Pat
         for path in (folder, *(file for file in folder.rglob("*") if file.is_file())):
             assert path.stat().st_mode & 0o077 == 0, path
 
-    for folder in folders:
+    handed = tmp_path / "run/ordain/documents"
+    handed.mkdir()
+    one = tmp_path / "run/ordain/document.json"
+    one.write_text("{}")
+    one.chmod(0o644)
+    for folder in (*folders, handed):
         folder.chmod(0o755)  # as an earlier version left it
     store.restrict_access()
-    assert [folder.stat().st_mode & 0o777 for folder in folders] == [0o700] * 3
+    assert [folder.stat().st_mode & 0o777 for folder in (*folders, handed)] == [0o700] * 4
+    assert one.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_generation_that_equals_the_last_one_gets_no_new_number(store: Store) -> None:

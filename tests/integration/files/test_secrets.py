@@ -11,10 +11,12 @@ from ordain.agent.delivery.identity.secret_text import as_document
 from ordain.transforms.sealed_secret import SealedSecret
 from rig.machine import Machine
 from rig.machine_agent import (
+    PLACES_OF_DOCUMENTS,
     active_state,
     agent_status,
     environment,
     invocations,
+    readable_by_nobody,
     sleep_service,
     wait_active,
     write_layer,
@@ -71,12 +73,6 @@ files:
   /etc/app/secret.conf: {content: "password=hunter2", mode: "0600"}
   /etc/app/template.conf: {template: "password={{ values.word }}", mode: "0600"}
 """
-PLACES = ("/etc/ordain", "/var/lib/ordain", "/run/ordain", "/run/systemd", "/etc/app")
-
-
-def found_by_nobody(machine: Machine) -> str:
-    nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
-    return machine.run(*nobody, "grep", "-rlsa", "hunter2", *PLACES, check=False).stdout
 
 
 def test_contents_of_files_are_for_root_alone_also_after_an_upgrade(machine: Machine) -> None:
@@ -85,15 +81,17 @@ def test_contents_of_files_are_for_root_alone_also_after_an_upgrade(machine: Mac
     machine.until("the file is placed", lambda: machine.path("/etc/app/template.conf").exists())
     machine.until("the generation is proven", lambda: machine.path("/etc/ordain/boot/current").exists())
     assert machine.read("/etc/app/template.conf") == "password=hunter2"
-    assert found_by_nobody(machine) == ""
-    assert machine.run("grep", "-rlsa", "hunter2", *PLACES).stdout.count("\n") >= 4  # there is something to find
+    assert readable_by_nobody(machine, "hunter2") == []
+    assert (
+        machine.run("grep", "-rlsa", "hunter2", *PLACES_OF_DOCUMENTS).stdout.count("\n") >= 4
+    )  # there is something to find
 
     # The modes that older versions used.
     machine.run("chmod", "-R", "a+rX", "/etc/ordain", "/var/lib/ordain", "/run/ordain")
-    assert found_by_nobody(machine) != ""
+    assert readable_by_nobody(machine, "hunter2")
     machine.run("dpkg-reconfigure", "--frontend=noninteractive", "ordain")  # its postinst restarts the agent
     machine.run("systemctl", "restart", "ordain-agent.service")
-    assert found_by_nobody(machine) == ""
+    assert readable_by_nobody(machine, "hunter2") == []
 
 
 DOCUMENT = """ordain: v1

@@ -11,7 +11,7 @@ import pytest
 
 from rig import package
 from rig.machine import Machine, Machines
-from rig.machine_agent import agent_status, wait_agent_state
+from rig.machine_agent import agent_status, readable_by_nobody, wait_agent_state
 from rig.upgrade import OFFLINE, SYSTEMD, fetch
 
 pytestmark = pytest.mark.integration
@@ -118,8 +118,19 @@ services:
   each: {command: [/usr/bin/sleep, "1000"], instances: [a, b]}
 sysctl: {net.ipv4.ip_forward: 1}
 users: {builder: {uid: 1234}}
-files: {/etc/site.conf: {content: WORD, mode: "0600"}}
+files:
+  /etc/site.conf: {content: WORD, mode: "0600"}
+  /etc/secret.conf: {content: hunter2, mode: "0600"}
 """
+HANDED = "ordain: v1\nkind: Layer\nname: handed\nfiles: {/etc/handed.conf: {content: hunter2, mode: '0600'}}\n"
+OPEN_BEFORE = {
+    "/etc/ordain/boot",
+    "/etc/ordain/documents",
+    "/run/ordain/boot",
+    "/run/ordain/documents",
+    "/var/lib/ordain",
+}
+"""The directories in which the first package, and the script of its initrd, let everybody read all contents."""
 
 
 @pytest.mark.slow
@@ -137,7 +148,12 @@ def test_an_upgrade_from_the_first_package_keeps_generations_holds_and_services(
         machine.write("/etc/ordain/documents/base.yaml", EVERYTHING.replace("WORD", word))
         machine.until(f"/etc/site.conf says {word}", functools.partial(_says, machine, "/etc/site.conf", word))
         wait_agent_state(machine, "converged")
+    machine.write(
+        "/run/ordain/documents/source.yaml", HANDED
+    )  # an initrd is older than the package, or is not made again
     machine.run("ordainctl", "hold", "held.service")
+    shown = readable_by_nobody(machine, "hunter2")
+    assert {place for place in OPEN_BEFORE if any(path.startswith(f"{place}/") for path in shown)} == OPEN_BEFORE
     pids = {unit: running(machine, unit) for unit in ("web.service", "held.service", "each@a.service")}
     applied = agent_status(machine)["generation"]
 
@@ -148,6 +164,8 @@ def test_an_upgrade_from_the_first_package_keeps_generations_holds_and_services(
     assert "held.service" in machine.run("ordainctl", "status", "held.service", check=False).stdout
     numbers = [row["number"] for row in json.loads(machine.run("ordainctl", "history", "--json").stdout)]
     assert applied in numbers
+    assert readable_by_nobody(machine, "hunter2") == []
+    assert machine.read("/etc/secret.conf").strip() == "hunter2"
 
     machine.write("/etc/ordain/documents/base.yaml", EVERYTHING.replace("WORD", "three"))
     machine.until("/etc/site.conf says three", lambda: _says(machine, "/etc/site.conf", "three"))
@@ -161,6 +179,7 @@ def test_an_upgrade_from_the_first_package_keeps_generations_holds_and_services(
     machine.boot()
     machine.until("web runs", lambda: machine.show("web.service", "ActiveState")["ActiveState"] == "active")
     assert _says(machine, "/etc/site.conf", "two")
+    assert readable_by_nobody(machine, "hunter2") == []
 
 
 def _says(machine: Machine, path: str, word: str) -> bool:
