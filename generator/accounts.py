@@ -18,7 +18,7 @@ from typing import Any
 
 from ordain.generator.files import replace_synced
 from ordain.generator.phases import REPORTS
-from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, why_not
+from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, account_rows, why_not
 
 RECORD = "etc/ordain/boot/accounts"
 """It is on the root file system, like the accounts, because /var may not be mounted yet."""
@@ -170,8 +170,7 @@ class Accounts:
         return next((row[7] for row in self._rows("shadow") if row[0] == name and len(row) > 7), "")
 
     def _rows(self, database: str) -> list[list[str]]:
-        text = (self._root / "etc" / database).read_text("utf-8", "surrogateescape")
-        return [line.split(":") for line in text.splitlines()]
+        return account_rows((self._root / "etc" / database).read_bytes())
 
     def _read(self) -> dict[str, Any]:
         try:

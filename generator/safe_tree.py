@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ordain.generator import selinux_label
+from ordain.transforms.account_lines import account_rows
 
 SIZE_MAX = 64 << 20
 """The most bytes of a file that is replaced, because it is read and kept; a sparse file of a user may have any size."""
@@ -135,8 +136,7 @@ def user_above(root: Path, path: str) -> int:
 def account_name(root: Path, number: int, database: str = "passwd") -> str:
     """Return the name of the user (``passwd``) or group (``group``) with this number, else the number."""
     with contextlib.suppress(OSError):
-        for line in (root / "etc" / database).read_text("utf-8", "surrogateescape").splitlines():
-            fields = line.split(":")
+        for fields in account_rows((root / "etc" / database).read_bytes()):
             if len(fields) > 2 and fields[2] == str(number):
                 return fields[0]
     return str(number)
@@ -152,8 +152,7 @@ def account_number(root: Path, database: str, name: str) -> int:
     if name.isascii() and name.isdecimal():
         return int(name)
     with contextlib.suppress(FileNotFoundError):
-        for line in (root / "etc" / database).read_text("utf-8", "surrogateescape").splitlines():
-            fields = line.split(":")
+        for fields in account_rows((root / "etc" / database).read_bytes()):
             if fields[0] == name and len(fields) > 2 and fields[2].isdecimal():
                 return int(fields[2])
     raise PlacementError(f"there is no {'user' if database == 'passwd' else 'group'} {name}")
@@ -162,8 +161,7 @@ def account_number(root: Path, database: str, name: str) -> int:
 def home_of(root: Path, user: str) -> str:
     """Return the home directory of ``user``, ``""`` if there is no such user."""
     with contextlib.suppress(FileNotFoundError):
-        for line in (root / "etc/passwd").read_text("utf-8", "surrogateescape").splitlines():
-            fields = line.split(":")
+        for fields in account_rows((root / "etc/passwd").read_bytes()):
             if fields[0] == user and len(fields) > 5:
                 return fields[5]
     return ""

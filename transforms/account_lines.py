@@ -37,6 +37,15 @@ class AccountLine:
         return "uid" if self.kind == "u" else "gid"
 
 
+def account_rows(data: bytes) -> list[list[str]]:
+    """Return the fields of each line of passwd(5), group(5) or shadow(5).
+
+    Only a line feed ends a line, as for the C library: users write their own name into theirs with chfn(1), and it may
+    have other line ends of Unicode, such as U+2028. Whoever split there would not know the user any more.
+    """
+    return [line.split(":") for line in data.decode("utf-8", "surrogateescape").split("\n")]
+
+
 def account_lines(text: str) -> Iterator[AccountLine]:
     """Yield the accounts that the lines of a file of ours make.
 

@@ -72,7 +72,7 @@ def probe(device: Path, tools: Tools) -> Mapping[str, str]:
     if not device.exists():
         raise Failure(f"{device}: this device is gone; boot the machine again")
     probed = tools.run("blkid", "-p", "-o", "export", device, allowed=(0, _NOTHING_FOUND, _SEVERAL_FOUND))
-    return dict(line.partition("=")[::2] for line in probed.splitlines())
+    return dict(line.partition("=")[::2] for line in probed.split("\n"))
 
 
 def read_content(device: Path, tools: Tools) -> DiskContent:
@@ -104,7 +104,7 @@ def _named(entries: tuple[TableEntry, ...]) -> str:
 
 def _entries(device: Path, tools: Tools) -> tuple[TableEntry, ...]:
     shown = tools.run("partx", "--pairs", "--bytes", "--output", "NR,START,NAME,UUID", device, allowed=(0, 1))
-    rows = (dict(word.partition("=")[::2] for word in shlex.split(line)) for line in shown.splitlines())
+    rows = (dict(word.partition("=")[::2] for word in shlex.split(line)) for line in shown.split("\n") if line)
     return tuple(
         TableEntry(number=int(row["NR"]), offset=int(row["START"]) * 512, name=row["NAME"], uuid=row["UUID"])
         for row in rows

@@ -51,7 +51,7 @@ def _disk(root: Path, name: str) -> Disk | None:
     count = int(text["size"]) if text["size"].isdigit() else 0
     if NOT_DISKS.fullmatch(name) or rootfs.exists(root, f"{folder}/partition") or not count or text["ro"] == "1":
         return None
-    udev = (rootfs.read(root, f"run/udev/data/b{text['dev']}") or b"").decode(errors="replace").splitlines()
+    udev = (rootfs.read(root, f"run/udev/data/b{text['dev']}") or b"").decode(errors="replace").split("\n")
     properties = dict(line[2:].partition("=")[::2] for line in udev if line.startswith("E:"))
     return Disk(
         path=Path("/dev", name),

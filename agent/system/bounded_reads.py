@@ -108,7 +108,7 @@ def mount_points() -> tuple[str, ...]:
     """Return the mounts that may not answer, the longest path first. Source: proc_pid_mountinfo(5)."""
     points = set()
     try:
-        lines = MOUNTS.read_text("utf-8", "surrogateescape").splitlines()
+        lines = MOUNTS.read_bytes().decode("utf-8", "surrogateescape").split("\n")  # names have other line ends
     except OSError:
         return ()
     for line in lines:

@@ -10,6 +10,7 @@ import pytest
 
 from ordain.generator.accounts import RECORD, Accounts, main
 from ordain.generator.phases import REPORTS
+from ordain.generator.safe_tree import home_of
 from ordain.transforms.account_lines import FOLDER
 
 PASSWD = "root:x:0:0::/root:/bin/bash\nwww:x:33:33::/var/www:/bin/sh\nann:x:1000:1000::/home/ann:/bin/bash\n"
@@ -30,9 +31,9 @@ class Machine:
         self.ran.append(" ".join(argv))
         passwd, group = self.root / "etc/passwd", self.root / "etc/group"
         if argv[0] == "usermod" and "--shell" in argv:
-            lines = [line.split(":") for line in passwd.read_text().splitlines()]
-            new = argv[argv.index("--shell") + 1]
-            passwd.write_text("".join(":".join([*f[:6], new if f[0] == argv[-1] else f[6]]) + "\n" for f in lines))
+            lines = [line.split(b":") for line in passwd.read_bytes().split(b"\n") if line]
+            new, name = argv[argv.index("--shell") + 1].encode(), argv[-1].encode()
+            passwd.write_bytes(b"".join(b":".join([*f[:6], new if f[0] == name else f[6]]) + b"\n" for f in lines))
         if argv[0] == "systemd-sysusers":
             for path in argv[1:]:
                 for line in Path(path).read_text().splitlines():
@@ -93,6 +94,18 @@ def test_a_locked_account_expires_and_is_unlocked_again(machine: Machine) -> Non
 
     machine.wants({"name": "ann", "groups": []})
     assert machine.changes == ["usermod --expiredate  ann"]
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x85", "\x0b", "\x1c", "\r"])
+def test_a_user_does_not_escape_by_a_line_end_of_unicode_in_their_own_name(machine: Machine, end: str) -> None:
+    """chfn(1) lets a user write most of these; getpwnam(3) takes only a line feed for the end of a line."""
+    passwd = machine.root / "etc/passwd"
+    passwd.write_bytes(PASSWD.replace("ann:x:1000:1000:", f"ann:x:1000:1000:x{end}root").encode())
+
+    machine.wants({"name": "ann", "absent": True, "shell": "/usr/sbin/nologin"})
+
+    assert machine.changes == ["usermod --shell /usr/sbin/nologin --expiredate 1 ann"]
+    assert home_of(machine.root, "ann") == "/home/ann"
 
 
 def test_a_missing_account_is_not_locked(machine: Machine) -> None:

@@ -219,9 +219,10 @@ class _Reader:
     def root_kind(self) -> str:
         """Return ``ram`` if the last mount over / is in memory, else ``disk``. Source: proc_pid_mountinfo(5)."""
         kind = ""
-        for line in self.text("proc/1/mountinfo").splitlines():
+        # Only these end a line and a word: users who may mount give their mounts names with others of Unicode.
+        for line in self.text("proc/1/mountinfo").split("\n"):
             mount, _, source = line.partition(" - ")
-            words = mount.split()
+            words = mount.split(" ")
             if len(words) > 4 and words[4] == "/":
                 kind = source.partition(" ")[0]
         return "ram" if kind in ("rootfs", "tmpfs", "ramfs") else "disk"

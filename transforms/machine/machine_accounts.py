@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
+from ordain.transforms.account_lines import account_rows
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import MachineAccounts
 
@@ -22,9 +22,8 @@ def read_accounts(root: Path) -> MachineAccounts:
     )
 
 
-def _rows(root: Path, path: str) -> Iterator[list[str]]:
-    for line in _text(root, path).splitlines():
-        yield line.split(":")
+def _rows(root: Path, path: str) -> list[list[str]]:
+    return account_rows(_data(root, path))
 
 
 def _only_local(root: Path) -> bool:
@@ -39,7 +38,11 @@ def _only_local(root: Path) -> bool:
 
 
 def _text(root: Path, path: str) -> str:
+    return _data(root, path).decode("utf-8", "surrogateescape")
+
+
+def _data(root: Path, path: str) -> bytes:
     try:
-        return (rootfs.read(root, path) or b"").decode("utf-8", "surrogateescape")
+        return rootfs.read(root, path) or b""
     except OSError:
-        return ""
+        return b""

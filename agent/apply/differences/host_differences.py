@@ -15,7 +15,7 @@ from ordain.agent.apply.differences.difference import Difference, condition, poi
 from ordain.agent.model import Change, Effect, Generation, Observed
 from ordain.agent.plan.changes.causes import values_with_causes
 from ordain.generator.accounts import LOCKED
-from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines
+from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, account_rows
 from ordain.transforms.artifacts import RegularFile, UnitFile
 from ordain.transforms.machine import locales, rootfs, time_zones
 from ordain.transforms.render.paths import SYSCTL
@@ -175,8 +175,7 @@ class _Accounts:
 
 
 def _rows(root: Path, database: str) -> Iterable[Row]:
-    text = (rootfs.read(root, database) or b"").decode("utf-8", "surrogateescape")
-    return [line.split(":") for line in text.splitlines()]
+    return account_rows(rootfs.read(root, database) or b"")
 
 
 def _group(line: AccountLine, file: RegularFile, machine: _Accounts, generation: Generation) -> Iterator[Difference]:

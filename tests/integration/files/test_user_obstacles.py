@@ -122,6 +122,27 @@ def test_a_full_home_is_a_condition_with_the_name_of_the_user(machine: Machine) 
     wait_agent_state(machine, "converged")
 
 
+def test_a_user_neither_escapes_a_lock_nor_stops_a_change_of_their_account(machine: Machine) -> None:
+    """alice has a line end of Unicode in her own name, and a process, so that usermod refuses to change her home."""
+    boot(machine)
+    machine.run("chpasswd", stdin="alice:sesame\n")
+    as_alice(machine, "echo sesame | chfn --room $(printf 'x\\342\\200\\250root')")
+    assert "\u2028" in machine.read("/etc/passwd")
+    machine.run("systemd-run", "--quiet", "--unit=busy", "--uid=alice", "sleep", "infinity")
+
+    def alice(words: str, motd: str) -> None:
+        text = f"ordain: v1\nkind: Layer\nname: base\nusers: {{alice: {{uid: 2001, {words}}}}}\n"
+        machine.write(f"{DOCUMENTS}/base.yaml", f"{text}files: {{/etc/motd: {{content: '{motd}'}}}}\n")
+        machine.until("the other file is placed", lambda: machine.read("/etc/motd") == motd)
+        machine.until("the apply has ended", lambda: agent_status(machine)["state"] not in ("applying", "starting"))
+
+    alice("home: /srv/alice", "1")
+    assert "alice" in blame(machine)
+    alice("shell: /usr/sbin/nologin, state: absent", "2")
+    assert machine.run("getent", "passwd", "alice").stdout.strip().endswith(":/usr/sbin/nologin")
+    assert machine.run("getent", "shadow", "alice").stdout.split(":")[7] == "1"
+
+
 def test_a_directory_that_users_share_is_refused(machine: Machine) -> None:
     """alice's directory holds one of bob, and a file of root is to be placed below it."""
     boot(machine)

@@ -181,6 +181,11 @@ def test_virtualization_has_the_name_that_systemd_gives_it(debian: Path, files: 
         ("1 1 0:2 / / rw - rootfs rootfs rw\n25 1 0:30 / / rw shared:1 - tmpfs tmpfs rw\n", "ram"),
         ("1 1 0:2 / / rw - rootfs rootfs rw\n25 1 254:1 / / rw shared:1 master:2 - xfs /dev/vda1 rw\n", "disk"),
         ("25 1 254:1 / / rw - ext4 /dev/vda1 rw\n26 25 0:30 / /run rw - tmpfs tmpfs rw\n", "disk"),
+        (
+            "1 1 0:2 / / rw - tmpfs tmpfs rw\n"
+            "26 1 0:30 / /media/ann/x\u2028a\u2003b\u2003c\u2003d\u2003/\u2003e rw - fuse.x x rw\n",  # of ann
+            "ram",
+        ),
         ("nonsense\n - \n", "disk"),
         ("", "disk"),
     ],
