@@ -31,9 +31,10 @@ class Machine:
         self.ran.append(" ".join(argv))
         passwd, group = self.root / "etc/passwd", self.root / "etc/group"
         if argv[0] == "usermod" and "--shell" in argv:
-            lines = [line.split(b":") for line in passwd.read_bytes().split(b"\n") if line]
-            new, name = argv[argv.index("--shell") + 1].encode(), argv[-1].encode()
-            passwd.write_bytes(b"".join(b":".join([*f[:6], new if f[0] == name else f[6]]) + b"\n" for f in lines))
+            rows = [row.split(":") for row in passwd.read_bytes().decode().split("\n") if row]
+            shell = argv[argv.index("--shell") + 1]
+            text = "".join(":".join([*f[:6], shell if f[0] == argv[-1] else f[6]]) + "\n" for f in rows)
+            passwd.write_bytes(text.encode())
         if argv[0] == "systemd-sysusers":
             for path in argv[1:]:
                 for line in Path(path).read_text().splitlines():
