@@ -7,6 +7,7 @@ texts ──read──▶ Document ──compile──▶ Compiled ──generat
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from pathlib import Path
 from ordain.agent.compile.blocked_items import keep_last_form, keep_last_values
 from ordain.agent.compile.compile_cache import NOT_INSTALLED, MachineInputs, read_machine
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredential, missing_credentials
+from ordain.agent.compile.executor import ADMIT
 from ordain.agent.compile.load_check import unloadable_units
 from ordain.agent.compile.missing_programs import (
     missing_environment_files,
@@ -135,6 +137,13 @@ def compile_with_inputs(
     of_machine = (*missing, *required, *programs, *environment, *units, *past)
     problems = sorted_problems([*machine.problems, *reading, *of_documents, *of_machine])
     return new, problems, used
+
+
+def warm_up() -> None:
+    """Load what a compile needs, so that the next one takes no time for it."""
+    importlib.import_module(ADMIT.partition(":")[0])
+    read("warm-up.yaml", b"ordain: v1\nkind: Layer\nname: warm-up\n")
+    shipped()
 
 
 def require_document(texts: Iterable[RawDocument]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 COMPILE = "ordain.agent.compile.compiler:compile_generation"
 COMPILE_WITH_INPUTS = "ordain.agent.compile.compiler:compile_with_inputs"
 REQUIRE_DOCUMENT = "ordain.agent.compile.compiler:require_document"
+WARM_UP = "ordain.agent.compile.compiler:warm_up"
 ADMIT = "ordain.agent.delivery.release.admission:admit_snapshot"
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from ordain.agent.compile.executor import run_inline
+from ordain.agent.compile.executor import WARM_UP, run_inline
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure
 from ordain.agent.system.priority import NORMAL, leave_session, set_nice
@@ -44,7 +44,7 @@ _END_SEC = 5.0
 
 
 class Worker:
-    """An `Executor` with a process of its own, which starts with the first call and ends with `dismiss`."""
+    """An `Executor` with a process of its own, from `prepare` or the first call to `dismiss`."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,6 +57,12 @@ class Worker:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def prepare(self) -> None:
+        """Start the process and have it load what a compile needs, unless it runs. A fault is that of the next call."""
+        if self._process is None:
+            with contextlib.suppress(Failure, Refused, SourceError):
+                self(WARM_UP)
 
     def dismiss(self) -> None:
         """End the process, unless it is at work."""

@@ -46,7 +46,7 @@ from ordain.agent.daemon.source_watch import SourceWatch
 from ordain.agent.daemon.status.source_reader import SourceReader
 from ordain.agent.daemon.status.status_publisher import StatusPublisher
 from ordain.agent.daemon.status.status_reader import AgentPhase, AgentView, StatusReader
-from ordain.agent.delivery.protocol import Source, SourceFault
+from ordain.agent.delivery.protocol import Source, SourceFault, ignore
 from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded, Unavailable
 from ordain.agent.model import RUNNING, ChangeCause, Outcome
 from ordain.agent.settings import Settings
@@ -78,7 +78,11 @@ RELOADS, RELOADS_SEC = 5, 10.0
 
 
 class Follower:
-    """Follows the documents on one machine. ``dismiss`` ends the process that compiles, see `IdleRelease`."""
+    """Follows the documents on one machine.
+
+    ``prepare`` starts the process that compiles, in a thread, while a burst of changes is not over yet; ``dismiss``
+    ends it, see `IdleRelease`.
+    """
 
     def __init__(
         self,
@@ -86,7 +90,8 @@ class Follower:
         parts: ApplyParts,
         source: SourceReader,
         settings_problems: tuple[Problem, ...] = (),
-        dismiss: Callable[[], None] = lambda: None,
+        prepare: Callable[[], None] = ignore,
+        dismiss: Callable[[], None] = ignore,
     ) -> None:
         self.source = source
         self.status_reader = StatusReader(
@@ -106,9 +111,10 @@ class Follower:
         self._overridden = False
         self._failures: dict[object, StatusCondition] = {}
         self._reloads = RateLimit(RELOADS, RELOADS_SEC)
+        self._prepare = prepare
         self._idle = IdleRelease(dismiss)
         self._log = OutcomeLog(self._idle.used)
-        self._source_watch = SourceWatch(lambda: self.request(Work.READ))
+        self._source_watch = SourceWatch(lambda: self.request(Work.READ), self._on_begun)
         files = parts.observer.read_back.files
         self._file_watch = FileWatch(files.paths, parts.root, lambda: self.request(Work.LOOK), files.reads)
         self._boot = BootVerdict(parts)
@@ -181,6 +187,11 @@ class Follower:
     def record(self, outcome: Outcome) -> None:
         """Log the outcome of an apply, and keep it for the status."""
         self._log.record(outcome)
+
+    def _on_begun(self) -> None:
+        """Have the compiling process loaded by the time the burst of changes has ended."""
+        self._idle.used()
+        asyncio.get_running_loop().run_in_executor(None, self._prepare)
 
     def _on_reload(self) -> None:
         """Tell the repair what ran before the reload; after it, units that the generator left out may be down."""

@@ -84,7 +84,7 @@ async def _run(root: Path) -> int:
         worker.dismiss()
         forget_settings()
 
-    follower = Follower(parts=parts, source=reader, settings_problems=problems, dismiss=dismiss)
+    follower = Follower(parts=parts, source=reader, settings_problems=problems, prepare=worker.prepare, dismiss=dismiss)
     status = follower.status
     settings_reload = SettingsReload(follower, systemd, root)
     requests = InProcessClient(

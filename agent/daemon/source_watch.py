@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ordain.agent.delivery.protocol import Source
+from ordain.agent.delivery.protocol import Source, ignore
 
 
 class SourceWatch:
-    """Calls ``changed`` whenever the documents of the source may have changed."""
+    """Calls ``changed`` whenever the documents of the source may have changed, and ``begun`` as `Source.changes`."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
+    def __init__(self, changed: Callable[[], None], begun: Callable[[], None] = ignore) -> None:
+        self._changed, self._begun = changed, begun
         self._task: asyncio.Task[None] | None = None
 
     async def run(self, source: Callable[[], Source]) -> None:
@@ -29,5 +29,5 @@ class SourceWatch:
             self._task.cancel()
 
     async def _watch(self, source: Source) -> None:
-        async for _ in source.changes():
+        async for _ in source.changes(self._begun):
             self._changed()

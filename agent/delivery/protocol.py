@@ -6,7 +6,7 @@ Every error of a source is a `SourceError` whose ``code`` is a `SourceFault`. No
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -161,6 +161,10 @@ class StoreAway(SourceError):
     """A relay answers, and its store does not: documents can be read, and slots of rollouts cannot be taken."""
 
 
+def ignore() -> None:
+    """Do nothing: nobody wants to know when a burst of changes begins."""
+
+
 class Source(Protocol):
     """A place that documents are read from."""
 
@@ -170,5 +174,8 @@ class Source(Protocol):
     async def read(self) -> Snapshot:
         """Return the documents as they are now. Raises `SourceError`."""
 
-    def changes(self) -> AsyncIterator[None]:
-        """Yield whenever the documents may have changed, without end; a burst of changes yields once."""
+    def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
+        """Yield whenever the documents may have changed, without end; a burst of changes yields once.
+
+        A source that waits for the end of a burst calls ``begun`` at its first change.
+        """

@@ -9,14 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from ordain.agent.compile import first_boot as firstboot
 from ordain.agent.compile.image import bake
-from ordain.agent.delivery.protocol import Snapshot, SourceError
+from ordain.agent.delivery.protocol import Snapshot, SourceError, ignore
 from ordain.agent.delivery.release.bundle import bundle
 from ordain.agent.delivery.source.boot_documents import ANSWERED, with_boot_documents
 from ordain.agent.delivery.source.directory_source import DirectorySource
@@ -47,7 +47,7 @@ class Remote:
             raise SourceError("no route to host")
         return self.answer
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
         return
         yield
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, content_revision
+from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, content_revision, ignore
 from ordain.agent.delivery.release.bundle import holds_release
 from ordain.agent.delivery.source.local_files import read_boot_documents
 from ordain.agent.model import RawDocuments
@@ -57,9 +57,9 @@ class DirectoryWithBootDocuments:
         own = await self._directory.read()
         return _snapshot((*own.texts, *read_boot_documents(self._root)))
 
-    def changes(self) -> AsyncIterator[None]:
+    def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
         """See `Source.changes`; the documents of the boot do not change before the next boot."""
-        return self._directory.changes()
+        return self._directory.changes(begun)
 
 
 class BootDocumentsFirst:
@@ -94,10 +94,10 @@ class BootDocumentsFirst:
             atomic_files.replace(self._root / ANSWERED, f"{self.location}\n".encode())
         return replace(snapshot, removals_intended=True)
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
         """See `Source.changes`; the first one comes at once."""
         yield
-        async for _ in self._remote.changes():
+        async for _ in self._remote.changes(begun):
             yield
 
 

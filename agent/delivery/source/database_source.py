@@ -18,7 +18,7 @@ from dataclasses import replace
 from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.database.database import Database, Listing
 from ordain.agent.delivery.fleet.fleet_holds import HOLDS
-from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, content_revision
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, content_revision, ignore
 from ordain.agent.delivery.release.publish import PUBLISH_AGAIN
 from ordain.agent.delivery.release.publish_lock import RELEASES
 from ordain.agent.delivery.source.release_reader import ReleaseReader
@@ -93,7 +93,7 @@ class DatabaseSource:
         message = f"{self.location}: the labels of this machine are different at every reading"
         raise SourceError(message, hint="check which Node documents match this machine")
 
-    async def changes(self) -> AsyncGenerator[None, None]:
+    async def changes(self, begun: Callable[[], None] = ignore) -> AsyncGenerator[None, None]:
         """See `Source.changes`.
 
         A watch that is lost is only a reason to read again, and that reading shows whether there is a fault. Raises

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
-from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, content_revision
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, content_revision, ignore
 from ordain.agent.delivery.source.local_files import read_folder
 from ordain.agent.system import inotify
 from ordain.agent.system.bounded_reads import HINT, BoundedReads, NotAnswering
@@ -33,14 +33,16 @@ class DirectorySource:
 
     Hidden files are not documents; the temporary files of editors are hidden or have other suffixes. The directory, or
     a document that is a link, may be on a mount that does not answer: that holds up nobody but the waiting reader.
+    A burst of changes ends after ``quiet_sec`` without one.
     """
 
     type = "directory"
 
-    def __init__(self, path: Path, root: Path = Path("/")) -> None:
+    def __init__(self, path: Path, root: Path = Path("/"), *, quiet_sec: float = QUIET_SEC) -> None:
         self.path = root / path.relative_to("/") if root != Path("/") else path
         self.location = str(path)
         self._root = root
+        self._quiet_sec = quiet_sec
         self._below = str(path.absolute())
         self._own_watch: int | None = None
         self._reads = BoundedReads()
@@ -63,7 +65,7 @@ class DirectorySource:
         message = f"{self.path}: the documents keep changing while they are read"
         raise SourceError(message, hint="wait until nobody writes there")
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
         """Yield once the directory is watched, and after every burst of changes, also while it does not exist.
 
         If its mount does not answer, yield when it answers again.
@@ -77,11 +79,12 @@ class DirectorySource:
                     await self._watch_in_time(notify)
                     yield
                     continue
-                relevant = self._has_relevant_event(notify)
+                if relevant := self._has_relevant_event(notify):
+                    begun()
                 started = time.monotonic()
                 while time.monotonic() - started < BURST_SEC:
                     try:
-                        async with asyncio.timeout(QUIET_SEC):  # wait_for of Python 3.11 can lose a cancellation
+                        async with asyncio.timeout(self._quiet_sec):  # wait_for of Python 3.11 can lose a cancellation
                             await notify.pending.wait()
                     except TimeoutError:
                         break

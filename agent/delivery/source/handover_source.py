@@ -6,11 +6,11 @@ import errno
 import os
 import pwd
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, ignore
 from ordain.agent.delivery.source import handover_file
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.source_settings import SourceSettings
@@ -45,9 +45,9 @@ class HandoverSource:
             raise SourceError(health.what, code=code, hint=health.hint)
         return replace(handover.snapshot, health=health)
 
-    def changes(self) -> AsyncIterator[None]:
-        """See `Source.changes`; yields whenever the file is written."""
-        return DirectorySource(self._folder).changes()
+    def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
+        """See `Source.changes`; yields whenever the file is written: it is replaced as a whole, so nothing follows."""
+        return DirectorySource(self._folder, quiet_sec=0.0).changes(begun)
 
 
 def read_handover(path: Path) -> handover_file.Handover:

@@ -24,7 +24,7 @@ from ordain.agent.delivery.database.http_transport import (
     ServerAccess,
     require_success,
 )
-from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, ignore
 from ordain.agent.delivery.release.bundle import split_releases
 from ordain.agent.delivery.release.channel import LABEL
 from ordain.agent.delivery.source import service_credentials
@@ -122,7 +122,7 @@ class HttpSource:
             snapshot = self._snapshot(require_success(await self._ask(wait=False)))
         return snapshot
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
         """See `Source.changes`. Raises `SourceError` when the server is lost."""
         yield
         interval_sec = self._settings.interval_usec / 1_000_000

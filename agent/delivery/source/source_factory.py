@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.database.watch import WatchTiming
-from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault
+from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault, ignore
 from ordain.agent.delivery.source import service_credentials
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.settings import Settings, Trust
@@ -34,7 +34,7 @@ class NoSource:
         message = "agent.yaml does not name a valid source"
         raise SourceError(message, code=SourceFault.SETTINGS, hint="correct `source` in agent.yaml")
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
         """Yield once, so that the error is reported."""
         yield
         await asyncio.Event().wait()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from ordain.agent.delivery.database.document_keys import DOCUMENTS
-from ordain.agent.delivery.protocol import Snapshot
+from ordain.agent.delivery.protocol import Snapshot, ignore
 from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.publish import BLOBS
 from ordain.agent.delivery.release.publish_lock import RELEASES
@@ -33,7 +33,7 @@ class CopySource:
         blobs = {entry.key: entry.data for entry in copy.list([BLOBS]).entries}
         return Snapshot(texts=tuple(sorted({**numbered, **blobs}.items())))
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
         """See `Source.changes`."""
         while True:
             changed = self._relay.changed

@@ -28,6 +28,7 @@ from ordain.transforms.errors import Refused, Where
 pytestmark = pytest.mark.thorough
 
 LAYER = b"{ordain: v1, kind: Layer, name: a, services: {web: {command: /usr/bin/true}, bad: {command: /x, user: '%'}}}"
+MODULES = "{name for name in __import__('sys').modules if name.startswith(('ordain.', 'yaml.'))}"
 
 
 @pytest.fixture
@@ -79,6 +80,23 @@ def test_a_worker_stays_until_it_is_dismissed(worker: Worker) -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
     assert worker("os:getpid") != first
+
+
+def test_a_prepared_worker_has_loaded_what_a_compile_needs(worker: Worker, tmp_path: Path) -> None:
+    worker.prepare()
+    loaded = worker("builtins:eval", MODULES)
+    documents = ("/a.yaml", b"ordain: v1\nkind: Layer\nname: a\nservices: {web: {command: /usr/bin/true}}\n")
+    worker(ADMIT, tmp_path, Trust.LOCAL, Snapshot(texts=(documents,), own=True))
+    worker(COMPILE, [documents], read_machine(tmp_path), Generation())
+    assert worker("builtins:eval", MODULES) - loaded == set()
+
+
+def test_a_worker_that_cannot_be_prepared_is_replaced_by_the_next_call(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ordain.agent.compile.worker.WARM_UP", "os:abort")
+    worker.prepare()
+    assert worker("os:getpid") != os.getpid()
 
 
 AGENT = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from ordain.agent.daemon.follower import RELOADS, ROUNDS, Follower
 from ordain.agent.daemon.minders.minder import REAPPLY, Work
 from ordain.agent.daemon.status.source_reader import SourceReader
 from ordain.agent.daemon.status.status_reader import AgentPhase, StatusReader
-from ordain.agent.delivery.protocol import ReleaseReference, Snapshot
+from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, ignore
 from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded
 from ordain.agent.model import Generation, Job, Outcome, Plan, UnitVerdict, Verb
 from ordain.agent.settings import Settings
@@ -37,11 +38,14 @@ class Source:
     def __init__(self) -> None:
         self.revision = "1"
         self.texts: tuple[tuple[str, bytes], ...] = DOCUMENTS
+        self.burst = asyncio.Event()
 
     async def read(self) -> Snapshot:
         return Snapshot(texts=self.texts, revision=self.revision, own=True)
 
-    async def changes(self) -> Any:
+    async def changes(self, begun: Callable[[], None] = ignore) -> Any:
+        await self.burst.wait()
+        begun()
         await asyncio.Event().wait()
         yield
 
@@ -89,7 +93,8 @@ class Machine:
             executor=admit_all,
             store=cast(Any, store),
         )
-        self.follower = Follower(parts=cast(ApplyParts, parts), source=reader)
+        self.prepared = threading.Event()
+        self.follower = Follower(parts=cast(ApplyParts, parts), source=reader, prepare=self.prepared.set)
         self.follower._minders = (self,)
         self.machines = [b"same"]
         self.ticks: asyncio.Queue[float] = asyncio.Queue()
@@ -396,6 +401,17 @@ def test_documents_of_a_new_revision_are_never_called_applied_before_they_are(ma
         reading.cancel()
         assert machine.calls.count("apply") == min(1 + applies, RELOADS)
         assert too_early == []
+
+    run(machine, test)
+
+
+def test_the_compiling_process_is_prepared_while_a_burst_of_changes_lasts(machine: Machine) -> None:
+    async def test() -> None:
+        await machine.passes(1)
+        assert not machine.prepared.is_set()
+        machine.source.burst.set()
+        assert await asyncio.to_thread(machine.prepared.wait, 30)
+        assert machine.calls.count("apply") == 1  # of the start; the burst has not ended
 
     run(machine, test)
 

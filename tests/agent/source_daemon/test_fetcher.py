@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from ordain.agent.delivery.backoff import Backoff
-from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault, SourceHealth
+from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault, SourceHealth, ignore
 from ordain.agent.delivery.source.handover_file import Handover, decode, encode
 from ordain.agent.delivery.source.http_source import MACHINE, REFUSED, HttpSource, MachineIdentity
 from ordain.agent.source_daemon import fetcher as fetcher_module
@@ -275,7 +275,7 @@ async def test_the_reason_of_a_wait_is_handed_over_without_new_documents(tmp_pat
         async def read(self) -> Snapshot:
             return snapshot
 
-        async def changes(self) -> AsyncIterator[None]:
+        async def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
             while True:
                 await changed.wait()
                 changed.clear()
@@ -311,7 +311,7 @@ async def test_the_reason_of_a_wait_for_the_first_release_is_handed_over_instead
         async def read(self) -> Snapshot:
             return Snapshot(texts=(), waiting="the rollout is at 1%")
 
-        async def changes(self) -> AsyncIterator[None]:
+        async def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
             yield
             await asyncio.Event().wait()
 
@@ -355,7 +355,7 @@ class TwoServers:
     async def read(self) -> Snapshot:
         return Snapshot(texts=(("a.yaml", GOOD),), revision="1")
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
         yield
         await asyncio.Event().wait()
 

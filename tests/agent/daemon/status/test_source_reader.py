@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from ordain.agent.daemon.status.source_reader import SourceReader
-from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, SourceError, SourceFault, SourceHealth
+from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, SourceError, SourceFault, SourceHealth, ignore
 from ordain.agent.errors import Busy, RemovalLimitExceeded, Unavailable
 from ordain.agent.model import Generation
 from ordain.agent.settings import Settings
@@ -34,7 +34,7 @@ class Source:
             raise answer
         return answer
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self, begun: Callable[[], None] = ignore) -> AsyncIterator[None]:
         return
         yield
 

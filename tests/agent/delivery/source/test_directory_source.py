@@ -163,6 +163,22 @@ def test_a_burst_of_changes_is_reported_once(tmp_path: Path) -> None:
     follow(tmp_path, story)
 
 
+def test_the_first_change_of_a_burst_is_told_before_its_end(tmp_path: Path) -> None:
+    async def story() -> None:
+        begun = asyncio.Event()
+        changes = DirectorySource(tmp_path, quiet_sec=60.0).changes(begun.set)
+        assert await reports_change(changes)
+        assert not begun.is_set()
+        waiting = asyncio.ensure_future(anext(changes))
+        (tmp_path / "a.yaml").write_text("x")
+        async with asyncio.timeout(30):
+            await begun.wait()
+        assert not waiting.done()
+        waiting.cancel()
+
+    asyncio.run(story())
+
+
 def test_a_burst_without_end_is_reported_while_it_lasts(tmp_path: Path) -> None:
     async def story(changes: AsyncIterator[None]) -> None:
         async def scribble() -> None:

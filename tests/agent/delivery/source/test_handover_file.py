@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, SourceHealth
 from ordain.agent.delivery.source import handover_source
+from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.delivery.source.handover_file import MAGIC, Handover, decode, encode
 from ordain.agent.source_settings import SourceKind, SourceSettings
+from ordain.agent.system import atomic_files
 
 SETTINGS = SourceSettings(type=SourceKind.HTTP, endpoints=("https://boot/x",))
 HEALTH = SourceHealth(connected=False, code=SourceFault.UNREACHABLE, what="https://boot: refused", hint="", since=12.5)
@@ -136,6 +138,20 @@ def test_the_agent_reads_documents_and_health_of_the_source(tmp_path: Path, plac
 
     assert found.texts == HANDOVER.snapshot.texts
     assert found.health == HEALTH
+
+
+def test_a_new_handover_is_noticed_at_once(tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service replaces the file, so that there is no burst whose end must be awaited."""
+    monkeypatch.setattr(DirectorySource.__init__, "__kwdefaults__", {"quiet_sec": 60.0})
+
+    async def story() -> None:
+        changes = handover_source.HandoverSource(tmp_path, SETTINGS).changes()
+        async with asyncio.timeout(30), contextlib.aclosing(changes):  # type: ignore[type-var]
+            await anext(changes)
+            atomic_files.replace(place, encode(HANDOVER))
+            await anext(changes)
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize(
