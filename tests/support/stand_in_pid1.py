@@ -76,6 +76,9 @@ class StandIn(Systemd):
         self.effect(f"start {unit}")
         return "done"
 
+    async def property(self, unit: str, name: str) -> Any:
+        return "simple" if name == "Type" else await super().property(unit, name)
+
     async def relations(self, unit: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         return {}
 

@@ -2,9 +2,9 @@
 
     Baseline (before), JobResult ──settle, probe, inspect──▶ UnitVerdict
 
-The results of jobs are not enough. A job is done also if a condition of its unit did not hold, and a start is done
-while the service already fails again. So a moment later the unit itself is inspected, and asked if it has a health
-check.
+The results of jobs are not enough. A job is done also if a condition of its unit did not hold, and the start of a
+service that does not tell when it works is done while it already fails again. So the unit itself is inspected
+afterwards, for such a service a moment later, and it is asked if it has a health check.
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ from ordain.transforms.model import HealthCheck
 
 SETTLE_SEC = 0.3
 """The time in which a service that dies right after its start is seen to die."""
+_TELLS = {
+    Verb.START: frozenset({"oneshot", "notify", "notify-reload", "dbus"}),
+    Verb.RESTART: frozenset({"oneshot", "notify", "notify-reload", "dbus"}),
+    Verb.RELOAD: frozenset({"notify-reload"}),
+}
+"""The types of service whose job is done only when the service itself has ended well, or told that it works
+(systemd.service(5), Type=). Of the others the job proves that a process was started, or that it got a signal."""
 FLAPPING_SEC = 60.0
 """A unit that PID 1 had to restart less than this long before an apply was already failing then."""
 JUDGED = frozenset({"result", "condition_result", "n_restarts", "invocation_id"})
@@ -94,7 +101,7 @@ async def judge_jobs(
     started = [r for r in results if r.job.verb is not Verb.STOP and r.job.unit.endswith((".service", ".socket"))]
     complaints: Mapping[str, str] = {}
     if started:
-        complaints, _ = await asyncio.gather(_probe_all(systemd, started, generation), asyncio.sleep(SETTLE_SEC))
+        complaints, _ = await asyncio.gather(_probe_all(systemd, started, generation), _settle(systemd, started))
     after = await systemd.inspect({result.job.unit for result in results}, JUDGED)
     failed = {r.job.unit for r in results if not job_verdict(r, Observed(units=after).unit(r.job.unit)).ok}
     details: Mapping[str, FailureDetails] = {}
@@ -114,6 +121,15 @@ async def judge_jobs(
             verdict = replace(verdict, ok=False, what=complaint, public="its health check failed")
         verdicts.append(verdict if verdict.ok else _with_blame(result, verdict, before, state))
     return verdicts
+
+
+async def _settle(systemd: Systemd, started: Sequence[JobResult]) -> None:
+    """Wait until a service that fails right after its start has failed, if its job cannot tell."""
+    for result in started:
+        unit = result.job.unit
+        if unit.endswith(".service") and await systemd.property(unit, "Type") not in _TELLS[result.job.verb]:
+            await asyncio.sleep(SETTLE_SEC)
+            return
 
 
 async def bystanders(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
 from ordain.agent.apply.jobs.jobs import GRACE_SEC, LONGEST_SEC, JobResult, run_jobs, timeout_sec
-from ordain.agent.apply.jobs.verdicts import Baseline, _if_it_lasts, _with_blame, job_verdict
-from ordain.agent.model import Job, Observed, UnitState, UnitVerdict, Verb
+from ordain.agent.apply.jobs.verdicts import SETTLE_SEC, Baseline, _if_it_lasts, _with_blame, job_verdict, judge_jobs
+from ordain.agent.model import Generation, Job, Observed, UnitState, UnitVerdict, Verb
 from ordain.agent.system.dbus.bus import BusError
-from support.stand_in_pid1 import StandIn
+from support.stand_in_pid1 import StandIn, make_machine
 
 START = Job(unit="web.service", verb=Verb.START, reason="")
 STOP = Job(unit="web.service", verb=Verb.STOP, reason="")
@@ -28,6 +29,36 @@ def state(active: str, sub: str = "", *, result: str = "success", condition: boo
         condition_result=condition,
         invocation_id=ran,
     )
+
+
+@pytest.mark.parametrize(
+    ("verb", "unit", "waits_for"),
+    [
+        (Verb.START, "web.service", {"simple", "exec", "forking", "idle"}),
+        (Verb.RESTART, "web.service", {"simple", "exec", "forking", "idle"}),
+        (Verb.RELOAD, "web.service", {"simple", "exec", "forking", "idle", "notify", "dbus", "oneshot"}),
+        (Verb.START, "web.socket", set()),
+    ],
+)
+def test_an_apply_waits_only_for_services_whose_job_does_not_prove_that_they_work(
+    verb: Verb, unit: str, waits_for: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    async def waits(service_type: str) -> bool:
+        waited.clear()
+        systemd = make_machine(tmp_path / service_type)
+        monkeypatch.setattr(systemd, "property", AsyncMock(return_value=service_type))
+        job = JobResult(job=Job(unit=unit, verb=verb, reason=""), result="done")
+        await judge_jobs(systemd, [job], generation=Generation(), before=Baseline(), invocations={})
+        return waited == [SETTLE_SEC]
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    types = {"simple", "exec", "forking", "idle", "oneshot", "notify", "notify-reload", "dbus"}
+    assert {name for name in types if asyncio.run(waits(name))} == waits_for
 
 
 @pytest.mark.parametrize(
