@@ -34,14 +34,14 @@ _PROGRAMS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "
 async def look_for_unseen(systemd: Systemd, root: Path, generation: Generation) -> Mapping[str, tuple[Change, ...]]:
     """Return by unit the command that its process does not have; keep the record of looks up to date.
 
-    It asks for the start of each service only after a reload.
+    It asks for the start of each service only after a reload, and not of one that has no process any more.
     """
     now = time.time_ns() // 1000
     looked, before = read_unseen_starts(root)
     services = {member.unit for member in generation.members if member.ours and member.unit.endswith(".service")}
     suspects = {unit: invocation for unit, invocation in before.items() if unit in services}
     states = await systemd.list_units(services)
-    running = sorted(name for name, state in states.items() if state.running)
+    running = sorted(name for name, state in states.items() if state.running and state.sub_state != "exited")
     try:
         read_usec, _ = await systemd.units_read_usec()
     except BusError:  # before systemd 250
