@@ -88,7 +88,8 @@ pages:
 
 bench:
 	$(call need,$(RUNTIME) $(MACHINES) $(STORES))
-	@status=0; for bench in generator compile nodes runs "reconcile --suite=$(or $(SUITE),trixie)" "follow --suite=$(or $(SUITE),trixie)" \
+	@status=0; for bench in generator compile nodes release runs "reconcile --suite=$(or $(SUITE),trixie)" "follow --suite=$(or $(SUITE),trixie)" \
+		"scale --suite=$(or $(SUITE),trixie)" \
 		"boot --suite=$(or $(SUITE),trixie)" \
 		"exclusive --suite=$(or $(SUITE),trixie)" "stores --suite=$(or $(SUITE),trixie)" fleet; do \
 		echo "bench/$$bench"; bench/$$bench || status=1; echo; done; exit $$status
