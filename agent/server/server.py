@@ -231,7 +231,10 @@ class BootServer:
         again = ipxe_script.AGAIN in request.query
         turn = self._turn(channel, facts)
         documents = self._netboot_release(channel or STABLE, turn.number)
-        script = self._scripts.script_for(documents, facts, time.time(), turn, channel=channel, again=again)
+        if request.method == "HEAD":  # a look at the script starts nothing
+            script, _, _ = self.next_script(documents, facts)
+        else:
+            script = self._scripts.script_for(documents, facts, time.time(), turn, channel=channel, again=again)
         script = ipxe_script.with_channel(ipxe_script.with_base(script, _base_url(request)), channel)
         return web.Response(text=script, headers={"Cache-Control": "private, no-cache"})
 

@@ -293,21 +293,22 @@ def test_the_name_servers_of_dhcp_are_used(shell: list[str], tmp_path: Path) -> 
 
 
 def run_install(
-    shell: list[str], home: Path, outcome: str, *, kernel: bytes = b"kernel"
+    shell: list[str], home: Path, outcome: str, *, kernel: bytes = b"kernel", site: str = ""
 ) -> tuple[list[str], list[dict[str, str]]]:
     """Install an unpacked root whose program leaves ``outcome``; return the output, and the reports to the server."""
     reports: list[dict[str, str]] = []
 
     class Handler(QuietHandler):
         def do_GET(self) -> None:
-            data = {"/files/images/proof/1/kernel": kernel, "/files/images/proof/1/initrd": b"initrd"}[self.path]
+            assert self.path.startswith(f"{site}/files/images/proof/1/")
+            data = {"kernel": kernel, "initrd": b"initrd"}[self.path.rpartition("/")[2]]
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
 
         def do_POST(self) -> None:
-            assert self.path == "/installed"
+            assert self.path == f"{site}/installed"
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             reports.append({name: values[0] for name, values in parse_qs(body, keep_blank_values=True).items()})
             self.send_response(204)
@@ -324,7 +325,7 @@ ordain_run={home}/run ordain_cmdline={home}/cmdline
 ordain_say() {{ echo "said: $*"; }}
 ordain_error() {{ echo "error: $*"; }}
 ordain_macs() {{ echo 52:54:00:12:34:56; }}
-ordain_root() {{ ordain_url=http://127.0.0.1:{port}/files/images/proof/1/root; }}
+ordain_root() {{ ordain_url='http://127.0.0.1:{port}{site}/files/images/proof/1/root'; }}
 ordain_reboot() {{ echo reboot; exit; }}
 sleep() {{ :; }}
 sync() {{ :; }}
@@ -348,6 +349,15 @@ def test_an_unpacked_root_installs_itself_and_the_server_knows(shell: list[str],
     release = os.uname().release
     assert (tmp_path / f"root/boot/vmlinuz-{release}").read_bytes() == b"kernel"
     assert (tmp_path / f"root/boot/initrd.img-{release}").read_bytes() == b"initrd"
+
+
+def test_an_address_with_brackets_is_taken_as_it_is(shell: list[str], tmp_path: Path) -> None:
+    """The patterns of curl would ask for several files, or none."""
+    outcome = f"printf 'installed\\n9f\\n' >{tmp_path}/run/install/outcome"
+    said, reports = run_install(shell, tmp_path, outcome, site="/{a,b}[1-2]")
+
+    assert said == ["said: installed; this machine boots again now", "reboot"]
+    assert [report["state"] for report in reports] == ["begun", "installed"]
 
 
 @pytest.mark.parametrize(

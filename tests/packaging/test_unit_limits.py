@@ -10,7 +10,7 @@ import pytest
 UNITS = Path(__file__).parents[2] / "units"
 
 
-@pytest.mark.parametrize("name", ["ordain-agent.service", "ordain-source.service"])
+@pytest.mark.parametrize("name", ["ordain-agent.service", "ordain-source.service", "ordain-relay.service"])
 def test_the_memory_of_a_unit_that_runs_on_is_bounded(name: str) -> None:
     assert re.search(r"^MemoryMax=[0-9]+[%MG]$", (UNITS / name).read_text(), re.MULTILINE)
 

@@ -39,6 +39,11 @@ class Get:
         async with self._session.get(f"{self._url}/{path}", headers=headers) as answer:
             return answer.status, await answer.read(), dict(answer.headers)
 
+    async def head(self, path: str) -> tuple[int, str]:
+        """Return the status and the length of what a GET would send."""
+        async with self._session.head(f"{self._url}/{path}") as answer:
+            return answer.status, answer.headers["Content-Length"]
+
     async def post(self, path: str, **form: str) -> int:
         async with self._session.post(f"{self._url}/{path}", data=form or None) as answer:
             return answer.status
@@ -148,6 +153,17 @@ def test_a_page_in_a_browser_counts_no_boot(folder: Path, header: str) -> None:
         return status, boots, len(server.records.all())
 
     assert with_server(folder, use) == (403, 0, 1)
+
+
+def test_a_look_at_the_headers_of_a_script_counts_no_boot(folder: Path) -> None:
+    async def use(server: BootServer, get: Get) -> tuple[tuple[int, str], int, int]:
+        looked = await get.head(f"boot.ipxe?mac={MAC}")
+        boots = len(server.records.all())
+        _, script, _ = await get(f"boot.ipxe?mac={MAC}")
+        return looked, boots, len(script)
+
+    (status, length), boots, wanted = with_server(folder, use)
+    assert (status, int(length), boots) == (200, wanted, 0)
 
 
 def test_a_fifo_is_not_opened(folder: Path) -> None:
