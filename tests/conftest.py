@@ -23,10 +23,10 @@ from ordain.agent.delivery.database.couchdb import CouchDb
 from rig import debian_roots, oracles, package
 from rig.machine import Machine, Machines
 from rig.stores import source_harness, store_servers
-from support.forked_workers import pytest_runtestloop as pytest_runtestloop
-from support.shared_by_workers import folder_of_run, shared
-from support.store_fixtures import connect_store as connect_store
-from support.store_fixtures import open_store as open_store
+from support.runner.forked_workers import pytest_runtestloop as pytest_runtestloop
+from support.runner.shared_by_workers import folder_of_run, shared
+from support.stores.store_fixtures import connect_store as connect_store
+from support.stores.store_fixtures import open_store as open_store
 
 _failed = pytest.StashKey[bool]()
 settings.register_profile("ordain", deadline=None)  # a busy host must not fail a test

@@ -1,10 +1,10 @@
-"""Plain English: no phrase that a reader has to read twice (the marks are in tests/support/english.py)."""
+"""Plain English: no phrase that a reader has to read twice (the marks are in tests/support/pages/english.py)."""
 
 from __future__ import annotations
 
 import pytest
 
-from support.english import CODE, PLACES, TREE, empty_names, marks
+from support.pages.english import CODE, PLACES, TREE, empty_names, marks
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -1,4 +1,4 @@
-"""`support.forked_workers`: each test runs once, and everything that fails is reported."""
+"""`support.runner.forked_workers`: each test runs once, and everything that fails is reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.thorough
 
 SUPPORT = Path(__file__).parent
 CONFTEST = """
-from support.forked_workers import pytest_runtestloop
+from support.runner.forked_workers import pytest_runtestloop
 
 def pytest_addoption(parser):
     parser.addoption("--forks", type=int, default=0)

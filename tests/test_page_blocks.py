@@ -10,7 +10,7 @@ from integration.documentation.test_tutorial import HOW_TO
 
 from ordain.agent.cli.commands.all_commands import COMMANDS
 from rig.proof.proof_tutorial import PAGE as DISKLESS
-from support.page_blocks import Block, blocks
+from support.pages.page_blocks import Block, blocks
 
 TREE = Path(__file__).parents[1]
 GENERATED = {TREE / "docs/reference/sections", TREE / "docs/reference/runs"}

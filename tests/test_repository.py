@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ordain.transforms.document.reader import read
-from support.syntax_nodes import nodes_of
+from support.pages.syntax_nodes import nodes_of
 
 # One process runs them all, and reads the syntax tree of each module once.
 pytestmark = pytest.mark.xdist_group("syntax trees")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parent / "support" / "second_attempt.py"
+PROGRAM = Path(__file__).parent / "support" / "runner" / "second_attempt.py"
 STABLE = "def test_well():\n    pass\n"
 ONCE = """
 import pytest

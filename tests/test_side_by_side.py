@@ -1,4 +1,4 @@
-"""`support/side_by_side.py`: each of the two commands can fail, and the output of both is seen."""
+"""`support/runner/side_by_side.py`: each of the two commands can fail, and the output of both is seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parent / "support/side_by_side.py"
+PROGRAM = Path(__file__).parent / "support/runner/side_by_side.py"
 
 
 @pytest.mark.parametrize(("first", "second", "status"), [(0, 0, 0), (3, 0, 3), (0, 4, 4), (3, 4, 3)])

@@ -12,7 +12,7 @@ import pytest
 
 from ordain.agent.settings import Trust, read_settings
 from ordain.agent.state.boot_trust import record_trust
-from support.generator_machine import STUB, Machine, cache, install
+from support.machines.generator_machine import STUB, Machine, cache, install
 
 pytestmark = pytest.mark.skipif(not STUB.exists(), reason="needs the source tree: this is a copy of tests/")
 

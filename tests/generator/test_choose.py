@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ordain.generator.choose import trust_record
-from support.generator_machine import (
+from support.machines.generator_machine import (
     BASELINE,
     BOOT_ID,
     CURRENT,

@@ -26,7 +26,7 @@ from ordain.generator import first_boot as early
 from ordain.generator.cache import unpack
 from ordain.generator.choose import TRUST, trust_record
 from ordain.generator.main import main as generate
-from support.generator_machine import cache
+from support.machines.generator_machine import cache
 from support.samples.agent_yaml_samples import BAD, GOOD
 
 pytestmark = pytest.mark.thorough

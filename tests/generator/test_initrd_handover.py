@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from support.http_server import QuietHandler, serving
-from support.initrd_programs import programs_without_busybox
+from support.machines.initrd_programs import programs_without_busybox
+from support.stores.http_server import QuietHandler, serving
 
 HANDOVER = Path(__file__).parents[2] / "packaging/initrd/handover"
 DOCUMENT = b"ordain: v1\nkind: Layer\nname: a\n"

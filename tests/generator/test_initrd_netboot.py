@@ -16,8 +16,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from support.http_server import QuietHandler, serving
-from support.initrd_programs import programs_without_busybox
+from support.machines.initrd_programs import programs_without_busybox
+from support.stores.http_server import QuietHandler, serving
 
 FOLDER = Path(__file__).parents[2] / "packaging/initrd"
 TOOLS = ("curl", "zstd", "tar", "sha256sum", "mkfifo")

@@ -15,7 +15,18 @@ from pathlib import Path
 import pytest
 
 from ordain.generator.cache import Cache, pack
-from support.generator_machine import BOOT_ID, CURRENT, DAMAGED, FALLBACK, STUB, TREE, Machine, cache, dump, install
+from support.machines.generator_machine import (
+    BOOT_ID,
+    CURRENT,
+    DAMAGED,
+    FALLBACK,
+    STUB,
+    TREE,
+    Machine,
+    cache,
+    dump,
+    install,
+)
 
 pytestmark = pytest.mark.skipif(not STUB.exists(), reason="needs the source tree: this is a copy of tests/")
 

@@ -16,7 +16,7 @@ import pytest
 
 from ordain.agent.cli.main import main
 from rig import debian_roots, pip_client
-from support.shared_by_workers import folder_of_run, shared
+from support.runner.shared_by_workers import folder_of_run, shared
 
 pytestmark = [pytest.mark.thorough, pytest.mark.slow]
 

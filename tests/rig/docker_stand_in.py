@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
-from support.http_server import QuietHandler, serving
+from support.stores.http_server import QuietHandler, serving
 
 Json = dict[str, object]
 API = "1.44"

@@ -27,7 +27,7 @@ SURROUNDINGS = {
 def rendered(cwd: Path, order: str, **environment: str) -> bytes:
     inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     return subprocess.run(
-        [sys.executable, "-P", str(HERE / "support/render_everything.py"), order],
+        [sys.executable, "-P", str(HERE / "support/programs/render_everything.py"), order],
         cwd=cwd,
         env={**inherited, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC", **environment},
         capture_output=True,

@@ -22,7 +22,7 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, sorted_problems
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Document
-from support.golden import compare
+from support.outputs.golden import compare
 
 HERE = Path(__file__).parents[1]
 CASES = sorted(path.name for path in (HERE / "cases").iterdir())

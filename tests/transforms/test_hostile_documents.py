@@ -183,7 +183,7 @@ CASES: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
 @pytest.fixture(scope="module")
 def worker() -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-P", str(HERE / "support/hostile_worker.py")],
+        [sys.executable, "-P", str(HERE / "support/programs/hostile_worker.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

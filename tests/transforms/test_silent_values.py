@@ -20,7 +20,7 @@ from ordain.transforms.document.keys import language
 from ordain.transforms.document.keys.service_keys import SERVICE
 from ordain.transforms.document.keys.shapes import Choice, Flag, Map, Record, Shape
 from ordain.transforms.document.reader import read
-from support.golden import compare
+from support.outputs.golden import compare
 
 pytestmark = pytest.mark.thorough
 

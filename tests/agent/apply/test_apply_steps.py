@@ -22,7 +22,7 @@ from ordain.agent.state.apply_journal import PATH as JOURNAL
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase
 from ordain.agent.state.last_outcome import PATH as OUTCOME
 from ordain.agent.system import atomic_files
-from support.stand_in_pid1 import StandIn, make_machine, parts
+from support.machines.stand_in_pid1 import StandIn, make_machine, parts
 
 FILES = {JOURNAL: "journal", "run/ordain/boot/current": "commit to /run", "etc/ordain/boot/current": "commit to /etc"}
 """The files whose writing is an effect of an apply, with the names that the tests give it."""

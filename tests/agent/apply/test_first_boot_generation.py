@@ -13,7 +13,7 @@ from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.jobs import verdicts
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.model import Generation, Outcome, UnitState
-from support.stand_in_pid1 import BOOT, StandIn, make_machine, parts
+from support.machines.stand_in_pid1 import BOOT, StandIn, make_machine, parts
 
 Texts = list[tuple[str, bytes]]
 

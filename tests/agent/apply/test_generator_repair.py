@@ -16,7 +16,7 @@ from ordain.agent.apply.generator_repair import missing, overridden
 from ordain.agent.apply.jobs import verdicts
 from ordain.agent.model import Generation, UnitState
 from ordain.transforms.artifacts import RegularFile, UnitFile, UnitLink
-from support.stand_in_pid1 import StandIn, make_machine, parts
+from support.machines.stand_in_pid1 import StandIn, make_machine, parts
 
 
 def test_files_that_the_generator_left_out_or_changed_are_missing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from ordain.agent.cli import main as cli
 from ordain.agent.cli.commands.subcommand import Exit, Subcommand
 from ordain.agent.cli.console import Console
 from ordain.agent.cli.manual.json_outputs import OUTPUTS, REFUSAL
-from support.json_differences import differences
+from support.outputs.json_differences import differences
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from ordain.agent.delivery.fleet.report import MachineReport, encode_report
 from ordain.agent.delivery.fleet.report_publisher import status_key
 from ordain.agent.status import AgentState
 from ordain.transforms.model import Facts
-from support.page_blocks import Block, blocks
+from support.pages.page_blocks import Block, blocks
 
 TREE = Path(__file__).parents[3]
 TEST = str(Path(__file__).relative_to(TREE))

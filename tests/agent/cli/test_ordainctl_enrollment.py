@@ -15,7 +15,7 @@ from ordain.agent.delivery.fleet.report_publisher import status_key
 from ordain.agent.delivery.identity.key_file import SECRET_EARLIER, read_decryption_key, read_machine_key
 from ordain.agent.delivery.release.change_log import read_changes
 from ordain.agent.status import AgentState as Phase
-from support.enrolled_fleet import Fleet
+from support.stores.enrolled_fleet import Fleet
 
 
 @pytest.fixture

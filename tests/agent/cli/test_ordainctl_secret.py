@@ -18,7 +18,7 @@ from ordain.agent.delivery.identity.sealing import open_secret, seal
 from ordain.agent.delivery.identity.secret_text import secrets_of
 from ordain.transforms.document.reader import read
 from ordain.transforms.sealed_secret import MAX_VALUE, SealedSecret
-from support.enrolled_fleet import Fleet
+from support.stores.enrolled_fleet import Fleet
 
 VALUE = "correct horse\0ä"
 

@@ -15,7 +15,7 @@ from ordain.agent.model import Generation
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.errors import Severity
 from ordain.transforms.model import Member, Wanted
-from support.stand_in_pid1 import make_machine
+from support.machines.stand_in_pid1 import make_machine
 
 GOOD = "[Service]\nExecStart=/bin/true\n"
 TWO = "[Service]\nExecStart=/bin/true\nExecStart=/bin/false\n"

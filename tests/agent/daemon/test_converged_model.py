@@ -31,9 +31,9 @@ from ordain.agent.model import to_json
 from ordain.agent.state.decisions import Pin
 from ordain.agent.status import SourceState, Status
 from ordain.transforms.errors import Refused
-from support.reports import PROPERTIES, disagreements
+from support.machines.stand_in_pid1 import StandIn, make_machine, parts
+from support.outputs.reports import PROPERTIES, disagreements
 from support.samples.random_documents import NAMES, edited
-from support.stand_in_pid1 import StandIn, make_machine, parts
 
 pytestmark = pytest.mark.thorough
 

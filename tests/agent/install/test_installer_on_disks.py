@@ -28,7 +28,7 @@ from ordain.transforms.netboot.disk_plan import (
     install_words,
     parse_words,
 )
-from support.loop_disks import LoopDisk, LoopTools, missing_for_disks
+from support.machines.loop_disks import LoopDisk, LoopTools, missing_for_disks
 
 pytestmark = [
     pytest.mark.thorough,

@@ -1,7 +1,7 @@
 """Random edits over the whole language, and random acts of an administrator, on a booted machine.
 
-After each step all reports are held against each other (`support.reports`). They may say that something is wrong, but
-never two different things.
+After each step all reports are held against each other (`support.outputs.reports`). They may say that something is
+wrong, but never two different things.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 from rig.machine import Machine
 from rig.machine_agent import DOCUMENTS, wait_agent_state
-from support.reports import PROPERTIES, disagreements
+from support.outputs.reports import PROPERTIES, disagreements
 from support.samples.random_documents import edited
 
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]

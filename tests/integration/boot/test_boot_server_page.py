@@ -25,7 +25,7 @@ from ordain.agent.netboot.images import add_image, list_images
 from ordain.agent.status import AgentState
 from ordain.transforms.netboot.boot_image import BootImage, ImageFile
 from rig.browser import Browser, missing_for_browser
-from support.relayed_site import SiteMachine, found_fleet, release
+from support.stores.relayed_site import SiteMachine, found_fleet, release
 
 pytestmark = pytest.mark.integration
 DOCUMENTS = """\

@@ -1,7 +1,7 @@
 """Blocks of commands of the how-to and reference pages, on a booted machine, as they are in the page.
 
 They are the blocks with the comment ``run by: tests/integration/documentation/test_page_commands.py``, which
-`support.page_blocks` finds.
+`support.pages.page_blocks` finds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 from rig.machine import Machine
 from rig.machine_agent import wait_agent_state
-from support.page_blocks import Block, blocks
+from support.pages.page_blocks import Block, blocks
 
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 TREE = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ import pytest
 
 from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.machine import Machine, Machines
-from support.page_steps import carry_out, steps
+from support.pages.page_steps import carry_out, steps
 
 pytestmark = [pytest.mark.integration, pytest.mark.one_debian]
 

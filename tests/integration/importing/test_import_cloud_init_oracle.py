@@ -12,7 +12,7 @@ from ordain.transforms.importing.draft import schema_filter
 from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile, Plain
 from ordain.transforms.importing.file_types import FileType
 from rig.oracles import cloud_init_answers, cloud_init_tree
-from support.import_accounting import NAMES
+from support.importing.import_accounting import NAMES
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ from ordain.transforms.importing.draft.document_draft import DocumentDraft, Inpu
 from ordain.transforms.importing.file_types import FileType
 from rig.docker_stand_in import docker_stand_in
 from rig.oracles import compose_command, docker_command
-from support.import_accounting import NAMES
+from support.importing.import_accounting import NAMES
 
 pytestmark = pytest.mark.integration
 

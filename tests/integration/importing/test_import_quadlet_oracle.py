@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.quadlet_services import commands_of_objects, differences
+from support.importing.quadlet_services import commands_of_objects, differences
 
 pytestmark = pytest.mark.integration
 

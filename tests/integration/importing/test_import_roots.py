@@ -15,7 +15,7 @@ from ordain.transforms.model import Facts, Installed
 from ordain.transforms.systemd import unit_file, unit_name
 from ordain.transforms.systemd.system_units import STARTED_BEFORE_SERVICES
 from rig import debian_roots
-from support.import_round_trips import RoundTrip, differences, round_trip
+from support.importing.import_round_trips import RoundTrip, differences, round_trip
 
 pytestmark = pytest.mark.integration
 

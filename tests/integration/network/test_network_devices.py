@@ -18,7 +18,7 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Severity
 from rig.machine import Machine, Machines
-from support import network_roots
+from support.network import network_roots
 
 pytestmark = pytest.mark.integration
 

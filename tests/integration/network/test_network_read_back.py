@@ -11,7 +11,7 @@ import pytest
 from rig import debian_roots
 from rig.machine import Machine
 from rig.machine_agent import answered_status
-from support import network_roots
+from support.network import network_roots
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,7 @@ import pytest
 
 from rig import debian_roots
 from rig.machine import Machine
-from support import network_roots
+from support.network import network_roots
 
 pytestmark = pytest.mark.integration
 

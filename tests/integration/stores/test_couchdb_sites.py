@@ -20,7 +20,7 @@ from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.stores import store_servers
 from rig.stores.source_harness import BASE, FIRST, SECOND, TIMING, SourceMachine, writing_to
-from support.page_blocks import blocks
+from support.pages.page_blocks import blocks
 
 pytestmark = pytest.mark.integration
 TREE = Path(__file__).parents[3]

@@ -15,7 +15,7 @@ from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.agent.status import AgentState as Phase
 from rig.stores import store_servers
-from support.enrolled_fleet import Fleet
+from support.stores.enrolled_fleet import Fleet
 
 pytestmark = pytest.mark.integration
 WEB3, WEB4 = "a" * 32, "b" * 32

@@ -26,7 +26,7 @@ from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.trusted_keys import PublicKey
 from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.stores.store_servers import MEMORY
-from support.page_blocks import blocks
+from support.pages.page_blocks import blocks
 
 pytestmark = pytest.mark.integration
 TREE = Path(__file__).parents[3]

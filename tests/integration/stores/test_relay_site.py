@@ -27,7 +27,7 @@ from ordain.agent.status import AgentState as Phase
 from ordain.transforms.document.reader import read
 from rig.stores import store_servers
 from rig.stores.certificates import Authority
-from support.page_blocks import blocks
+from support.pages.page_blocks import blocks
 
 pytestmark = pytest.mark.integration
 TREE = Path(__file__).parents[3]

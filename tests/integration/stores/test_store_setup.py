@@ -26,7 +26,7 @@ from ordain.agent.delivery.identity.key_file import read_machine_key
 from ordain.agent.delivery.identity.machine_key import PrivateKey
 from ordain.agent.delivery.identity.slot_guard import IdentityGuard
 from rig.stores import store_servers
-from support.page_blocks import blocks
+from support.pages.page_blocks import blocks
 
 pytestmark = pytest.mark.integration
 PAGE = Path(__file__).parents[3] / "docs/howto/machine-identity.md"

@@ -14,7 +14,7 @@ from pathlib import Path
 from ordain.generator.cache import Cache
 from rig import qemu
 from rig.proof.proof_machine import PATH, ProofMachine, require_active, require_equal, step, wait_applied
-from support.http_server import QuietHandler, serving
+from support.stores.http_server import QuietHandler, serving
 
 HANDED = ("appended.yaml", "labelled.yaml", "source.yaml")
 

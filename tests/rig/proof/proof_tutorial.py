@@ -14,7 +14,7 @@ from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.machine import MachineError
 from rig.proof.netboot_site import ORDAINCTL
 from rig.proof.proof_machine import ProofMachine, step
-from support.page_steps import Step, steps
+from support.pages.page_steps import Step, steps
 
 PAGE = Path(__file__).parents[3] / "docs/tutorial-diskless.md"
 DESK = "/srv/tutorial"

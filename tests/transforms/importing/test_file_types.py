@@ -7,7 +7,7 @@ import pytest
 from ordain.transforms.importing import file_types
 from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
 from ordain.transforms.importing.file_types import FileType
-from support.import_accounting import NAMES
+from support.importing.import_accounting import NAMES
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.importing.draft.document_draft import InputFile
 from ordain.transforms.systemd import splitting, unit_file
-from support.import_round_trips import round_trip
+from support.importing.import_round_trips import round_trip
 
 GENERATOR = Path("/usr/lib/systemd/system-generators/systemd-fstab-generator")
 FACTS = facts_for("debian-12")

@@ -9,7 +9,7 @@ import pytest
 from ordain.transforms.importing import file_types
 from ordain.transforms.importing.draft import schema_filter
 from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile, Plain
-from support.import_accounting import NAMES
+from support.importing.import_accounting import NAMES
 
 
 def convert(config: dict[str, object]) -> tuple[dict[str, dict[str, Plain]], list[str]]:

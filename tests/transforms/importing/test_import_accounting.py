@@ -1,4 +1,4 @@
-"""No importer drops a part of its input in silence: see `support.import_accounting`."""
+"""No importer drops a part of its input in silence: see `support.importing.import_accounting`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ordain.transforms.importing.containers import compose_container, quadlet, quadlet_objects
 from ordain.transforms.importing.draft.document_draft import InputFile
 from ordain.transforms.importing.file_types import FileType
-from support.import_accounting import dropped_from_yaml, dropped_lines
+from support.importing.import_accounting import dropped_from_yaml, dropped_lines
 from support.samples.encode_samples import TAKEN
 
 SAMPLES = Path(__file__).parents[2] / "imports"

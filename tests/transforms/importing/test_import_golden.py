@@ -20,7 +20,7 @@ from ordain.agent.cli.commands.all_commands import COMMANDS
 from ordain.agent.cli.main import main
 from ordain.transforms.document.reader import read
 from ordain.transforms.importing import file_types
-from support.golden import compare
+from support.outputs.golden import compare
 
 HERE = Path(__file__).parents[2]
 DOCS = HERE.parent / "docs/howto/migrate.md"

@@ -23,7 +23,7 @@ from ordain.transforms.importing import file_types
 from ordain.transforms.importing.draft import schema_filter, yaml_writer
 from ordain.transforms.importing.draft.document_draft import MAX_BYTES, DocumentDraft, InputFile
 from ordain.transforms.importing.file_types import FileType
-from support.import_accounting import composed
+from support.importing.import_accounting import composed
 
 pytestmark = pytest.mark.thorough
 

@@ -12,7 +12,7 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.importing.draft.document_draft import InputFile
 from ordain.transforms.systemd import directives, encode
 from ordain.transforms.systemd.unit_file import Setting, write
-from support.import_round_trips import RoundTrip, differences, round_trip
+from support.importing.import_round_trips import RoundTrip, differences, round_trip
 from support.samples.encode_samples import TAKEN
 
 FACTS = facts_for("debian-sid")

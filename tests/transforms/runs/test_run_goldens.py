@@ -17,7 +17,7 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 from ordain.transforms.runs.run_render import cause_texts, render_runs, script_text
 from ordain.transforms.runs.scheduler_rows import run_systems
-from support.golden import compare
+from support.outputs.golden import compare
 from support.samples.run_samples import SYSTEMS
 
 HERE = Path(__file__).parents[2] / "runs"

@@ -20,7 +20,7 @@ from ordain.transforms.runs.script_dialects import DIALECTS, dialect_of
 from ordain.transforms.runs.script_import import convert
 from ordain.transforms.runs.script_options import Dialect
 from ordain.transforms.runs.xml_elements import read_elements
-from support.golden import compare
+from support.outputs.golden import compare
 from support.samples.run_samples import refused, rendered, run
 
 IMPORTS = Path(__file__).parents[2] / "runs/imports"

@@ -13,7 +13,7 @@ from ordain.agent.condition import StatusCondition
 from ordain.agent.model import Generation
 from ordain.agent.plan.explain import ExplainedFile, ExplainedLine, Explanation
 from ordain.agent.system.dbus.bus import BusError
-from support.network_compile import generation_of
+from support.network.network_compile import generation_of
 
 GENERATION = Generation(document={"sysctl": {"vm.swappiness": "10", "vm.dirty_ratio": "5"}})
 

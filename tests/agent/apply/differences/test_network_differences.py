@@ -36,7 +36,7 @@ from ordain.agent.system.netlink import (
     KernelRule,
     read_kernel_network,
 )
-from support.network_compile import Section, generation_of
+from support.network.network_compile import Section, generation_of
 
 RENDERERS = ("networkd", "NetworkManager", "ifupdown")
 ETH0 = KernelLink(index=2, name="eth0", up=True, carrier=True, mtu=1500, mac="52:54:00:00:00:01")

@@ -15,7 +15,7 @@ import pytest
 from ordain.agent.apply.jobs import health_probe
 from ordain.agent.system.systemd.systemd1 import Systemd
 from ordain.transforms.model import HealthCheck, Probe
-from support.http_server import QuietHandler, serving
+from support.stores.http_server import QuietHandler, serving
 
 NOBODY = cast(Systemd, None)
 """These probes do not need systemd."""

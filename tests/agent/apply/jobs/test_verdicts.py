@@ -13,7 +13,7 @@ from ordain.agent.apply.jobs.jobs import GRACE_SEC, LONGEST_SEC, JobResult, run_
 from ordain.agent.apply.jobs.verdicts import SETTLE_SEC, Baseline, _if_it_lasts, _with_blame, job_verdict, judge_jobs
 from ordain.agent.model import Generation, Job, Observed, UnitState, UnitVerdict, Verb
 from ordain.agent.system.dbus.bus import BusError
-from support.stand_in_pid1 import StandIn, make_machine
+from support.machines.stand_in_pid1 import StandIn, make_machine
 
 START = Job(unit="web.service", verb=Verb.START, reason="")
 STOP = Job(unit="web.service", verb=Verb.STOP, reason="")

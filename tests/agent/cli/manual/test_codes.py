@@ -19,7 +19,7 @@ from ordain.agent.state.holds import UnreadableHolds
 from ordain.agent.status import AgentState
 from ordain.agent.system.dbus.bus import BusError
 from ordain.transforms.machine.rootfs import UnsafeFile
-from support.syntax_nodes import nodes_of
+from support.pages.syntax_nodes import nodes_of
 
 TREE = Path(__file__).parents[4]
 CODE = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")

@@ -15,7 +15,7 @@ from ordain.agent.cli.manual import bash_completion, completion_words, fish_comp
 from ordain.transforms.catalog.known_systems import known_systems
 
 FOLDER = Path(bash_completion.__file__).parent
-ZSH = Path(__file__).parents[3] / "support/zsh_completions.zsh"
+ZSH = Path(__file__).parents[3] / "support/programs/zsh_completions.zsh"
 SCRIPTS = {
     "ordainctl.bash": bash_completion.script,
     "_ordainctl": zsh_completion.script,

@@ -10,7 +10,7 @@ from ordain.agent.cli.commands.all_commands import COMMANDS
 from ordain.agent.cli.manual.json_outputs import OUTPUTS
 from ordain.agent.model import Hold, Outcome, Plan, to_json
 from ordain.agent.status import Status
-from support.json_differences import differences
+from support.outputs.json_differences import differences
 
 WITHOUT_JSON = {
     "import": "it prints a document in YAML",

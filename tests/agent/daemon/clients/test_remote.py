@@ -22,7 +22,7 @@ from ordain.agent.errors import Unavailable
 from ordain.agent.model import Outcome, Plan, to_json
 from ordain.agent.state.last_outcome import PATH, write_last_outcome
 from ordain.agent.system.dbus.dbus_next_driver import DbusNext
-from support.private_bus import private_bus
+from support.machines.private_bus import private_bus
 
 LATER = "2999-01-01T00:00:00+00:00"
 EARLIER = "2000-01-01T00:00:00+00:00"

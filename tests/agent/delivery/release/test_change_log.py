@@ -7,7 +7,7 @@ import pytest
 from ordain.agent.delivery.database.database import Conflict
 from ordain.agent.delivery.database.named_documents import NamedDocuments, split_file
 from ordain.agent.delivery.release.change_log import Author, ChangeAction, change_entry, new_change, read_changes
-from support.store_fixtures import OpenStore
+from support.stores.store_fixtures import OpenStore
 
 ALICE = Author(by="alice", why="a test")
 WEB = b"ordain: v1\nkind: Layer\nname: web\nmatch: {role: [web, db]}\nservices: {web: {command: /bin/web}}\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.cli.main import main
-from support.page_blocks import blocks
+from support.pages.page_blocks import blocks
 
 TREE = Path(__file__).parents[4]
 TEST = str(Path(__file__).relative_to(TREE))

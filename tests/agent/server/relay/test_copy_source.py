@@ -13,7 +13,7 @@ from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.release.publish import publish
 from ordain.agent.netboot.api_tokens import Right, add_token
 from rig.stores.relay_server import running_relay
-from support.relayed_site import release
+from support.stores.relayed_site import release
 
 MAC = "52:54:00:12:34:56"
 BOOT = b"ordain: v1\nkind: Layer\nname: base\nnetboot: {kernel: 'http://boot/k', initrds: ['http://boot/i']}\n"

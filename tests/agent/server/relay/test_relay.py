@@ -19,7 +19,7 @@ from ordain.agent.delivery.release.publish import publish
 from rig.stores import store_servers
 from rig.stores.relay_server import RunningRelay, running_relay
 from rig.stores.tcp_proxy import Proxy
-from support.relayed_site import BASE, SiteMachine, found_fleet, number_read, release
+from support.stores.relayed_site import BASE, SiteMachine, found_fleet, number_read, release
 
 TIMING = WatchTiming(check_sec=0.5, answer_sec=2)
 

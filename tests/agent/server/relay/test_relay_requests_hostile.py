@@ -34,7 +34,7 @@ from ordain.agent.server.relay import accepted_writes, relay_requests
 from ordain.agent.server.relay import relay as relay_module
 from ordain.agent.server.relay.relay import Relay
 from rig.stores.relay_server import RunningRelay, running_relay
-from support.relayed_site import FLEET, SiteMachine, found_fleet, stored_sequence
+from support.stores.relayed_site import FLEET, SiteMachine, found_fleet, stored_sequence
 
 
 @dataclass

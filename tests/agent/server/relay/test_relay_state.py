@@ -18,7 +18,7 @@ from ordain.agent.server.relay import relay_state
 from ordain.agent.server.relay.relay_state import keep_state, state_of
 from ordain.agent.status import AgentState as Phase
 from rig.stores.relay_server import RunningRelay, running_relay
-from support.relayed_site import SiteMachine, found_fleet, release
+from support.stores.relayed_site import SiteMachine, found_fleet, release
 
 
 async def until_state_is_kept(running: RunningRelay) -> None:

@@ -35,7 +35,7 @@ from ordain.agent.system.dbus.call_limits import CALLS_PER_SEC, IN_FLIGHT, CallL
 from ordain.agent.system.dbus.dbus_guard import HELD_MAX, SIGNATURES_MAX, GuardedMessageBus, _Frame
 from ordain.agent.system.dbus.dbus_next_driver import DbusNext
 from ordain.agent.system.dbus.polkit import Question
-from support.private_bus import private_bus
+from support.machines.private_bus import private_bus
 
 PROPERTIES, PEER = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.Peer"
 LIMITS_EXCEEDED = "org.freedesktop.DBus.Error.LimitsExceeded"

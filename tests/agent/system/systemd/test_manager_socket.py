@@ -18,8 +18,8 @@ from ordain.agent.system.dbus.dbus_next_driver import DbusNext
 from ordain.agent.system.systemd import manager_socket
 from ordain.agent.system.systemd.manager_socket import ManagerSocket
 from ordain.agent.system.systemd.systemd1 import MANAGER, NAME, PATH, UNIT, Systemd, unit_path
-from support.private_bus import PROPERTIES, job_removed, private_bus, queued
-from support.private_socket import FakeManager, fake_manager
+from support.machines.private_bus import PROPERTIES, job_removed, private_bus, queued
+from support.machines.private_socket import FakeManager, fake_manager
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the fake expects root")
 

@@ -20,7 +20,7 @@ from ordain.agent.system.dbus.dbus_next_driver import DbusNext
 from ordain.agent.system.dbus.pystemd_driver import Pystemd
 from ordain.agent.system.systemd import manager_bus, systemd1
 from ordain.agent.system.systemd.systemd1 import PATH, Systemd
-from support.private_bus import Answer, FakeSystemd, job_removed, private_bus, queued, refused
+from support.machines.private_bus import Answer, FakeSystemd, job_removed, private_bus, queued, refused
 
 Question = Callable[[Systemd], Awaitable[object]]
 

@@ -6,7 +6,7 @@ import pytest
 
 from ordain.transforms.importing import file_types
 from ordain.transforms.importing.draft.document_draft import DocumentDraft, InputFile
-from support.import_accounting import NAMES
+from support.importing.import_accounting import NAMES
 
 SERVICE = "[Service]\nExecStart=/usr/bin/a\n"
 

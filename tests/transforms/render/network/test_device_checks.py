@@ -9,7 +9,7 @@ from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.render.network.network_manager import connection_uuid
-from support.network_compile import Section, compiled, refusals
+from support.network.network_compile import Section, compiled, refusals
 
 RENDERERS = ("networkd", "NetworkManager", "ifupdown")
 MAC = {"macaddress": "52:54:00:12:34:56"}

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from rig import debian_roots
-from support import network_roots
-from support.network_compile import compiled, refusals
+from support.network import network_roots
+from support.network.network_compile import compiled, refusals
 
 COMPARED = {"802-1x", "wifi", "wifi-security", "gsm", "cdma", "infiniband"}
 SAMPLES = {

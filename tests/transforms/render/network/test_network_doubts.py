@@ -14,8 +14,8 @@ from ordain.transforms.document.keys import network_keys
 from ordain.transforms.document.keys.network_shapes import Addresses, Rows
 from ordain.transforms.document.keys.shapes import Choice, Flag, Integer, Map, Record, Sequence, Shape
 from ordain.transforms.document.reader import read
-from support.golden import compare
-from support.network_compile import Section, compiled
+from support.network.network_compile import Section, compiled
+from support.outputs.golden import compare
 
 GOLDEN = Path(__file__).parents[3] / "golden/silent-network-values.txt"
 ADDRESS: dict[str, Any] = {"addresses": ["192.0.2.7/24"]}

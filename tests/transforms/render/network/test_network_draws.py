@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from rig import debian_roots
-from support import network_roots
-from support.network_compile import compiled, refusals
+from support.network import network_roots
+from support.network.network_compile import compiled, refusals
 from support.samples.network_draws import section
 
 pytestmark = pytest.mark.thorough

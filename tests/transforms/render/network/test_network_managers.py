@@ -21,7 +21,7 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Severity
 from rig import debian_roots
-from support import network_roots
+from support.network import network_roots
 from support.samples.network_samples import SAMPLES
 
 pytestmark = pytest.mark.thorough

@@ -22,7 +22,7 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.systemd import unit_file
-from support import network_roots
+from support.network import network_roots
 from support.samples.network_samples import SAMPLES
 
 pytestmark = pytest.mark.thorough

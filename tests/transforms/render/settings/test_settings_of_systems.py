@@ -19,7 +19,7 @@ from ordain.transforms.document.formats.setting_types import SCALARS, parse_type
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Severity
 from ordain.transforms.model import Compiled, Installed, InstalledUnit, OnChange
-from support.page_blocks import blocks
+from support.pages.page_blocks import blocks
 
 HEAD = "ordain: v1\nkind: Layer\nname: a\n"
 TREE = Path(__file__).parents[4]

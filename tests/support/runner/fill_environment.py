@@ -1,4 +1,4 @@
-"""Fill this environment for the tests: `python tests/support/fill_environment.py EXTRA…`; fill it once for each list.
+"""Fill this environment for the tests: `tests/support/runner/fill_environment.py EXTRA…`; fill it once for each list.
 
 The extras are those of pyproject.toml. `pip install -e .` takes 5 s of CPU time longer, since it fetches setuptools and
 builds a package, where a line in a file of the environment is enough.
@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-TREE = Path(__file__).parents[2]
+TREE = Path(__file__).parents[3]
 
 
 def main(extras: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ordain.generator.cache import Cache, pack
 
-TREE = Path(__file__).parents[2]
+TREE = Path(__file__).parents[3]
 SOURCES = TREE / "generator"
 STUB = SOURCES / "ordain-generator"
 BOOT_ID = "3c8d0cbb-5d32-4b3c-8a3a-1f1fb54cf5d4"

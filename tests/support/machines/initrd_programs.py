@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-HOOK = Path(__file__).parents[2] / "packaging/initramfs-tools/hook"
+HOOK = Path(__file__).parents[3] / "packaging/initramfs-tools/hook"
 KLIBC = "cat cpio dd ln ls mkdir mkfifo mknod mount mv readlink reboot sh sleep sync umount".split()
 """Programs below /usr/lib/klibc/bin of Debian's package klibc-utils."""
 ALWAYS = "curl zstd sha256sum tar".split()

@@ -1,6 +1,6 @@
 """Marks of English that a reader has to read twice, in docs, messages, docstrings, comments and names of tests.
 
-`PYTHONPATH=tests python3 -m support.english [PATH…]` lists them as ``file:line: mark: text``. The style sheet
+`PYTHONPATH=tests python3 -m support.pages.english [PATH…]` lists them as ``file:line: mark: text``. The style sheet
 is in HACKING.md.
 """
 
@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.syntax_nodes import nodes_of
+from support.pages.syntax_nodes import nodes_of
 
-TREE = Path(__file__).parents[2]
+TREE = Path(__file__).parents[3]
 PLACES = (
     *(
         "README.md",

@@ -10,7 +10,7 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.importing.draft.document_draft import InputFile
 from ordain.transforms.systemd import splitting, unit_file
 from rig.oracles import quadlet_services
-from support.import_round_trips import round_trip
+from support.importing.import_round_trips import round_trip
 
 FACTS = facts_for("debian-13")
 Place = tuple[str, str]

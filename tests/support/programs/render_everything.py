@@ -25,7 +25,7 @@ from ordain.transforms.errors import Refused
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Document
 
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[2]
 SYSTEMS = ("debian-12", "rocky-9", "arch")
 
 
