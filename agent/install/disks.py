@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ordain.agent.errors import Failure
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import rootfs
 from ordain.transforms.systemd.values import size
@@ -48,7 +49,7 @@ def _disk(root: Path, name: str) -> Disk | None:
     folder = f"sys/class/block/{name}"
     text = {key: _text(root, f"{folder}/{key}") for key in ("size", "ro", "dev", "serial", "wwid")}
     text |= {key: _text(root, f"{folder}/device/{key}") for key in ("model", "serial", "wwid") if not text.get(key)}
-    count = int(text["size"]) if text["size"].isdigit() else 0
+    count = int(text["size"]) if is_decimal(text["size"]) else 0
     if NOT_DISKS.fullmatch(name) or rootfs.exists(root, f"{folder}/partition") or not count or text["ro"] == "1":
         return None
     udev = (rootfs.read(root, f"run/udev/data/b{text['dev']}") or b"").decode(errors="replace").split("\n")

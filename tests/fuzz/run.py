@@ -46,9 +46,10 @@ TOKENS = [
     word.encode()
     for word in (
         "{ } [ ] : , - | > & * ! # % @ \\ ' \" \n \t \0 \x85 \xa0 {{ }} {% %} [Service] ExecStart= = / .. 0 -1 1e999 "
-        "null 99999999999999999999 true services: network: files: users: mounts: units: match: values: template: ×"
+        "null 99999999999999999999 true services: network: files: users: mounts: units: match: values: template: × ² ٣"
     ).split(" ")
-]
+] + [b"9" * 4301]
+"""Texts that mean something; the last one has more digits than ``int`` takes, and ``²`` is a digit and not a number."""
 
 
 class Hang(BaseException):

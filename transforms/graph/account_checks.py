@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, memberships, why_not
 from ordain.transforms.artifacts import Artifact, PlacedDirectory, PlacedFile, RegularFile, UnitFile
+from ordain.transforms.document.formats.decimal_numbers import clamped
 from ordain.transforms.errors import Problem, blocked, did_you_mean, warning
 from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.lazy_patterns import lazy_pattern
@@ -94,7 +95,7 @@ def _numbers(declared: Iterable[_Declared], machine: MachineAccounts, place_of: 
 
 def _giver(number: str) -> str:
     """Return who gives out this number by itself, ``""`` if nobody does."""
-    value = int(number) if number.isdecimal() else 0
+    value = clamped(number) if number.isdecimal() else 0
     return next((who for first, last, who in _RANGES if first <= value <= last), "")
 
 
@@ -108,7 +109,7 @@ def _homes(
             homes[artifact.item] = artifact.path
     for account in declared:
         uid = machine.users.get(account.line.name, ("", ""))[0]
-        of_system = account.line.kind == "u" and uid.isdecimal() and 0 < int(uid) < FIRST_ORDINARY
+        of_system = account.line.kind == "u" and uid.isdecimal() and 0 < clamped(uid) < FIRST_ORDINARY
         if of_system and not account.line.number and (home := homes.get(account.item, "")):
             what = f"{account.line.name} is a system user (uid {uid}), and would get the home directory {home}"
             yield warning(account.item, place_of(account.item), what, "write `system: true`", "Doubtful")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from ordain.transforms.document.formats.decimal_numbers import clamped
 from ordain.transforms.lazy_patterns import lazy_pattern
 
 _WORDS = frozenset("@reboot @yearly @annually @monthly @weekly @daily @midnight @hourly".split())
@@ -65,8 +66,8 @@ def _fault_of_field(word: str, name: str, least: int, most: int, words: Sequence
             return f"the {name} cannot be {word!r}"
         for value in re.split("[-~]", match[1].replace("*", "")):
             is_word = not value or value.lower()[:3] in words
-            if not (least <= int(value) <= most if value.isdecimal() else is_word):
+            if not (least <= clamped(value) <= most if value.isdecimal() else is_word):
                 return f"the {name} cannot be {value!r}"
-        if match[2] and not int(match[2]):
+        if match[2] and not clamped(match[2]):
             return f"the {name} cannot be {word!r}: a step is 1 or more"
     return ""

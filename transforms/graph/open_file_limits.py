@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ordain.transforms.document.formats.decimal_numbers import clamped
 from ordain.transforms.errors import Problem, warning
 from ordain.transforms.model import Branch, Facts, Leaf
 from ordain.transforms.systemd.sysctl_files import parameter_path
@@ -25,10 +26,10 @@ def open_file_limits(tree: Branch, facts: Facts) -> Iterator[Problem]:
     most = OF_KERNEL if NOT_RAISED & {facts.id, *facts.like} else OF_SYSTEMD
     for name, leaf in tree.branch("sysctl").leaves():
         if parameter_path(name) == PARAMETER and str(leaf.value).isdecimal():
-            most = int(str(leaf.value))
+            most = clamped(str(leaf.value))
     for name, service in tree.branch("services").branches():
         for limit in _limits(service):
-            if str(limit.value).isdecimal() and int(str(limit.value)) > most:
+            if str(limit.value).isdecimal() and clamped(str(limit.value)) > most:
                 what = f"the kernel allows {most} open files (fs.nr_open), and a service that asks for more gets fewer"
                 hint = f"set `sysctl: {{fs.nr_open: {limit.value}}}`, or write a smaller number"
                 yield warning(f"services/{name}", limit.where, what, hint, "Doubtful")

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.document.text.node import Node, Number, mapping, sequence
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.draft.document_draft import DocumentDraft
@@ -321,7 +322,7 @@ _NOTHING = Node(value=None, where=Where())
 def _same(node: Node) -> Node:
     return (
         Node(value=Number(whole(node)), where=node.where)
-        if text(node).isdigit()
+        if is_decimal(text(node))
         else Node(value=text(node), where=node.where)
     )
 
@@ -340,7 +341,7 @@ def _numbered(*names: str) -> Callable[[Node], Node]:
 
     def name(node: Node) -> Node:
         value = text(node)
-        if value.isdigit() and int(value) < len(names):
+        if is_decimal(value) and int(value) < len(names):
             value = names[int(value)]
         return Node(value=value, where=node.where)
 
@@ -352,7 +353,7 @@ def _by_port(node: Node) -> Node:
     by_port: Device = {}
     for item in listed(node):
         port, _, value = text(item).partition(" ")
-        if not value.strip().isdigit():
+        if not is_decimal(value.strip()):
             raise UnusableValue(item, f"{text(item)!r} is not a port and a number", "write PORT NUMBER")
         by_port[port] = _number(int(value), item.where)
     return _map(by_port, node.where)

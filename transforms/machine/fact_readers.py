@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.document.formats.fact_table import (
     FACT_TABLE,
     MAX_TEXT,
@@ -154,7 +155,7 @@ def _cpus(root: Path) -> Iterable[str]:
 def _sockets(root: Path) -> Iterable[str]:
     packages = set()
     for name in rootfs.names(root, _CPU):
-        if name[:3] == "cpu" and name[3:].isdigit():
+        if name[:3] == "cpu" and is_decimal(name[3:]):
             packages.add(_text(root, f"{_CPU}/{name}/topology/physical_package_id"))
     return _some(len(packages - {"", "-1"}))
 
@@ -185,7 +186,7 @@ def _memory(root: Path) -> Iterable[str]:
         if installed := size * sum(bool(_BLOCK.fullmatch(name)) for name in rootfs.names(root, _MEMORY)):
             return _some(installed)
     words = _text(root, "proc/meminfo").partition("\n")[0].split()
-    return _some(int(words[1]) * 1024) if words[:1] == ["MemTotal:"] and words[1].isdigit() else ()
+    return _some(int(words[1]) * 1024) if words[:1] == ["MemTotal:"] and is_decimal(words[1]) else ()
 
 
 def _kernel(root: Path) -> Iterable[str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
 
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.document.formats.netboot_formats import (
     ONCE,
     PARTITION_TYPES,
@@ -244,7 +245,7 @@ def parse_words(words: Iterable[str]) -> InstallOrder:
     policy, identity, memory = last.get(INSTALL, ""), last.get(f"{INSTALL}.id", ""), last.get("ordain.root.memory", "")
     if policy not in POLICIES:
         raise ValueError(f"{INSTALL}={policy}: not one of {', '.join(POLICIES)}")
-    if not identity or not memory.isdigit():
+    if not identity or not is_decimal(memory):
         raise ValueError(f"{INSTALL} needs {INSTALL}.id and ordain.root.memory")
     device = dict(_fact(value) for name, value in pairs if name == f"{INSTALL}.device")
     plan = DiskPlan(
@@ -283,7 +284,12 @@ def _parse_partition(text: str) -> PartitionPlan:
     except ValueError:
         kind = ""
     mount = unquote(values.get("mount", ""))
-    if kind not in PARTITION_TYPES or not (least + most).isdigit() or (mount and not _is_mount_point(mount)):
+    if (
+        kind not in PARTITION_TYPES
+        or not is_decimal(least)
+        or not is_decimal(most)
+        or (mount and not _is_mount_point(mount))
+    ):
         raise ValueError(f"{INSTALL}.partition={text}: it has another form than NAME,type=…,format=…,min=…,max=…")
     return PartitionPlan(
         name=name,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
+from ordain.transforms.document.formats.decimal_numbers import clamped
 from ordain.transforms.errors import is_blocked, warning
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Member, OnChange, Wanted
@@ -82,7 +83,7 @@ def render_sysctl(tree: Branch, names: Names) -> RenderedItem:
         elif wanted := wanted_value(parameter_path(name), value):
             what = f"the kernel would refuse {value!r} for {name}"
             file.problems.append(warning("sysctl", leaf.where, what, f"write {wanted}", "Doubtful"))
-        if re.fullmatch("[0-9]+", value) and int(value) < (least := _LEAST.get(parameter_path(name), 0)):
+        if re.fullmatch("[0-9]+", value) and clamped(value) < (least := _LEAST.get(parameter_path(name), 0)):
             what = f"with {name} = {value}, the machine could start no program"
             file.block(leaf, what, f"write {least} at least", "Vital")
         for one_way in _one_way(parameter_path(name), value):

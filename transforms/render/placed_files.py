@@ -138,8 +138,8 @@ class _FileRenderer:
         name = self.names.user(self.text(leaf))
         if not name or any(c in name for c in ":/\n "):
             self.block(leaf, f"{name!r} is not the name of a user or group", "write a name as in /etc/passwd")
-        elif name.isdecimal() and name != str(int(name)):
-            self.block(leaf, f"{name!r} is not a number of an account", f"write {int(name)} without the 0 before it")
+        elif name.isdecimal() and name != (plain := name.lstrip("0") or "0"):
+            self.block(leaf, f"{name!r} is not a number of an account", f"write {plain} without the 0 before it")
         return name
 
     def text(self, leaf: Leaf) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from ordain.transforms.document.formats.decimal_numbers import clamped
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.values import EncodeError
 
@@ -63,7 +64,7 @@ def never_comes(text: str) -> str:
     months, dates = ((match[name] or "*").split(",") if match else ["*"] for name in ("month", "day"))
     if not match or "~" in text or not all(word.isdecimal() for word in (*months, *dates)):
         return ""  # ranges, steps, * and days from the end of a month are left to PID 1
-    if any(int(date) <= _DAYS[int(month) - 1] for month in months for date in dates):
+    if any(clamped(date) <= _DAYS[clamped(month) - 1] for month in months for date in dates):
         return ""
     return "no month of it has such a day"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ordain.transforms import set_budget
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.document.formats.fact_table import FACT_TABLE, SITE, ValueKind
 from ordain.transforms.errors import Problem, blocked
 from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value
@@ -129,7 +130,7 @@ def _detail(name: str, values: tuple[str, ...]) -> object:
         return values
     value = values[0] if values else ""
     number = row.kind in (ValueKind.NUMBER, ValueKind.SIZE)
-    return int(value) if number and value.isdigit() else 0 if number and not value else value
+    return int(value) if number and is_decimal(value) else 0 if number and not value else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ordain.agent.plan.changes.causes import values_with_causes
 from ordain.generator.accounts import LOCKED
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, account_rows
 from ordain.transforms.artifacts import RegularFile, UnitFile
+from ordain.transforms.document.formats.decimal_numbers import clamped
 from ordain.transforms.machine import locales, rootfs, time_zones
 from ordain.transforms.render.paths import SYSCTL
 from ordain.transforms.systemd import sysctl_files
@@ -311,7 +312,7 @@ def open_files(generation: Generation, root: Path) -> Iterator[Difference]:
     for file in files if most.isdecimal() else ():
         for value, cause in values_with_causes(file.content, "Service", OPEN_FILES):
             limit = value.rpartition(":")[2]
-            if limit.isdecimal() and int(limit) > int(most):
+            if limit.isdecimal() and clamped(limit) > int(most):
                 pointer = cause.pointer if cause else file.item
                 what = f"the kernel allows {most} open files (fs.nr_open), so that no process can have {limit}"
                 hint = f"set `sysctl: {{fs.nr_open: {limit}}}` and restart the service, or write a smaller number"

@@ -15,6 +15,7 @@ from ordain.agent.daemon.status.takeover import TARGET, read_takeover
 from ordain.agent.state.boot_record import read_boot_record
 from ordain.agent.system.dbus.bus import Bus, get
 from ordain.agent.system.systemd.systemd1 import MANAGER, NAME, PATH, UNIT, unit_path
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 
 AGENT = "ordain-agent.service"
 BOOT_GOOD_UNIT = "ordain-boot-good.service"
@@ -60,7 +61,7 @@ async def read_boot_chart(bus: Bus, root: Path) -> BootChart:
         BootStep(
             name="ordain-generator",
             what=f"{_placed(record)}; without the start of Python",
-            **_span(generators, generators + int(own) if own.isdecimal() else 0),
+            **_span(generators, generators + int(own) if is_decimal(own) else 0),
         ),
     ]
     steps += [BootStep(name=unit, what=what, **_span(*times[unit])) for unit, what in ONESHOTS.items()]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -28,6 +29,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.connector import Connection
 
+from ordain.agent.delivery.database.bounded_answers import BoundedAnswer
 from ordain.agent.delivery.database.json_answers import parse_json
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 
@@ -147,7 +149,7 @@ class LineStream:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A connector that knows its connections until their descriptors are closed.
+    """A connector that bounds heads of answers, and knows its connections until their descriptors are closed.
 
     aiohttp 3.8 (Debian 12) forgets a connection as soon as it has asked the loop to close it. TLS says farewell first,
     which takes as long as the server likes, and a loop that ends before that leaves the descriptor open.
@@ -155,6 +157,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self._factory = functools.partial(BoundedAnswer, loop=asyncio.get_running_loop())  # type: ignore[assignment]
         self._open: list[tuple[asyncio.Transport, TransportSocket]] = []
 
     async def connect(self, *request: Any, **options: Any) -> Connection:

@@ -20,6 +20,7 @@ from ordain.agent.delivery.database.http_transport import HttpTransport, Request
 from ordain.agent.delivery.database.json_answers import malformed_as_source_error, parse_json_object, require_object
 from ordain.agent.delivery.protocol import SourceError, SourceFault, StoreAway
 from ordain.agent.errors import OrdainError
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 
 Sign = Callable[[str, dict[str, object]], dict[str, object]]
 """Returns data as a statement of the machine for a place, as `identity.machine_key.PrivateKey.sign` does."""
@@ -163,7 +164,7 @@ class RelayedStore:
         name = response.headers.get(relay_wire.NAME.lower(), "")
         self.relay = name[:_MOST_NAME] if name.isprintable() else ""
         away = response.headers.get(relay_wire.AWAY.lower(), "")
-        if away.isdigit():
+        if is_decimal(away):
             message = f"{response.endpoint}: the store of this relay has not answered for {away[:9]} s"
             hint = "its last good copy is used; look at its log, and at the store"
             self._away[response.endpoint] = SourceError(message, code=SourceFault.UNREACHABLE, hint=hint)
@@ -214,5 +215,5 @@ def _refusal(response: Response) -> OrdainError:
         f"{response.endpoint}: {reason}",
         code=SourceFault(code),
         hint=hint,
-        retry_after_sec=float(retry[:6]) if retry.isascii() and retry.isdigit() else 0.0,
+        retry_after_sec=float(retry[:6]) if is_decimal(retry) else 0.0,
     )

@@ -26,6 +26,7 @@ from ordain.agent.delivery.release.settling import settled_by
 from ordain.agent.errors import Failure
 from ordain.agent.system import atomic_files
 from ordain.transforms.control_characters import visible
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.errors import Refused
 
 MANIFEST = "backup.json"
@@ -200,7 +201,7 @@ def _named_blobs(entries: Mapping[str, bytes]) -> tuple[frozenset[str], tuple[st
     problems = []
     for key, data in entries.items():
         name = key.rpartition("/")[2]
-        if key.startswith(RELEASES) and (name == _HEAD or name.isdigit()):
+        if key.startswith(RELEASES) and (name == _HEAD or is_decimal(name)):
             try:
                 keys.update(f"{BLOBS}{hash}" for hash in read_release(key, data).documents.values())
             except Refused as refused:

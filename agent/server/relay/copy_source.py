@@ -11,6 +11,7 @@ from ordain.agent.delivery.release.publish import BLOBS
 from ordain.agent.delivery.release.publish_lock import RELEASES
 from ordain.agent.delivery.source.database_source import snapshot
 from ordain.agent.server.relay.relay import Relay
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 
 
 class CopySource:
@@ -29,7 +30,7 @@ class CopySource:
         manifests = {entry.key: entry.data for entry in releases if is_manifest(entry.data)}
         if not manifests:
             return snapshot(copy.list([DOCUMENTS]))
-        numbered = {key: data for key, data in manifests.items() if key.rpartition("/")[2].isdigit()}
+        numbered = {key: data for key, data in manifests.items() if is_decimal(key.rpartition("/")[2])}
         blobs = {entry.key: entry.data for entry in copy.list([BLOBS]).entries}
         return Snapshot(texts=tuple(sorted({**numbered, **blobs}.items())))
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from ordain.transforms.document.formats import command_line
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.document.formats.secret_names import SECRET
 from ordain.transforms.document.text.node import Node, Number
 from ordain.transforms.errors import Where
@@ -292,7 +293,7 @@ class _Container:
                 node, f"{policy!r} is not a restart policy", f"use one of {', '.join(RESTART_POLICIES)}"
             )
         self.other_keys["restart"] = RESTART_POLICIES[policy]
-        if times.isdigit() and int(times):
+        if is_decimal(times) and int(times):
             self.other_keys["start-limit"] = {"burst": int(times) + 1}
             what = f"restart: {policy}:{times}: systemd only counts the restarts within 10 seconds"
             hint = f"set `start-limit: {{interval: …}}` to the time that {times} restarts of a broken container take"

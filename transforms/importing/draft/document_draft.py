@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import NOWHERE, Problem, Where, warning
 
@@ -78,7 +79,7 @@ class DocumentDraft:
             inner: object = None
             if node and isinstance(node.value, Mapping):
                 inner = node.value.get(step)
-            elif node and isinstance(node.value, tuple) and step.isdigit():
+            elif node and isinstance(node.value, tuple) and is_decimal(step):
                 inner = node.value[int(step)]
             if not isinstance(inner, Node):
                 break

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import reduce
 
 from ordain.transforms.document import reader
+from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.document.keys.service_keys import SERVICE
 from ordain.transforms.document.keys.shapes import CommandLine
 from ordain.transforms.document.text.node import (
@@ -119,7 +120,7 @@ def _length_to_remove(sections: dict[str, dict[str, Plain]], path: list[str]) ->
     for at, key in enumerate(path):
         if isinstance(tree, dict) and key in tree:
             tree = tree[key]
-        elif isinstance(tree, list) and key.isdigit() and int(key) < len(tree):
+        elif isinstance(tree, list) and is_decimal(key) and int(key) < len(tree):
             tree = tree[int(key)]
         else:
             return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from ordain.transforms.document.formats.decimal_numbers import clamped
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 from ordain.transforms.systemd import value_checks, values
@@ -106,7 +107,7 @@ def _count(text: str) -> Doubt:
 
 
 def _capability(text: str) -> Doubt:
-    if text.isdecimal() and int(text) < len(value_checks.CAPABILITIES):
+    if text.isdecimal() and clamped(text) < len(value_checks.CAPABILITIES):
         return NO_DOUBT
     upper = text.upper().replace("-", "_")
     if upper in value_checks.CAPABILITIES and upper == text.upper():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ordain.transforms.document.formats.decimal_numbers import clamped
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.calendar import never_comes
 from ordain.transforms.systemd.values import INFINITY, EncodeError, mode, timespan
@@ -112,10 +113,10 @@ def of_setting(key: str, value: str) -> Doubt:
         return f"{value!r} never comes: {why}", "write another day"
     if key in _TOO_FEW and (counts := value.split(":")) and all(map(str.isdecimal, counts)):
         fewest, why = _TOO_FEW[key]
-        if min(map(int, counts)) < fewest:
+        if min(map(clamped, counts)) < fewest:
             return f"{key}={value}: {why}", "write a larger number, or remove it"
-    if key in _SPANS and (span := _SECONDS.fullmatch(value)) and int(span[1]) >= _LONGEST_SEC:
-        hours, number = int(span[1]) / 3600, span[1]
+    if key in _SPANS and (span := _SECONDS.fullmatch(value)) and clamped(span[1]) >= _LONGEST_SEC:
+        hours, number = clamped(span[1]) / 3600, span[1]
         return (
             f"{key}={value} is {number} seconds ({hours:.0f} hours)",
             f"write the unit, such as {number}ms or {number}s",
@@ -208,10 +209,10 @@ def of_cpu(value: str) -> Doubt:
     '50 without % is 50 whole CPUs'
     """
     number = value.partition(".")[0]
-    if number.isdecimal() and "%" not in value and int(number) >= _MANY_CPUS:
+    if number.isdecimal() and "%" not in value and clamped(number) >= _MANY_CPUS:
         return (
             f"{value} without % is {value} whole CPUs",
-            f'write "{value}%", or "{int(number) * 100}%" for so many CPUs',
+            f'write "{value}%", or "{clamped(number) * 100}%" for so many CPUs',
         )
     return NO_DOUBT
 

@@ -260,6 +260,49 @@ async def test_an_answer_that_takes_hours_is_given_up(monkeypatch: pytest.Monkey
         assert "arrives too slowly" in str(transport.faults[bad].error)
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 4000 + b"\r\n"),
+    "one header": (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 4000),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+    "trailers": (CHUNKED + b"1\r\na\r\n0\r\n", b"X: " + b"y" * 4000 + b"\r\n"),
+    "a chunk line": (CHUNKED + b"1", b";x=" + b"y" * 4000),
+}
+"""The texts that a server sends first, and then again and again, without a byte of a body."""
+
+
+@pytest.mark.parametrize(("head", "piece"), ENDLESS.values(), ids=ENDLESS)
+async def test_a_server_that_sends_without_end_what_is_not_a_body_is_left_for_the_next_one(
+    head: bytes, piece: bytes
+) -> None:
+    sent = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head)
+            while sent < 64 << 20:
+                writer.write(piece)
+                sent += len(piece)
+                await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    bad = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with listening, server(ok(b"fine")) as good, session(bad, good) as transport:
+        assert (await transport.send(GET)).endpoint == good
+        assert bad in str(transport.faults[bad].error)
+    assert sent < 32 << 20  # the buffers of the kernel
+
+
+async def test_a_long_stream_of_small_chunks_is_read_to_its_end() -> None:
+    """A heartbeat of CouchDB is a chunk of one byte."""
+    beats = CHUNKED + b"1\r\n\n\r\n" * 300_000 + b"0\r\n\r\n"
+    async with server(beats) as endpoint, session(endpoint) as transport, transport.stream(GET) as stream:
+        assert len([line async for line in stream.lines()]) == 300_000
+
+
 @pytest.mark.parametrize("body", [b"[{},{}", b"<!doctype html>", b'{"a":' * 100_000, b"\xff", b""])
 async def test_a_server_that_answers_no_json_is_left_for_the_next_one(
     body: bytes, caplog: pytest.LogCaptureFixture
