@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
+from ordain.transforms.lazy_patterns import lazy_pattern
+
 DIGITS_MAX = 18
 """The most digits of a number that anything here can have: they fit into 64 bits."""
+
+
+LONG_NUMBER = lazy_pattern(rf"[0-9]{{{DIGITS_MAX + 1}}}")
+"""A part of a text that is a longer number."""
 
 
 def is_decimal(text: str) -> bool:

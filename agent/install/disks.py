@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ordain.agent.errors import Failure
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
+from ordain.transforms.decimal_numbers import is_decimal
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.machine import rootfs
 from ordain.transforms.systemd.values import size

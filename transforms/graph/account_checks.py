@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, memberships, why_not
 from ordain.transforms.artifacts import Artifact, PlacedDirectory, PlacedFile, RegularFile, UnitFile
-from ordain.transforms.document.formats.decimal_numbers import clamped
+from ordain.transforms.decimal_numbers import clamped
 from ordain.transforms.errors import Problem, blocked, did_you_mean, warning
 from ordain.transforms.graph.setting_places import PlaceOf, place_of_key
 from ordain.transforms.lazy_patterns import lazy_pattern

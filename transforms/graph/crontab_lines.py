@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ordain.transforms.document.formats.decimal_numbers import clamped
+from ordain.transforms.decimal_numbers import clamped
 from ordain.transforms.lazy_patterns import lazy_pattern
 
 _WORDS = frozenset("@reboot @yearly @annually @monthly @weekly @daily @midnight @hourly".split())

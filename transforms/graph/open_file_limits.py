@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ordain.transforms.document.formats.decimal_numbers import clamped
+from ordain.transforms.decimal_numbers import clamped
 from ordain.transforms.errors import Problem, warning
 from ordain.transforms.model import Branch, Facts, Leaf
 from ordain.transforms.systemd.sysctl_files import parameter_path

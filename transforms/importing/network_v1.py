@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
+from ordain.transforms.decimal_numbers import is_decimal
 from ordain.transforms.document.text.node import Node, Number, mapping, sequence
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.draft.document_draft import DocumentDraft

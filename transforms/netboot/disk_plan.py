@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
 
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
+from ordain.transforms.decimal_numbers import is_decimal
 from ordain.transforms.document.formats.netboot_formats import (
     ONCE,
     PARTITION_TYPES,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document.formats.decimal_numbers import clamped
+from ordain.transforms.decimal_numbers import clamped
 from ordain.transforms.errors import is_blocked, warning
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.model import Branch, Member, OnChange, Wanted

@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from ordain.transforms.decimal_numbers import LONG_NUMBER
 from ordain.transforms.errors import Where
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.runs.run_draft import RunDraft
@@ -112,5 +113,6 @@ def _options(text: str, dialect: Dialect, where: Where, draft: RunDraft) -> Iter
 def _carry(option: Option, dialect: Dialect, draft: RunDraft) -> None:
     draft.accounted.add(option.where.line)  # a handler may find the default of a Run
     handler = dialect.options.get(option.name)
-    if handler is None or not handler(draft, option):
+    too_long = LONG_NUMBER.search(option.value or "")  # no key has such a number; the scheduler may say what it means
+    if handler is None or too_long or not handler(draft, option):
         draft.add(f"native/{dialect.name}", option.text, option.where)

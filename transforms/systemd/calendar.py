@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ordain.transforms.document.formats.decimal_numbers import clamped
+from ordain.transforms.decimal_numbers import clamped
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.values import EncodeError
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ordain.transforms import set_budget
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
+from ordain.transforms.decimal_numbers import is_decimal
 from ordain.transforms.document.formats.fact_table import FACT_TABLE, SITE, ValueKind
 from ordain.transforms.errors import Problem, blocked
 from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value

@@ -17,7 +17,7 @@ from ordain.agent.plan.changes.causes import values_with_causes
 from ordain.generator.accounts import LOCKED
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, account_rows
 from ordain.transforms.artifacts import RegularFile, UnitFile
-from ordain.transforms.document.formats.decimal_numbers import clamped
+from ordain.transforms.decimal_numbers import clamped
 from ordain.transforms.machine import locales, rootfs, time_zones
 from ordain.transforms.render.paths import SYSCTL
 from ordain.transforms.systemd import sysctl_files

@@ -31,7 +31,7 @@ from ordain.agent.state.store import Store
 from ordain.agent.system.bounded_reads import HINT, NotAnswering, read_in_time
 from ordain.generator.cache import CacheError, unpack
 from ordain.generator.choose import NOTHING
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
+from ordain.transforms.decimal_numbers import is_decimal
 from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.graph.kept_out_units import started_by_distribution
 from ordain.transforms.machine import rootfs

@@ -15,7 +15,7 @@ from ordain.agent.daemon.status.takeover import TARGET, read_takeover
 from ordain.agent.state.boot_record import read_boot_record
 from ordain.agent.system.dbus.bus import Bus, get
 from ordain.agent.system.systemd.systemd1 import MANAGER, NAME, PATH, UNIT, unit_path
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
+from ordain.transforms.decimal_numbers import is_decimal
 
 AGENT = "ordain-agent.service"
 BOOT_GOOD_UNIT = "ordain-boot-good.service"

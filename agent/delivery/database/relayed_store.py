@@ -20,7 +20,7 @@ from ordain.agent.delivery.database.http_transport import HttpTransport, Request
 from ordain.agent.delivery.database.json_answers import malformed_as_source_error, parse_json_object, require_object
 from ordain.agent.delivery.protocol import SourceError, SourceFault, StoreAway
 from ordain.agent.errors import OrdainError
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
+from ordain.transforms.decimal_numbers import is_decimal
 
 Sign = Callable[[str, dict[str, object]], dict[str, object]]
 """Returns data as a statement of the machine for a place, as `identity.machine_key.PrivateKey.sign` does."""

@@ -26,7 +26,7 @@ from ordain.agent.delivery.release.settling import settled_by
 from ordain.agent.errors import Failure
 from ordain.agent.system import atomic_files
 from ordain.transforms.control_characters import visible
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
+from ordain.transforms.decimal_numbers import is_decimal
 from ordain.transforms.errors import Refused
 
 MANIFEST = "backup.json"

@@ -11,7 +11,7 @@ from ordain.agent.delivery.release.publish import BLOBS
 from ordain.agent.delivery.release.publish_lock import RELEASES
 from ordain.agent.delivery.source.database_source import snapshot
 from ordain.agent.server.relay.relay import Relay
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
+from ordain.transforms.decimal_numbers import is_decimal
 
 
 class CopySource:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
+from ordain.transforms.decimal_numbers import is_decimal
 from ordain.transforms.document.formats import command_line
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.document.formats.secret_names import SECRET
 from ordain.transforms.document.text.node import Node, Number
 from ordain.transforms.errors import Where

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
+from ordain.transforms.decimal_numbers import is_decimal
 from ordain.transforms.document.text.node import Node
 from ordain.transforms.errors import NOWHERE, Problem, Where, warning
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import reduce
 
+from ordain.transforms.decimal_numbers import is_decimal
 from ordain.transforms.document import reader
-from ordain.transforms.document.formats.decimal_numbers import is_decimal
 from ordain.transforms.document.keys.service_keys import SERVICE
 from ordain.transforms.document.keys.shapes import CommandLine
 from ordain.transforms.document.text.node import (

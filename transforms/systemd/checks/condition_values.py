@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from ordain.transforms.document.formats.decimal_numbers import clamped
+from ordain.transforms.decimal_numbers import clamped
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.lazy_patterns import LazyPattern, lazy_pattern
 from ordain.transforms.systemd import value_checks, values

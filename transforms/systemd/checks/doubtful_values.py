@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ordain.transforms.document.formats.decimal_numbers import clamped
+from ordain.transforms.decimal_numbers import clamped
 from ordain.transforms.lazy_patterns import lazy_pattern
 from ordain.transforms.systemd.calendar import never_comes
 from ordain.transforms.systemd.values import INFINITY, EncodeError, mode, timespan
