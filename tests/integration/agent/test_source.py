@@ -174,6 +174,69 @@ def test_faults_of_the_server_change_nothing_and_are_reported(followed: Machine)
     assert "SourceShrunken" not in codes(followed)
 
 
+ENDLESS = """
+import socket
+import sys
+
+HEAD, PIECE = (text.encode().decode("unicode_escape").encode() for text in sys.argv[1:])
+listening = socket.create_server(("127.0.0.1", 8080))
+while True:
+    connection, _ = listening.accept()
+    try:
+        connection.recv(65536)
+        connection.sendall(HEAD)
+        while True:
+            connection.sendall(PIECE * 100)
+    except OSError:
+        connection.close()
+        print("hung up", flush=True)
+"""
+"""A boot server that sends its second argument until the other side hangs up, after the first one."""
+WITHOUT_A_BODY = (
+    (r"HTTP/1.1 200 OK\r\n", rf"X: {'y' * 4000}\r\n"),
+    ("", r"HTTP/1.1 100 Continue\r\n\r\n"),
+    (r"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", rf"X: {'y' * 4000}\r\n"),
+)
+MEMORY_MAX_KB = 150 << 10
+
+
+def end_server(machine: Machine) -> None:
+    machine.run("systemctl", "kill", "--signal=KILL", SERVER, check=False)
+    machine.until("the server has ended", lambda: active_state(machine, SERVER) in ("inactive", "failed"))
+
+
+def _hangs_up(machine: Machine, count: int) -> bool:
+    """Have the server asked again, if it did not listen yet; return whether it was left more than ``count`` times."""
+    retry_now(machine)
+    return machine.journal(f"--unit={SERVER}").count("hung up") > count
+
+
+def _changes_to(machine: Machine, wanted: str) -> bool:
+    retry_now(machine)
+    return environment(machine) == wanted
+
+
+def test_a_hostile_server_neither_fills_the_memory_nor_takes_a_processor(followed: Machine) -> None:
+    before = invocations(followed, "web.service", "other.service")
+    pid = followed.show(SOURCE, "MainPID")["MainPID"]
+    followed.write("/srv/endless.py", ENDLESS)
+    for number, (head, piece) in enumerate(WITHOUT_A_BODY):
+        end_server(followed)
+        run = ("systemd-run", f"--unit={SERVER}", "--service-type=exec", "--collect", "--quiet", "--uid=nobody")
+        followed.run(*run, "python3", "/srv/endless.py", head, piece)
+        followed.until("the machine hangs up", functools.partial(_hangs_up, followed, number))
+
+        end_server(followed)
+        write_served(followed, web=sleep_service(f"new{number}"), other=sleep_service())
+        serve(followed)
+        followed.until("web has changed", functools.partial(_changes_to, followed, f"WORD=new{number}"))
+
+    assert invocations(followed, "other.service")["other.service"] == before["other.service"]
+    assert followed.show(SOURCE, "MainPID")["MainPID"] == pid
+    status = followed.run("cat", f"/proc/{pid}/status").stdout
+    assert int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) < MEMORY_MAX_KB
+
+
 def reports(machine: Machine, *words: str) -> bool:
     """Return whether one condition contains all of ``words``."""
     return any(all(word in condition["what"] for word in words) for condition in agent_status(machine)["conditions"])
