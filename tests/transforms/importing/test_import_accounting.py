@@ -159,7 +159,8 @@ COMPOSE = {
         any_of("test interval timeout retries start_period start_interval disable nonsense".split(), SCALARS)
     ),
     "volumes": list_of(any_of("source target read_only bind tmpfs consistency nonsense".split(), VALUES), type="bind"),
-    "ports": list_of(any_of("host_ip published protocol mode app_protocol nonsense".split(), SCALARS), target=1),
+    # Not `name` and `app_protocol`: they only describe a port, docker ignores them, and the import says nothing.
+    "ports": list_of(any_of("host_ip published protocol mode nonsense".split(), SCALARS), target=1),
     "logging": maps(any_of(["driver", "options", "nonsense"], VALUES)),
     "ulimits": maps({"nofile": maps(any_of(["soft", "hard", "nonsense"], SCALARS))}),
     "networks": st.fixed_dictionaries({"n": maps(any_of("aliases ipv4_address priority nonsense".split(), VALUES))}),
