@@ -7,7 +7,6 @@ on a new machine, a document applies at all times. Disks, file systems and boot 
 from __future__ import annotations
 
 import base64
-import binascii
 import posixpath
 import re
 import urllib.parse
@@ -166,7 +165,7 @@ class _Config:
             if "compression" in keys and text(keys["compression"]) == "gzip":
                 data = zlib.decompressobj(wbits=31).decompress(data, MAX_BYTES)
             return data.decode()
-        except (binascii.Error, UnicodeDecodeError, zlib.error):
+        except (ValueError, zlib.error):  # base64 or a text of another form
             raise UnusableValue(node, "the content is not a text", "copy binary files in another way") from None
 
     def name_unused(self, keys: Mapping[str, Node], used: set[str]) -> None:
