@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -392,6 +391,9 @@ def _row(placed: PlacedRecord) -> Mapping[str, object]:
 
 
 def _decrypted(name: str, data: bytes) -> bytes:
+    # Few machines have encrypted files, but all load this module at boot.
+    import subprocess
+
     argv = ["systemd-creds", "decrypt", f"--name={name}", "-", "-"]
     done = subprocess.run(argv, input=data, capture_output=True, check=False, timeout=20)
     if done.returncode:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +70,9 @@ def _apply_other_files(root: Path, path: str) -> None:
     for program in PROGRAM:
         if (root / program).exists():
             prefix = path.removeprefix("proc/sys")
+            # Keys that no file sets any more are rare, and this module is loaded at each boot.
+            import subprocess
+
             subprocess.run([str(root / program), f"--prefix={prefix}"], capture_output=True, check=False, timeout=10)
             return
 
