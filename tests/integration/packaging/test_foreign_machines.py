@@ -23,12 +23,18 @@ from rig.machine_agent import agent_status, wait_agent_state
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SYSTEMS = [("bookworm", "el-9"), ("bookworm", "suse"), ("trixie", "fedora"), ("trixie", "arch")]
+SYSTEMS = [("bookworm", "el-9"), ("bookworm", "suse"), ("trixie", "fedora"), ("trixie", "el-10"), ("trixie", "arch")]
 """Each system on a Debian: EL 9 on Debian 12, which has its systemd 252; that of SUSE has a split /usr."""
-DATABASES = {"fedora": "/usr/lib/sysimage/rpm", "el-9": "/var/lib/rpm", "suse": "/usr/lib/sysimage/rpm"}
+DATABASES = {
+    "fedora": "/usr/lib/sysimage/rpm",
+    "el-9": "/var/lib/rpm",
+    "el-10": "/usr/lib/sysimage/rpm",
+    "suse": "/usr/lib/sysimage/rpm",
+}
 RELEASES = {
     "fedora": "ID=fedora\nVERSION_ID=42\n",
     "el-9": 'ID=rocky\nID_LIKE="rhel centos fedora"\nVERSION_ID=9.4\n',
+    "el-10": 'ID=rocky\nID_LIKE="rhel centos fedora"\nVERSION_ID=10.0\n',
     "suse": 'ID=opensuse-leap\nID_LIKE="suse opensuse"\nVERSION_ID=16.0\n',
     "arch": "ID=arch\n",
 }
