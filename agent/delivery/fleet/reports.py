@@ -120,9 +120,9 @@ def _accept(entry: StoredEntry, identities: Identities, memory: ReportMemory) ->
     """Return the report in ``entry``, or why it is not believed."""
     machine = entry.key.removeprefix(STATUS)
     forget = f"`ordainctl fleet forget {entry.key}` deletes it"
-    signer = identities.signer(machine)
+    standing, signer = identities.standing_refusal(machine), identities.signer(machine)
     data, earlier, known = memory.believed.get(entry.key, (b"", None, None))
-    if known and (data, earlier) == (entry.data, signer) and not identities.standing_refusal(machine):
+    if known and (data, earlier) == (entry.data, signer) and not standing:
         return _replayed(known, memory) if signer else known
     value: Any = None
     fault: ValueError | None = None
@@ -131,8 +131,10 @@ def _accept(entry: StoredEntry, identities: Identities, memory: ReportMemory) ->
     except ValueError as error:
         fault = error
     statement = value if isinstance(value, dict) else None
-    if refusal := identities.refusal(machine, entry.key, statement, memory.check, entry.data):
-        return refusal
+    if standing:
+        return standing
+    if signer and (forged := identities.forgery(machine, signer, entry.key, statement, memory.check, entry.data)):
+        return forged
     try:
         report = report_from_json(value)
     except ValueError as error:

@@ -68,6 +68,18 @@ class Identities:
         """
         if (refusal := self.standing_refusal(machine)) or not (signer := self.signer(machine)):
             return refusal
+        return self.forgery(machine, signer, key, statement, check, stored)
+
+    def forgery(
+        self,
+        machine: str,
+        signer: tuple[str, bytes],
+        key: str,
+        statement: Mapping[str, Any] | None,
+        check: SignatureCheck,
+        stored: bytes = b"",
+    ) -> Refusal | None:
+        """Return why ``statement`` at ``key`` is not signed by ``signer``, the `signer` of ``machine``, or None."""
         fleet, public = signer
         if statement and signers_of(Place(fleet=fleet, key=key), statement, [public], check, stored):
             return None

@@ -17,7 +17,7 @@ from ordain.agent.delivery.fleet import report_publisher
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report, encode_report
 from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
 from ordain.agent.delivery.fleet.reports import ReportMemory, read_reports
-from ordain.agent.delivery.identity import enrollment, key_file
+from ordain.agent.delivery.identity import enrollment, key_file, machine_record
 from ordain.agent.delivery.identity.identities import Identities, parse_identities
 from ordain.agent.delivery.identity.machine_key import (
     PrivateKey,
@@ -44,6 +44,7 @@ from ordain.agent.delivery.identity.recipients import recipient_keys
 from ordain.agent.delivery.identity.statement import Place, encode_statement, read_statement, signed_bytes, signers_of
 from ordain.agent.delivery.release.signing import valid_signers
 from ordain.agent.errors import Failure
+from ordain.agent.model import to_json
 
 MACHINE, FLEET = "a" * 32, "f" * 16
 KEY, OTHER = generate(FLEET), generate(FLEET)
@@ -79,6 +80,30 @@ def test_a_record_in_conflict_admits_nothing_until_it_is_settled() -> None:
     refusal = revoked.refusal(MACHINE, entry.key, read_statement(entry.data), valid_signers)
     assert refusal
     assert refusal.code == "IdentityRevoked"
+
+
+async def test_the_key_of_a_machine_is_decoded_once_for_its_record_and_once_for_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    def counted(text: str) -> bytes:
+        decoded.append(text)
+        return decode_key(text)
+
+    decode_key = machine_record.decode_key
+    monkeypatch.setattr(machine_record, "decode_key", counted)
+    store = DirectoryDatabase(tmp_path)
+    record = MachineRecord(machine=MACHINE, key=encode_key(KEY.public), name="web3")
+    await store.put(FLEET_KEY, encode_record(FleetRecord(fleet=FLEET)), expect=ANY)
+    await store.put(f"machines/{MACHINE}", encode_record(record), expect=ANY)
+    own = replace(MachineReport(machine=MACHINE, hostname="web3"), seen=1)
+    place = status_key(MACHINE)
+    await store.put(place, encode_statement(KEY.sign(place, to_json(own))), expect=ANY)
+
+    assert not (await read_reports(store)).refused
+
+    assert decoded == [record.key] * 2
 
 
 def changed(entry: StoredEntry, change: Callable[[dict[str, object]], object]) -> StoredEntry:
