@@ -21,7 +21,7 @@ def relay(request: Namespace, console: Console) -> Exit:
         console.json(to_json(state))
     else:
         console.table((), [((title, Style.STRONG), value) for title, value in _lines(state, silent_sec)])
-    is_bad = silent_sec > STALE_SEC or state.away_sec or state.dropped or state.queue_fault
+    is_bad = silent_sec > STALE_SEC or state.away_sec or state.dropped or state.queue_fault or state.older
     return Exit.DEGRADED if is_bad else Exit.OK
 
 
@@ -49,6 +49,9 @@ def _lines(state: RelayState, silent_sec: float) -> list[tuple[str, Cell]]:
     ]
     if state.dropped:
         lines.append(("Dropped", (f"{plural(state.dropped, 'report')}: too many or too old", Style.BAD)))
+    if state.older:
+        remedy = "machines refuse it; publish a release with a higher number than the last [ReleaseReplayed]"
+        lines.append(("Older store", (f"{'; '.join(state.older)}: {remedy}", Style.BAD)))
     if silent_sec > STALE_SEC:
         lines.append(("Not running", (f"this was the state {spoken_ago(silent_sec)}", Style.BAD)))
     return lines

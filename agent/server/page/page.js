@@ -267,6 +267,7 @@ async function showRelay() {
   return [
     make("h2", {}, `Relay ${relay.name}`),
     relay.away_sec ? make("p", {className: "problem"}, `The store has not answered for ${relay.away_sec} s: ${relay.fault}`) : null,
+    relay.older.length ? make("p", {className: "problem"}, `The store has older releases than before: ${relay.older.join("; ")}. Machines refuse them; publish a release with a higher number.`) : null,
     relay.queue_fault ? make("p", {className: "problem"}, `Reports wait: ${relay.queue_fault}`) : null,
     facts([
       ["Store", relay.store], ["Connection", relay.away_sec ? "lost" : "connected"],

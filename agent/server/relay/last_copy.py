@@ -18,8 +18,10 @@ from pathlib import Path
 from ordain.agent.delivery.database import relay_wire
 from ordain.agent.delivery.database.database import Listing, StoredEntry
 from ordain.agent.delivery.database.etcd_wire import range_end
+from ordain.agent.delivery.release.publish_lock import RELEASES
 from ordain.agent.errors import Failure
 from ordain.agent.system import atomic_files
+from ordain.transforms.decimal_numbers import is_decimal
 
 MAX_BYTES = 512 << 20
 """The limit for the file."""
@@ -30,7 +32,8 @@ _FORM = b"ordain relay copy 1 "
 class LastCopy:
     """The entries of the store at ``location`` as of ``revision``; ``taken`` is the time, in seconds since 1970.
 
-    ``settle_sec`` and ``compares_ranges`` are those of the store (`Database`).
+    ``settle_sec`` and ``compares_ranges`` are those of the store (`Database`). ``highest`` has the highest number of a
+    release that any copy of this store had, by channel.
     """
 
     location: str
@@ -40,6 +43,7 @@ class LastCopy:
     taken: int = 0
     settle_sec: float = 0.0
     compares_ranges: bool = False
+    highest: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def _keys(self) -> list[str]:
@@ -61,6 +65,14 @@ class LastCopy:
         """Return one entry."""
         return self.entries.get(key)
 
+    def older_channels(self) -> dict[str, int]:
+        """Return the channels whose releases are all lower than one that an earlier copy had, and their number now.
+
+        A channel without releases is left out: an administrator may have removed it.
+        """
+        numbers = release_numbers(self.entries)
+        return {channel: number for channel, number in numbers.items() if number < self.highest.get(channel, 0)}
+
     def save(self, path: Path) -> None:
         """Replace the file at ``path``. Raises `OSError`."""
         value = {
@@ -68,11 +80,22 @@ class LastCopy:
             "taken": self.taken,
             "store": [self.revision, self.settle_sec, self.compares_ranges],
             "conflicts": dict(self.conflicts),
+            "highest": dict(self.highest),
             "entries": [relay_wire.entry_json(entry) for entry in self.entries.values()],
         }
         data = json.dumps(value).encode()
         digest = hashlib.sha256(data).hexdigest().encode()
         atomic_files.replace(path, _FORM + digest + b"\n" + data)
+
+
+def release_numbers(keys: Iterable[str]) -> dict[str, int]:
+    """Return the highest number of a release that ``keys`` name, by channel."""
+    numbers: dict[str, int] = {}
+    for key in keys:
+        channel, _, number = key.removeprefix(RELEASES).rpartition("/")
+        if key.startswith(RELEASES) and channel and is_decimal(number):
+            numbers[channel] = max(int(number), numbers.get(channel, 0))
+    return numbers
 
 
 def load_copy(path: Path, location: str) -> LastCopy | None:
@@ -100,8 +123,9 @@ def load_copy(path: Path, location: str) -> LastCopy | None:
             taken=value["taken"],
             settle_sec=settle_sec,
             compares_ranges=compares_ranges,
+            highest={str(channel): int(number) for channel, number in value.get("highest", {}).items()},
         )
-    except (LookupError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise Failure(f"{path}: the copy of the store cannot be read: {error}; it is not used") from None
     if copy.location != location:
         raise Failure(f"{path}: it is a copy of {copy.location}; it is not used, and replaced by one of {location}")

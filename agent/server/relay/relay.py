@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from ordain.agent.delivery.release.publish import BLOBS, read_blobs
 from ordain.agent.delivery.release.publish_lock import RELEASES
 from ordain.agent.errors import Failure
 from ordain.agent.server.relay import accepted_writes
-from ordain.agent.server.relay.last_copy import LastCopy, load_copy
+from ordain.agent.server.relay.last_copy import LastCopy, load_copy, release_numbers
 from ordain.agent.server.relay.report_queue import ReportQueue
 from ordain.agent.system import atomic_files
 from ordain.transforms.errors import Refused
@@ -137,7 +137,9 @@ class Relay:
             taken=int(time.time()),
             settle_sec=self.database.settle_sec,
             compares_ranges=self.database.compares_ranges,
+            highest=self._highest(entries),
         )
+        self._warn_of_older(copy)
         is_other = self.copy is None or self.copy.entries != copy.entries or self.copy.conflicts != copy.conflicts
         self._use(copy)
         self._answered()
@@ -147,6 +149,28 @@ class Relay:
             except OSError as error:
                 text = atomic_files.describe_error(error, self.state / COPY)
                 log.error("%s; after a restart, this relay has an older copy of the store", text)
+
+    def _highest(self, entries: Mapping[str, StoredEntry]) -> dict[str, int]:
+        """Return the highest numbers of releases that this relay has ever copied, by channel."""
+        highest = dict(self.copy.highest) if self.copy else {}
+        earlier = release_numbers(self.copy.entries if self.copy else ())
+        for numbers in (earlier, release_numbers(entries)):
+            highest |= {channel: max(number, highest.get(channel, 0)) for channel, number in numbers.items()}
+        return highest
+
+    def _warn_of_older(self, copy: LastCopy) -> None:
+        known = self.copy.older_channels() if self.copy else {}
+        for channel, number in copy.older_channels().items():
+            if channel not in known:
+                log.warning(
+                    "%s: the highest release is %s %d, and this relay had %d: the store is an older copy; machines "
+                    "refuse what is older [%s]",
+                    self.database.location,
+                    channel,
+                    number,
+                    copy.highest[channel],
+                    SourceFault.RELEASE_REPLAYED,
+                )
 
     async def _blobs(self, listing: Listing) -> dict[str, StoredEntry]:
         """Return the documents that the releases in ``listing`` name, as far as the store has them."""

@@ -35,7 +35,8 @@ class RelayState:
     ``store`` is the place of its store, which has not answered for ``away_sec`` seconds, for the reason ``fault``;
     0 and "": it answers. ``copied`` is the time of the last good copy, 0 if there is none yet, and ``entries`` their
     number. ``queued`` reports wait for the store, the oldest for ``oldest_sec``, for the reason ``queue_fault``;
-    ``forwarded`` went to it, and ``dropped`` were too many or too old. ``machines`` have reported here.
+    ``forwarded`` went to it, and ``dropped`` were too many or too old. ``machines`` have reported here. ``older``
+    says of which channels the store has only lower releases than this relay once copied, as after a restore.
     """
 
     name: str
@@ -51,6 +52,7 @@ class RelayState:
     forwarded: int = 0
     dropped: int = 0
     machines: int = 0
+    older: tuple[str, ...] = ()
 
 
 def state_of(relay: Relay) -> RelayState:
@@ -72,7 +74,15 @@ def state_of(relay: Relay) -> RelayState:
         forwarded=relay.forwarded,
         dropped=relay.queue.dropped,
         machines=len(relay.machines),
+        older=_older(relay),
     )
+
+
+def _older(relay: Relay) -> tuple[str, ...]:
+    if not (copy := relay.copy):
+        return ()
+    channels = sorted(copy.older_channels().items())
+    return tuple(f"{channel} {number}, lower than {copy.highest[channel]}" for channel, number in channels)
 
 
 async def keep_state(relay: Relay, look_sec: float = LOOK_SEC) -> None:

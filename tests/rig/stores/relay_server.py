@@ -42,9 +42,10 @@ async def running_relay(
     port: int = 0,
     tokens: Path | None = None,
     files: Path | None = None,
+    place: str = "",
 ) -> AsyncIterator[RunningRelay]:
     """Run a relay of ``database`` with its files below ``state``."""
-    relay = Relay(name=name, database=database, state=state, pace_sec=0.01)
+    relay = Relay(name=name, database=database, state=state, pace_sec=0.01, place=place)
     server = BootServer(None, relay=relay, state=state, tokens=tokens, files=files)
     relay.load()
     runner = web.AppRunner(server.app(), access_log=None, auto_decompress=False)

@@ -74,6 +74,34 @@ async def test_a_relay_whose_store_does_not_answer_or_that_does_not_run_is_degra
     assert "Not running" in text
 
 
+async def test_a_store_with_older_releases_than_the_relay_had_is_shown_until_a_higher_one_is_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, numbers in (("store", (1, 2)), ("backup", (1,))):
+        (tmp_path / name).mkdir()
+        for number in numbers:
+            await publish(DirectoryDatabase(tmp_path / name), release(number), {})
+
+    async def follow(name: str) -> None:
+        (tmp_path / "state" / relay_state.STATE).unlink(missing_ok=True)
+        async with running_relay(DirectoryDatabase(tmp_path / name), tmp_path / "state", place="the store") as running:
+            await until_connected(running)
+            await until_state_is_kept(running)
+
+    await follow("store")
+    text, value = await asyncio.to_thread(shown, tmp_path / "state", capsys, 0)
+    assert (value["older"], "Older store" in text) == ([], False)
+    for _ in range(2):  # a restart of the relay does not hide it
+        await follow("backup")
+        text, value = await asyncio.to_thread(shown, tmp_path / "state", capsys, 3)
+        assert value["older"] == ["stable 1, lower than 2"]
+        assert "publish a release with a higher number" in " ".join(text.split())
+    await publish(DirectoryDatabase(tmp_path / "backup"), release(3), {})
+    await follow("backup")
+    text, value = await asyncio.to_thread(shown, tmp_path / "state", capsys, 0)
+    assert value["older"] == []
+
+
 def test_a_directory_without_a_relay_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fleet", "relay", str(tmp_path)]) == 1
     assert "name the directory of `ordainctl serve --store" in capsys.readouterr().err
