@@ -31,6 +31,21 @@ IDLE_GENERATORS = (
     *("system-update", "tpm2", "veritysetup"),
 )
 """Generators of systemd that make nothing in a machine of the rig; together they are half of the cost of a reload."""
+IDLE_UNITS = frozenset(
+    f"systemd-{name}.service"
+    for name in (
+        *("battery-check", "binfmt", "boot-random-seed", "bsod", "firstboot", "hibernate-clear", "hwdb-update"),
+        *("journal-catalog-update", "machine-id-commit", "modules-load", "networkd-persistent-storage", "pcrmachine"),
+        *("pcrphase", "pcrphase-sysinit", "pcrproduct", "pstore", "random-seed", "repart", "tpm2-setup"),
+        *("tpm2-setup-early", "udev-load-credentials", "udev-trigger", "update-done", "update-utmp"),
+    )
+) | {
+    *("dev-hugepages.mount", "dev-mqueue.mount", "sys-fs-fuse-connections.mount", "sys-kernel-config.mount"),
+    *("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "proc-sys-fs-binfmt_misc.automount"),
+    *("kmod-static-nodes.service", "ldconfig.service"),
+    *("systemd-ask-password-console.path", "systemd-ask-password-wall.path"),
+}
+"""Units of systemd that do nothing in a machine of the rig; a reload without them takes a fifth less."""
 T = TypeVar("T")
 
 
@@ -84,6 +99,9 @@ class Machine:
         generators.mkdir(parents=True, exist_ok=True)
         for name in IDLE_GENERATORS:
             (generators / f"systemd-{name}-generator").symlink_to("/dev/null")
+        for link in (self.tree / "usr/lib/systemd/system").glob("*.wants/*"):
+            if link.name in IDLE_UNITS:
+                link.unlink()
         # Caches of the linker and the journal are up to date (systemd-update-done.service(8)).
         updated = f"TIMESTAMP_NSEC={(self.tree / 'usr').stat().st_mtime_ns}\n"
         for directory in ("etc", "var"):
