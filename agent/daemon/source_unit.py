@@ -24,6 +24,7 @@ from ordain.transforms.machine import rootfs
 FOLDER = "run/ordain/source.d"
 DROP_IN = "credentials.conf"
 ENCRYPTED = ("etc/credstore.encrypted", "run/credstore.encrypted", "usr/lib/credstore.encrypted")
+PLAIN = ("etc/credstore", "run/credstore", "usr/lib/credstore")
 STOP_SEC = 15.0
 
 
@@ -44,7 +45,7 @@ async def configure_source_unit(systemd: Systemd, root: Path, settings: SourceSe
 def drop_in(root: Path, settings: SourceSettings) -> Iterator[str]:
     """Yield the lines that give the credentials to the service. PID 1 searches for those in plain text itself.
 
-    The time of the machine's own key is a comment, so that the service starts anew after another key was written.
+    The times of the machine's own key and of credentials are comments, so that the service starts anew after a change.
     """
     machine_key = place_of_key(root)
     if settings.credentials or machine_key:
@@ -56,6 +57,9 @@ def drop_in(root: Path, settings: SourceSettings) -> Iterator[str]:
         yield f"LoadCredentialEncrypted={MACHINE_KEY}:{place}\n" if sealed else f"LoadCredential={MACHINE_KEY}\n"
     for name in settings.credentials:
         path = next((f"/{folder}/{name}" for folder in ENCRYPTED if rootfs.exists(root, f"{folder}/{name}")), "")
+        place = path or next((f"/{folder}/{name}" for folder in PLAIN if rootfs.exists(root, f"{folder}/{name}")), "")
+        if place:
+            yield f"# {place} of {(root / place.lstrip('/')).lstat().st_mtime_ns}\n"
         yield f"LoadCredentialEncrypted={name}:{path}\n" if path else f"LoadCredential={name}\n"
 
 

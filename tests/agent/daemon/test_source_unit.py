@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from ordain.agent.daemon import source_unit
 from ordain.agent.daemon.source_unit import drop_in
 from ordain.agent.source_settings import SourceKind, SourceSettings
 
@@ -29,3 +31,17 @@ def test_a_key_that_came_with_the_boot_is_given_by_the_path_of_pid1(tmp_path: Pa
     (tmp_path / folder / "ordain.machine-key").write_text("key\n")
 
     assert "".join(drop_in(tmp_path, SETTINGS)).splitlines()[-1] == line
+
+
+def test_another_credential_under_the_same_name_changes_the_drop_in(tmp_path: Path) -> None:
+    """PID 1 loads credentials when the service starts: a reload of it would keep the earlier one."""
+    folder = tmp_path / "etc/credstore"
+    folder.mkdir(parents=True)
+    settings = SourceSettings(type=SourceKind.COUCHDB, user="node", credential="password")
+    texts = []
+    for number in (1, 2, 2):
+        (folder / "password").write_text(f"secret {number}")
+        os.utime(folder / "password", (number, number))
+        texts.append("".join(source_unit.drop_in(tmp_path, settings)))
+    assert texts[0] != texts[1] == texts[2]
+    assert "secret" not in "".join(texts)
