@@ -35,6 +35,7 @@ class Right(StrEnum):
     READ = "read"
     ADOPT = "adopt"
     BOOT = "boot"
+    UNITS = "units"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from ordain.agent.compile.worker import Worker
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure, OrdainError
 from ordain.agent.model import to_json
@@ -28,7 +29,15 @@ from ordain.agent.netboot.api_tokens import NOBODY, ApiToken, Right, bearer, rea
 from ordain.agent.netboot.images import find_image, list_images
 from ordain.agent.netboot.machine_records import MachineRecords, NetbootRecord, UnknownMachine, facts_said, record_named
 from ordain.agent.server import api_shapes
-from ordain.agent.server.api_shapes import Adopted, ApiRefusal, Caller, ChannelHead, MachineStory, machine_of
+from ordain.agent.server.api_shapes import (
+    Adopted,
+    ApiRefusal,
+    Caller,
+    ChannelHead,
+    MachineStory,
+    MachineUnits,
+    machine_of,
+)
 from ordain.agent.server.relay.relay import Relay
 from ordain.agent.server.relay.relay_state import RelayState, state_of
 from ordain.agent.server.relay.site_reports import ReportedRollout, SiteReader, SiteReports
@@ -58,6 +67,8 @@ MAX_BODY = 16 << 10
 BODY_SEC = 10.0
 LIST_SEC = 1.0
 """A list of all machines is made once in this time, however many pages look at it."""
+UNITS = "ordain.agent.server.machine_units:units_for"
+"""The function that compiles for the page. A process of its own loads it, with its libraries."""
 _FOLDER = Path(__file__).parent / "page"
 
 
@@ -71,6 +82,10 @@ class BootView(Protocol):
 
     def documents(self, channel: str, facts: Facts) -> tuple[Document, ...]:
         """Return the documents that decide what a machine starts."""
+        ...
+
+    def all_documents(self, channel: str, facts: Facts) -> tuple[Document, ...]:
+        """Return the documents of all machines, of the release that a machine boots."""
         ...
 
     def next_script(self, documents: Iterable[Document], facts: Facts) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
@@ -104,6 +119,7 @@ class BootApi:
         self._tokens = read_tokens(tokens)
         self._stamp = _stamp(tokens)
         self._listed: tuple[float, Any] = (float("-inf"), None)
+        self._compiles = asyncio.Lock()
 
     def routes(self) -> tuple[tuple[str, str, Right | None, Handler], ...]:
         """Return all requests: method, path below `PREFIX`, the right that it needs, and the handler."""
@@ -111,6 +127,7 @@ class BootApi:
             ("GET", "/caller", None, self._caller),
             ("GET", "/machines", Right.READ, self._machines),
             ("GET", "/machines/{machine}", Right.READ, self._machine),
+            ("GET", "/machines/{machine}/units", Right.UNITS, self._units),
             ("GET", "/images", Right.READ, self._images),
             ("GET", "/releases", Right.READ, self._releases),
             ("GET", "/relay", Right.READ, self._relay),
@@ -214,7 +231,33 @@ class BootApi:
             layers=layers,
             next_problems=problems,
             once=self._view.records.once(record.machine),
+            system=await asyncio.to_thread(self._system_of, record),
         )
+
+    def _system_of(self, record: NetbootRecord) -> str:
+        """Return the system of the image in the script of a machine, "" if it is not known."""
+        if not (self._view.files and record.image):
+            return ""
+        try:
+            return find_image(self._view.files, parse_reference(record.image)).content.os
+        except (Failure, ValueError):
+            return ""
+
+    async def _units(self, request: web.Request) -> MachineUnits:
+        record = self._record(request)
+        system = request.query.get("system", "") or await asyncio.to_thread(self._system_of, record)
+        if not system:
+            raise RequestRefused(409, f"the system of {record.machine} is not known: ask with ?system=debian-13")
+        facts = facts_said(record.said)
+        documents = self._view.all_documents(record.channel, facts)
+        async with self._compiles:  # one at a time, in a process that ends afterwards
+            worker = Worker()
+            try:
+                units = await asyncio.to_thread(worker, UNITS, documents, facts, record.node or "localhost", system)
+            finally:
+                worker.dismiss()
+        assert isinstance(units, MachineUnits)
+        return units
 
     async def _images(self, request: web.Request) -> tuple[api_shapes.Image, ...]:
         files = self._view.files

@@ -101,7 +101,8 @@ class MachineStory:
 
     ``script`` is the script that it has. ``next_script`` is the one that the documents make for it now, with the place
     of each line in the documents, from ``layers``; ``next_problems`` are the reasons why there is none, and warnings.
-    ``once`` is the image for its next boot only, "" if there is none.
+    ``once`` is the image for its next boot only, "" if there is none. ``system`` is the system of its image, such as
+    ``debian-13``, "" if that is not known.
     """
 
     machine: Machine
@@ -111,6 +112,34 @@ class MachineStory:
     layers: tuple[str, ...] = ()
     next_problems: tuple[str, ...] = ()
     once: str = ""
+    system: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitText:
+    """A unit file or a drop-in below the directory of generated units; comments name the origin of the lines below."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineUnit:
+    """A unit with its files; ``wanted`` is the state that the documents want, "" if they only add to it."""
+
+    unit: str
+    wanted: str
+    files: tuple[UnitText, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineUnits:
+    """The units of a machine with ``system`` (``debian-13``), the layers that match it, and the problems."""
+
+    system: str
+    layers: tuple[str, ...]
+    units: tuple[MachineUnit, ...]
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

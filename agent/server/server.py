@@ -242,6 +242,10 @@ class BootServer:
         """Return the documents that decide what a machine starts: those of the release that it boots now."""
         return self._netboot_release(channel or STABLE, self._turn(channel, facts).number)
 
+    def all_documents(self, channel: str, facts: Facts) -> tuple[Document, ...]:
+        """See `api.BootView`."""
+        return self._content.parsed(channel or STABLE, self._turn(channel, facts).number)
+
     def _turn(self, channel: str, facts: Facts) -> BootTurn:
         """Return the release that a machine boots: the one that its Node pins it to, or the one of its turn."""
         if not isinstance(self._content, OfferedReleases):

@@ -90,8 +90,8 @@ class Browser:
         return self._until(f"the page shows {text!r}", lambda: shown if text in (shown := self.text()) else "")
 
     def click(self, text: str) -> None:
-        """Click the link or button with this text."""
-        self._act(f"//*[self::a or self::button][contains(., {text!r})]", "click", {})
+        """Click the link, button or summary with this text."""
+        self._act(f"//*[self::a or self::button or self::summary][contains(., {text!r})]", "click", {})
 
     def type(self, label: str, text: str) -> None:
         """Type into the field with this label."""

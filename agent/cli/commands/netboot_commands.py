@@ -107,8 +107,9 @@ ROWS = (
         text=(
             "Prints a new token, once, and writes its name, rights and SHA-256 to the file of `ordainctl serve "
             "--tokens`, where it takes effect at once; an earlier token of this name ends. The rights are `read`, "
-            "which each token has, `adopt` for new machines, and `boot` for the image of a next boot. The name `*` is "
-            "everybody without a token."
+            "which each token has, `adopt` for new machines, `boot` for the image of a next boot, and `units` for the "
+            "unit files of a machine, in which values of the documents stand. The name `*` is everybody without a "
+            "token."
         ),
         run="boot.api_token:token",
         arguments=(

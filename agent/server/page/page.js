@@ -180,6 +180,25 @@ function actions(story) {
   return forms.length ? make("div", {className: "actions"}, ...forms) : null;
 }
 
+// The units of a machine, which the server compiles when somebody asks: each line stands below its place in the documents.
+function units(story) {
+  if (!caller.rights.includes("units")) return [];
+  if (kept.machine !== story.machine.machine) kept = {machine: story.machine.machine, shown: make("div")};
+  const shown = kept.shown; // it stays as it is when the page draws the rest again
+  const path = `/machines/${encodeURIComponent(story.machine.machine)}/units`;
+  const ask = form("Units and their origin", [["System", "debian-13", story.system]], "Show", async (values) => {
+    const found = await call("GET", `${path}?system=${encodeURIComponent(values.System)}`);
+    shown.replaceChildren(
+      ...found.problems.map((problem) => make("p", {className: "problem"}, problem)),
+      make("p", {className: "quiet"}, `On ${found.system}, by the layers ${found.layers.join(", ") || "of nobody"}. The machine itself may know more: ordainctl explain UNIT.`),
+      ...found.units.map((unit) => make("details", {},
+        make("summary", {}, unit.unit, unit.wanted ? make("span", {className: "quiet"}, ` ${unit.wanted}`) : ""),
+        ...unit.files.map((file) => make("pre", {title: file.path}, file.text)))));
+    notice("");
+  });
+  return [make("div", {className: "actions"}, ask), shown];
+}
+
 async function showMachine(name) {
   const story = await call("GET", `/machines/${encodeURIComponent(name)}`);
   const machine = story.machine;
@@ -206,6 +225,7 @@ async function showMachine(name) {
     ...story.next_problems.map((problem) => make("p", {className: "problem"}, problem)),
     story.layers.length ? make("p", {className: "quiet"}, `Layers: ${story.layers.join(", ")}`) : null,
     story.next_script ? make("pre", {}, story.next_script) : make("p", {className: "quiet"}, "Its documents start nothing."),
+    ...units(story),
   ].filter((part) => part !== null);
 }
 
@@ -299,6 +319,7 @@ const VIEWS = [
 ];
 
 let drawn = 0;
+let kept = {machine: "", shown: null};
 
 async function route() {
   clearTimeout(timer);

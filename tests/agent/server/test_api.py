@@ -73,7 +73,12 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def tokens(folder: Path) -> dict[str, str]:
     """Return a token for each set of rights."""
-    rights = {"reader": {Right.READ}, "adopter": {Right.READ, Right.ADOPT}, "booter": {Right.READ, Right.BOOT}}
+    rights = {
+        "reader": {Right.READ},
+        "adopter": {Right.READ, Right.ADOPT},
+        "booter": {Right.READ, Right.BOOT},
+        "author": {Right.READ, Right.UNITS},
+    }
     return {name: add_token(folder / "tokens", name, frozenset(some)) for name, some in rights.items()}
 
 
@@ -114,6 +119,7 @@ def test_a_request_needs_its_right(
             "reader": ("read",),
             "adopter": ("read", "adopt"),
             "booter": ("read", "boot"),
+            "author": ("read", "units"),
         }.items():
             status, answer = await client(method, path, tokens.get(name, ""), {} if method in ("POST", "PUT") else None)
             if right is None or right in rights:
@@ -187,6 +193,44 @@ def test_a_machine_has_its_boots_and_the_reasons_of_the_next_one(folder: Path, t
         assert await client("GET", "/releases", tokens["reader"]) == (200, [])
 
     with_server(folder, use)
+
+
+def test_a_machine_has_its_units_with_the_place_of_each_line(folder: Path, tokens: dict[str, str]) -> None:
+    (folder / "documents/web.yaml").write_text(
+        "ordain: v1\nkind: Layer\nname: web\nmatch: {os: debian, hostname: web1}\n"
+        "services:\n  app:\n    command: /usr/bin/app\n    user: www-data\n"
+    )
+
+    async def use(client: Client) -> tuple[int, Any, int, Any]:
+        await client.get(ASKED)
+        known = await client("GET", "/machines/web1/units", tokens["author"])
+        other = await client("GET", "/machines/web1/units?system=rocky-9", tokens["author"])
+        return *known, *other
+
+    status, units, other_status, other = with_server(folder, use)
+    assert (status, units["system"], units["layers"]) == (200, "debian-13", ["base", "web", "web1"])
+    app = next(unit for unit in units["units"] if unit["unit"] == "app.service")
+    assert app["wanted"] == "running"
+    text = app["files"][0]["text"]
+    assert "web.yaml:8 web services/app/user\nUser=www-data\n" in text
+    assert (other_status, other["system"], other["units"]) == (200, "rocky-9", [])
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [("?system=beos-5", 400, "beos-5"), ("", 409, "ask with ?system=")],
+)
+def test_units_of_an_unknown_system_are_refused_with_the_remedy(
+    folder: Path, tokens: dict[str, str], query: str, status: int, words: str
+) -> None:
+    (folder / "documents/base.yaml").write_text(DOCUMENTS.replace("image: a", "root: next-device"))
+
+    async def use(client: Client) -> tuple[int, Any]:
+        await client.get(ASKED)
+        return await client("GET", f"/machines/{MAC}/units{query}", tokens["author"])
+
+    found, answer = with_server(folder, use)
+    assert (found, words in answer["error"]) == (status, True), answer
 
 
 def test_wrong_documents_are_the_problems_of_the_next_boot(folder: Path, tokens: dict[str, str]) -> None:

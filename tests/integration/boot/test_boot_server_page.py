@@ -40,6 +40,11 @@ name: canary
 tier: role
 match: {ring: canary}
 netboot: {image: "debian-13:2"}
+services:
+  app:
+    command: /usr/bin/app
+    user: www-data
+    limits: {memory: 1G}
 ---
 ordain: v1
 kind: Layer
@@ -71,6 +76,11 @@ class Served:
     def complete(self, number: int, root: str) -> None:
         url = f"{self.url}/booted?mac=52:54:00:00:00:{number:02x}&root={root}"
         with urllib.request.urlopen(urllib.request.Request(url, b"", method="POST"), timeout=20):
+            pass
+
+    def install(self, number: int, identity: str) -> None:
+        form = f"mac=52:54:00:00:00:{number:02x}&state=installed&text={identity}"
+        with urllib.request.urlopen(f"{self.url}/installed", form.encode(), timeout=20):
             pass
 
 
@@ -121,6 +131,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
                 served.ask(number)
             for number in (1, 3, 4):
                 served.complete(number, "01" * 32)
+            served.install(3, "0123456789abcdef")
             served.ask(0x77, "<img src=x onerror=alert(1)>")
             yield served
         finally:
@@ -163,6 +174,13 @@ def test_a_fleet_is_seen_at_a_glance_and_a_machine_is_adopted(
         for line in ("booting", "debian-13:2", "Dell PowerEdge R640", "asked", "base.yaml:11", "console=ttyS0"):
             assert line in shown
         browser.screenshot(pictures / "boot-server-machine.png")
+        browser.click("Show")
+        browser.wait_for("On debian-13, by the layers base, canary, web2.")
+        browser.click("app.service")
+        shown = browser.wait_for("ExecStart=/usr/bin/app")
+        assert "base.yaml:14 canary services/app/command" in shown
+        browser.run("window.scrollTo(0, document.body.scrollHeight)")
+        browser.screenshot(pictures / "boot-server-units.png")
 
         browser.click("Machines")
         browser.click("discovered")
@@ -176,6 +194,10 @@ def test_a_fleet_is_seen_at_a_glance_and_a_machine_is_adopted(
         browser.click("Machines")
         browser.wait_for("web7")
 
+        browser.click("web3")
+        assert re.search(r"On its disk\s+another image, \d+ s ago", browser.wait_for("On its disk"))
+
+        browser.click("Machines")
         browser.click("web1")
         browser.type("Image", "debian-13:2")
         browser.click("Set")
@@ -231,6 +253,11 @@ def test_the_page_of_a_relay_shows_reports_rollouts_and_the_relay(
             browser.type("Token", token)
             browser.click("Sign in")
             browser.wait_for("No machine has asked this server yet")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/boot.ipxe?mac=52-54-00-00-00-07", timeout=20):
+                pass
+            browser.click("Machines")
+            browser.click("52:54:00:00:00:07")
+            assert re.search(r"Release\s+2\b", browser.wait_for("Latest boots"))
             browser.click("Reports")
             shown = browser.wait_for("3 machines report")
             for line in (
