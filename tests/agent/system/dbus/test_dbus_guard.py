@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import io
+import itertools
 import logging
 import os
 import time
@@ -241,8 +242,8 @@ def test_calls_wait_in_their_order_until_the_bus_says_whose_they_are(address: st
         async with connections(address, HELD_MAX) as buses:
             client.users.others = {str(bus.unique_name): 1000 + n for n, bus in enumerate(buses)}
             waiting = [asyncio.ensure_future(answer(bus, call("Ping", interface=PEER))) for bus in buses]
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            assert {task.result().error_name for task in done} == {LIMITS_EXCEEDED}
+            refused_ones = [await task for task in itertools.islice(asyncio.as_completed(waiting), IN_FLIGHT)]
+            assert {reply.error_name for reply in refused_ones} == {LIMITS_EXCEEDED}
             client.users.answering.set()
             replies = await asyncio.gather(*waiting)
             assert sum(reply.message_type is MessageType.METHOD_RETURN for reply in replies) == HELD_MAX - IN_FLIGHT
