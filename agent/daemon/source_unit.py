@@ -7,7 +7,7 @@ secret.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ordain.agent.delivery.identity.key_file import is_sealed, path_for_pid1, place_of_key
@@ -51,16 +51,27 @@ def drop_in(root: Path, settings: SourceSettings) -> Iterator[str]:
     if settings.credentials or machine_key:
         yield "# Made by ordain-agent from /etc/ordain/agent.yaml.\n[Service]\n"
     if machine_key:
-        yield f"# {machine_key} of {(root / machine_key.lstrip('/')).stat().st_mtime_ns}\n"
+        yield _time_of(root, machine_key)
         sealed = is_sealed(machine_key)
         place = path_for_pid1(machine_key)
         yield f"LoadCredentialEncrypted={MACHINE_KEY}:{place}\n" if sealed else f"LoadCredential={MACHINE_KEY}\n"
     for name in settings.credentials:
-        path = next((f"/{folder}/{name}" for folder in ENCRYPTED if rootfs.exists(root, f"{folder}/{name}")), "")
-        place = path or next((f"/{folder}/{name}" for folder in PLAIN if rootfs.exists(root, f"{folder}/{name}")), "")
-        if place:
-            yield f"# {place} of {(root / place.lstrip('/')).lstat().st_mtime_ns}\n"
-        yield f"LoadCredentialEncrypted={name}:{path}\n" if path else f"LoadCredential={name}\n"
+        sealed_place, place = (_place(root, name, folders) for folders in (ENCRYPTED, PLAIN))
+        yield _time_of(root, sealed_place or place)
+        yield f"LoadCredentialEncrypted={name}:{sealed_place}\n" if sealed_place else f"LoadCredential={name}\n"
+
+
+def _place(root: Path, name: str, folders: Iterable[str]) -> str:
+    """Return the path of a credential in the first of ``folders`` that has it, "" if none has."""
+    return next((f"/{folder}/{name}" for folder in folders if rootfs.exists(root, f"{folder}/{name}")), "")
+
+
+def _time_of(root: Path, place: str) -> str:
+    """Return a comment with the time at which a file, or the target of a link, was changed; "" if there is none."""
+    try:
+        return f"# {place} of {rootfs.chase(root, place).stat().st_mtime_ns}\n" if place else ""
+    except OSError:  # it is being replaced
+        return ""
 
 
 def _write_drop_in(root: Path, text: str) -> bool:

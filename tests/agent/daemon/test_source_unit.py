@@ -45,3 +45,17 @@ def test_another_credential_under_the_same_name_changes_the_drop_in(tmp_path: Pa
         texts.append("".join(source_unit.drop_in(tmp_path, settings)))
     assert texts[0] != texts[1] == texts[2]
     assert "secret" not in "".join(texts)
+
+
+def test_another_target_of_a_linked_credential_changes_the_drop_in(tmp_path: Path) -> None:
+    """Tools that write secrets replace the target, or the link that leads to it."""
+    (tmp_path / "etc/credstore").mkdir(parents=True)
+    (tmp_path / "etc/credstore/password").symlink_to("/run/secrets/password")
+    (tmp_path / "run/secrets").mkdir(parents=True)
+    settings = SourceSettings(type=SourceKind.COUCHDB, user="node", credential="password")
+    texts = []
+    for number in (1, 2):
+        (tmp_path / "run/secrets/password").write_text(f"secret {number}")
+        os.utime(tmp_path / "run/secrets/password", (number, number))
+        texts.append("".join(source_unit.drop_in(tmp_path, settings)))
+    assert texts[0] != texts[1]
