@@ -285,12 +285,7 @@ def test_a_password_is_a_credential_and_appears_nowhere_else(machines: Machines,
     machine.boot()
     wait_code(machine, "CredentialMissing")
     answer(machine, "200 OK", layer(web=sleep_service()))
-    if place.endswith("encrypted"):
-        machine.run("mkdir", "-p", place)
-        encrypt = ("systemd-creds", "encrypt", "--with-key=host", "--name=boot-token", "-", f"{place}/boot-token")
-        machine.run(*encrypt, stdin=secret)
-    else:
-        machine.write(f"{place}/boot-token", secret, mode=0o600)
+    put_credential(machine, place, secret)
 
     machine.run("systemctl", "reload", "ordain-agent.service")
     wait_active(machine, "web.service")
@@ -307,6 +302,25 @@ def test_a_password_is_a_credential_and_appears_nowhere_else(machines: Machines,
     ).stdout
     kept = {line for line in files.split() if not line.startswith("/run/credentials/")}
     assert kept == {"/srv/secret"} | ({f"{place}/boot-token"} if not place.endswith("encrypted") else set())
+
+    # The source is connected, so only the other credential is a reason to start it anew.
+    put_credential(machine, place, "another-7f1c")
+    machine.run("systemctl", "reload", "ordain-agent.service")
+    loaded = f"/run/credentials/{SOURCE}/boot-token"
+    machine.until(
+        "the source has the other credential",
+        lambda: machine.run("cat", loaded, check=False).stdout == "another-7f1c",
+    )
+
+
+def put_credential(machine: Machine, place: str, secret: str) -> None:
+    """Put the credential of the source into a directory of PID 1."""
+    if place.endswith("encrypted"):
+        machine.run("mkdir", "-p", place)
+        encrypt = ("systemd-creds", "encrypt", "--with-key=host", "--name=boot-token", "-", f"{place}/boot-token")
+        machine.run(*encrypt, stdin=secret)
+    else:
+        machine.write(f"{place}/boot-token", secret, mode=0o600)
 
 
 def test_the_service_that_uses_the_network_has_few_rights(followed: Machine) -> None:
