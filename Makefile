@@ -10,7 +10,7 @@ STORES := etcd-server etcd-client $(shell command -v npm >/dev/null || echo node
 MACHINES := mmdebstrap debian-archive-keyring systemd-container util-linux mount $(BUILD)
 DOCS := python3-sphinx python3-myst-parser python3-sphinx-rtd-theme
 FOREIGN := rpm rpmlint makepkg pacman-package-manager libarchive-tools fakeroot python3-build
-TESTS := tox python3-venv chromium chromium-driver dbus zsh fish tcsh systemd busybox curl dnsmasq-base netplan.io dosfstools btrfs-progs $(RUNTIME)
+TESTS := tox python3-venv chromium chromium-driver dbus zsh fish tcsh systemd busybox curl dnsmasq-base ipxe netplan.io dosfstools btrfs-progs $(RUNTIME)
 
 # $(call need,PACKAGES): install those that are missing.
 define need

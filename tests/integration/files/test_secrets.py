@@ -82,9 +82,8 @@ def test_contents_of_files_are_for_root_alone_also_after_an_upgrade(machine: Mac
     machine.until("the generation is proven", lambda: machine.path("/etc/ordain/boot/current").exists())
     assert machine.read("/etc/app/template.conf") == "password=hunter2"
     assert readable_by_nobody(machine, "hunter2") == []
-    assert (
-        machine.run("grep", "-rlsa", "hunter2", *PLACES_OF_DOCUMENTS).stdout.count("\n") >= 4
-    )  # there is something to find
+    # There is something to find. A file that ends during the search makes the exit status of grep 2.
+    assert machine.run("grep", "-rlsa", "hunter2", *PLACES_OF_DOCUMENTS, check=False).stdout.count("\n") >= 4
 
     # The modes that older versions used.
     machine.run("chmod", "-R", "a+rX", "/etc/ordain", "/var/lib/ordain", "/run/ordain")
