@@ -19,6 +19,8 @@ CACHE = Path("/var/cache/ordain")
 LISTS = "var/lib/apt/lists"
 SUITES = tuple(os.environ.get("SUITES", "bookworm trixie").split())
 """The suites that each test of a machine runs on; ``SUITES=sid`` tests a future Debian."""
+OPTIONS = {"sid": ('--aptopt=Acquire::Check-Valid-Until "false"',)}
+"""Options of mmdebstrap: a mirror may have an index of sid that has expired. Its signature is checked all the same."""
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "udev", "polkitd", "iproute2", "procps", "apt", "curl"),
     *("python3", "python3-yaml", "python3-jinja2", "python3-jsonschema", "python3-rich"),
@@ -45,8 +47,8 @@ def plain_root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
     root = CACHE / "roots" / name
     with made_once(root) as made:
         if made is not None:
-            command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite]
-            subprocess.run([*command, made], check=True, env=CLEAN_ENVIRONMENT)
+            command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+            subprocess.run([*command, *OPTIONS.get(suite, ()), suite, made], check=True, env=CLEAN_ENVIRONMENT)
             made.chmod(0o755)
     if not more:
         return (root,)

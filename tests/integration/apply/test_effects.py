@@ -233,7 +233,7 @@ def known(suite: str, section: str, key: str) -> bool:
     """Return True if the systemd of this Debian has the key."""
     directive = lookup(section, key)
     assert directive is not None
-    return directive.since <= {"bookworm": 252, "trixie": 257}[suite]
+    return directive.since <= {"bookworm": 252, "trixie": 257, "sid": 262}[suite]
 
 
 @dataclass(frozen=True)
