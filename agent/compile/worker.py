@@ -114,10 +114,7 @@ def main() -> int:
     leave_session()
     priority = os.getpriority(os.PRIO_PROCESS, 0)  # of the agent when it started this process; at boot it has none
     signal.signal(signal.SIGVTALRM, lambda *_: set_nice(NORMAL))
-    try:
-        limit_memory()
-    except ValueError as error:  # EPERM in the sandbox of ordain-relay.service, whose MemoryMax holds for this process
-        print(f"the memory of the compiler process is bounded by its unit only: {error}", file=sys.stderr)
+    limit_memory()
     signal.signal(signal.SIGPROF, _end_call)
     while True:
         try:

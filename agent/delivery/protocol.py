@@ -162,7 +162,7 @@ class StoreAway(SourceError):
 
 
 def ignore() -> None:
-    """Do nothing: nobody wants to know when a burst of changes begins."""
+    """Do nothing: the default of a callback."""
 
 
 class Source(Protocol):

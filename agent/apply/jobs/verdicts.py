@@ -26,11 +26,8 @@ from ordain.transforms.model import HealthCheck
 
 SETTLE_SEC = 0.3
 """The time in which a service that dies right after its start is seen to die."""
-_TELLS = {
-    Verb.START: frozenset({"oneshot", "notify", "notify-reload", "dbus"}),
-    Verb.RESTART: frozenset({"oneshot", "notify", "notify-reload", "dbus"}),
-    Verb.RELOAD: frozenset({"notify-reload"}),
-}
+_STARTED = frozenset({"oneshot", "notify", "notify-reload", "dbus"})
+_TELLS = {Verb.START: _STARTED, Verb.RESTART: _STARTED, Verb.RELOAD: frozenset({"notify-reload"})}
 """The types of service whose job is done only when the service itself has ended well, or told that it works
 (systemd.service(5), Type=). Of the others the job proves that a process was started, or that it got a signal."""
 FLAPPING_SEC = 60.0

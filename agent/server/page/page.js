@@ -190,7 +190,7 @@ function units(story) {
     const found = await call("GET", `${path}?system=${encodeURIComponent(values.System)}`);
     shown.replaceChildren(
       ...found.problems.map((problem) => make("p", {className: "problem"}, problem)),
-      make("p", {className: "quiet"}, `On ${found.system}, by the layers ${found.layers.join(", ") || "of nobody"}. The machine itself may know more: ordainctl explain UNIT.`),
+      make("p", {className: "quiet"}, `On ${found.system}, ${found.layers.length ? `by the layers ${found.layers.join(", ")}` : "where no layer matches"}. The machine itself may know more: ordainctl explain UNIT.`),
       ...found.units.map((unit) => make("details", {},
         make("summary", {}, unit.unit, unit.wanted ? make("span", {className: "quiet"}, ` ${unit.wanted}`) : ""),
         ...unit.files.map((file) => make("pre", {title: file.path}, file.text)))));

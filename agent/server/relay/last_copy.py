@@ -33,7 +33,7 @@ class LastCopy:
     """The entries of the store at ``location`` as of ``revision``; ``taken`` is the time, in seconds since 1970.
 
     ``settle_sec`` and ``compares_ranges`` are those of the store (`Database`). ``highest`` has the highest number of a
-    release that any copy of this store had, by channel.
+    release that any copy of this store had, by channel; a file of an earlier version knows those of its own entries.
     """
 
     location: str
@@ -115,15 +115,17 @@ def load_copy(path: Path, location: str) -> LastCopy | None:
         value = json.loads(data)
         entries = [relay_wire.entry_of(entry) for entry in value["entries"]]
         revision, settle_sec, compares_ranges = value["store"]
+        by_key = {entry.key: entry for entry in entries}
+        highest = value["highest"] if "highest" in value else release_numbers(by_key)
         copy = LastCopy(
             location=value["location"],
-            entries={entry.key: entry for entry in entries},
+            entries=by_key,
             conflicts=value["conflicts"],
             revision=revision,
             taken=value["taken"],
             settle_sec=settle_sec,
             compares_ranges=compares_ranges,
-            highest={str(channel): int(number) for channel, number in value.get("highest", {}).items()},
+            highest={str(channel): int(number) for channel, number in highest.items()},
         )
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise Failure(f"{path}: the copy of the store cannot be read: {error}; it is not used") from None

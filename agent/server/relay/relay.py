@@ -153,9 +153,8 @@ class Relay:
     def _highest(self, entries: Mapping[str, StoredEntry]) -> dict[str, int]:
         """Return the highest numbers of releases that this relay has ever copied, by channel."""
         highest = dict(self.copy.highest) if self.copy else {}
-        earlier = release_numbers(self.copy.entries if self.copy else ())
-        for numbers in (earlier, release_numbers(entries)):
-            highest |= {channel: max(number, highest.get(channel, 0)) for channel, number in numbers.items()}
+        for channel, number in release_numbers(entries).items():
+            highest[channel] = max(number, highest.get(channel, 0))
         return highest
 
     def _warn_of_older(self, copy: LastCopy) -> None:
